@@ -1,0 +1,232 @@
+//! The provided-buffer ring of a core: receives take a buffer from it only when bytes arrive, so a connection
+//! that waits holds none (`io_uring_register_buf_ring(3)`).
+//!
+//! The ring starts with `initial` buffers and grows in chunks up to [`MAX_BUFFERS`] when slow readers hold so
+//! many that receives run dry; a receive that finds it empty is delayed, never failed.
+
+use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::Waker;
+use std::{io, ptr};
+
+use io_uring::types::BufRingEntry;
+use io_uring::{IoUring, cqueue};
+
+/// The one buffer group of a core's ring.
+pub(super) const GROUP_ID: u16 = 0;
+
+/// Entries of the kernel's ring (its maximum), and so the most buffers that a core can have.
+const MAX_BUFFERS: usize = 1 << 15;
+
+/// Buffers added at a time when the ring ran dry.
+const GROWTH: usize = 64;
+
+/// An anonymous private mapping, unmapped on drop. Pages become resident when they are first touched.
+struct Mapping {
+    at: *mut u8,
+    len: usize,
+}
+
+impl Mapping {
+    fn new(len: usize) -> io::Result<Self> {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+        let at = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { at: at.cast(), len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `at` and `len` are those of a successful mmap, and nobody uses the memory any more: every
+        // `Buf` holds the pool that owns this mapping.
+        unsafe { libc::munmap(self.at.cast(), self.len) };
+    }
+}
+
+/// The buffers of one core and the ring through which the kernel takes them.
+pub struct BufferPool {
+    /// `MAX_BUFFERS` entries of `io_uring_buf`; the tail lives in the reserved bytes of the first.
+    ring: Mapping,
+    tail: Cell<u16>,
+    size: usize,
+    /// Address of each buffer by its id.
+    buffers: RefCell<Vec<*mut u8>>,
+    chunks: RefCell<Vec<Mapping>>,
+    /// Buffers that the kernel may take at this moment.
+    free: Cell<usize>,
+    /// Receives that found the ring empty, woken when a buffer comes back.
+    starved: RefCell<Vec<Waker>>,
+}
+
+impl BufferPool {
+    /// Registers the ring with `uring` and provides `initial` buffers of `size` bytes.
+    pub(super) fn register(uring: &IoUring, initial: usize, size: usize) -> io::Result<Rc<Self>> {
+        let ring = Mapping::new(MAX_BUFFERS * size_of::<BufRingEntry>())?;
+        // SAFETY: the mapping is page-aligned, as long as the entries said, and lives as long as the pool,
+        // which the ring's owner keeps until the ring is gone.
+        unsafe {
+            uring.submitter().register_buf_ring_with_flags(
+                ring.at as u64,
+                MAX_BUFFERS as u16,
+                GROUP_ID,
+                0,
+            )?;
+        }
+        let pool = Rc::new(Self {
+            ring,
+            tail: Cell::new(0),
+            size,
+            buffers: RefCell::default(),
+            chunks: RefCell::default(),
+            free: Cell::new(0),
+            starved: RefCell::default(),
+        });
+        pool.grow(initial)?;
+        Ok(pool)
+    }
+
+    /// Buffers that receives can take at this moment.
+    pub fn free(&self) -> usize {
+        self.free.get()
+    }
+
+    /// Bytes of one buffer.
+    pub fn buffer_bytes(&self) -> usize {
+        self.size
+    }
+
+    /// Takes the buffer that the kernel chose for a completion that brought `len` bytes.
+    pub(super) fn take(self: &Rc<Self>, flags: u32, len: usize) -> Option<Buf> {
+        let id = cqueue::buffer_select(flags)?;
+        self.free.set(self.free.get() - 1);
+        Some(Buf { pool: self.clone(), id, start: 0, end: len.min(self.size) as u32 })
+    }
+
+    /// Called by a receive that the kernel refused for want of a buffer: more buffers at once where the limit
+    /// allows it; otherwise `waker` is woken when one comes back. True if there is one already.
+    pub(super) fn wait_for_one(&self, waker: &Waker) -> bool {
+        if self.free.get() > 0 || self.grow(GROWTH).is_ok_and(|added| added > 0) {
+            return true;
+        }
+        self.starved.borrow_mut().push(waker.clone());
+        false
+    }
+
+    /// Adds up to `count` buffers; returns how many.
+    fn grow(&self, count: usize) -> io::Result<usize> {
+        let have = self.buffers.borrow().len();
+        let count = count.min(MAX_BUFFERS - have);
+        if count == 0 {
+            return Ok(0);
+        }
+        let chunk = Mapping::new(count * self.size)?;
+        for i in 0..count {
+            // SAFETY: `i * size` stays inside the chunk of `count * size` bytes.
+            let at = unsafe { chunk.at.add(i * self.size) };
+            self.buffers.borrow_mut().push(at);
+            self.provide((have + i) as u16, at);
+        }
+        self.chunks.borrow_mut().push(chunk);
+        Ok(count)
+    }
+
+    /// Hands one buffer to the kernel.
+    fn provide(&self, id: u16, at: *mut u8) {
+        let tail = self.tail.get();
+        let index = usize::from(tail) & (MAX_BUFFERS - 1);
+        // SAFETY: `index` is below the number of entries of the mapping; the kernel reads an entry only after
+        // the tail has passed it, which the release store below orders; at most MAX_BUFFERS are provided.
+        unsafe {
+            let entry = self.ring.at.cast::<BufRingEntry>().add(index);
+            (*entry).set_addr(at as u64);
+            (*entry).set_len(self.size as u32);
+            (*entry).set_bid(id);
+            let shared = BufRingEntry::tail(self.ring.at.cast::<BufRingEntry>()).cast_mut();
+            AtomicU16::from_ptr(shared).store(tail.wrapping_add(1), Ordering::Release);
+        }
+        self.tail.set(tail.wrapping_add(1));
+        self.free.set(self.free.get() + 1);
+        if let Some(waker) = self.starved.borrow_mut().pop() {
+            waker.wake();
+        }
+    }
+
+    fn address(&self, id: u16) -> *mut u8 {
+        self.buffers.borrow()[usize::from(id)]
+    }
+}
+
+/// Bytes that a receive brought: a window into one provided buffer, which goes back to the ring on drop.
+pub struct Buf {
+    pool: Rc<BufferPool>,
+    id: u16,
+    start: u32,
+    end: u32,
+}
+
+impl Buf {
+    /// Drops the first `n` bytes of the window (all of them if it is shorter).
+    pub fn advance(&mut self, n: usize) {
+        self.start = self.end.min(self.start.saturating_add(n.min(u32::MAX as usize) as u32));
+    }
+
+    /// Keeps the first `n` bytes of the window.
+    pub fn truncate(&mut self, n: usize) {
+        if n < self.len() {
+            self.end = self.start + n as u32;
+        }
+    }
+}
+
+impl Deref for Buf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: start..end is inside the buffer, which is this window's alone until it drops; the kernel has
+        // written (or the mapping has zeroed) every byte of it.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.pool.address(self.id).add(self.start as usize),
+                (self.end - self.start) as usize,
+            )
+        }
+    }
+}
+
+impl DerefMut for Buf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.pool.address(self.id).add(self.start as usize),
+                (self.end - self.start) as usize,
+            )
+        }
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        self.pool.provide(self.id, self.pool.address(self.id));
+    }
+}
+
+impl std::fmt::Debug for Buf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buf({} bytes of buffer {})", self.len(), self.id)
+    }
+}

@@ -1,0 +1,35 @@
+//! The ring of a core and what moves over it: the only room with `unsafe`, and the only one where a core blocks.
+//!
+//! A core's life is one loop ([`Executor::drive`]): tasks run until none can, then one `io_uring_enter` submits
+//! what they queued and waits for a completion or the earliest deadline. Sockets are [`Socket`]s; what a receive
+//! brings is a [`Buf`], a window into a provided buffer that goes back to the kernel when it is dropped; what a
+//! send takes is a [`Payload`], which the operation owns until the kernel is done with it. Messages of the
+//! control executor come through an [`inbox`].
+//!
+//! The round trip of a query is two [`Socket::exchange`]s, each a send and a receive queued together. The send
+//! completes without a completion entry (see [`Ring`]), so each exchange is one enter.
+
+#![allow(unsafe_code)]
+
+mod address;
+mod buffers;
+mod executor;
+mod host;
+mod inbox;
+mod listener;
+mod payload;
+mod ring;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+pub use buffers::Buf;
+pub use executor::Executor;
+pub use host::{HostError, check as check_host};
+pub use inbox::{Inbox, Receiver, Sender, inbox};
+pub use listener::{BoundListener, Listener};
+pub use payload::{Gathered, Payload, Piece};
+pub use ring::Ring;
+pub use socket::{Exchange, ExchangeError, Socket, Watch};
+pub use timer::{Elapsed, Timer, Timers};

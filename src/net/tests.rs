@@ -1,0 +1,227 @@
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use glommio::{LocalExecutorBuilder, Placement};
+
+use super::*;
+
+/// Runs `main` as the first task of a core and returns when it ends.
+fn on_core<F, T>(buffers: usize, main: F) -> T
+where
+    F: AsyncFnOnce(Rc<Executor>) -> T + Send + 'static,
+    T: Send + 'static,
+{
+    LocalExecutorBuilder::new(Placement::Unbound)
+        .preempt_timer(Duration::from_secs(86_400))
+        .spawn(move || async move {
+            let core = Executor::new(Ring::new(64, buffers, 4096).unwrap());
+            let result = Rc::new(RefCell::new(None));
+            let (inner, slot) = (core.clone(), result.clone());
+            core.spawn(async move {
+                let value = main(inner.clone()).await;
+                *slot.borrow_mut() = Some(value);
+                inner.stop();
+            });
+            core.drive(Duration::ZERO).await.unwrap();
+            result.take().unwrap()
+        })
+        .unwrap()
+        .join()
+        .unwrap()
+}
+
+fn peer() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A thread that answers every read with the same bytes until the other side closes.
+fn echo() -> SocketAddr {
+    let (listener, address) = peer();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buf = [0; 65536];
+                while let Ok(n @ 1..) = stream.read(&mut buf) {
+                    if stream.write_all(&buf[..n]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_exchange_costs_one_enter() {
+    let address = echo();
+    let per_exchange = on_core(16, async move |core| {
+        let socket = Socket::connect(&core.ring, address).await.unwrap();
+        let before = core.ring.stats.enters.get();
+        for i in 0..100u8 {
+            let got = socket.exchange(vec![i; 100], &socket).await.unwrap().unwrap();
+            assert_eq!(&*got, &[i; 100]);
+        }
+        core.ring.stats.enters.get() - before
+    });
+    assert_eq!(per_exchange, 100);
+}
+
+#[test]
+fn a_silent_send_that_does_not_fit_is_finished_with_waiting() {
+    let (listener, address) = peer();
+    let total = 8 << 20;
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let mut all = vec![0; total];
+        stream.read_exact(&mut all).unwrap();
+        stream.write_all(b"done").unwrap();
+        all.iter().enumerate().all(|(i, b)| *b == (i % 251) as u8)
+    });
+    on_core(16, async move |core| {
+        let socket = Socket::connect(&core.ring, address).await.unwrap();
+        let bytes: Vec<u8> = (0..total).map(|i| (i % 251) as u8).collect();
+        let got = socket.exchange(bytes, &socket).await.unwrap().unwrap();
+        assert_eq!(&*got, b"done");
+    });
+    assert!(reader.join().unwrap());
+}
+
+#[test]
+fn a_gathered_message_arrives_in_order_also_when_it_does_not_fit() {
+    let (listener, address) = peer();
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        all
+    });
+    on_core(16, async move |core| {
+        let socket = Socket::connect(&core.ring, address).await.unwrap();
+        let pieces = vec![Piece::Owned(vec![1; 3 << 20]), Piece::Owned(vec![2; 3 << 20])];
+        let windows = vec![(0, 0, 5), (1, 0, 3 << 20), (0, 5, 3 << 20)];
+        socket.send(Payload::Gathered(Gathered::new(pieces, windows))).await.unwrap();
+    });
+    let all = reader.join().unwrap();
+    let mut expected = vec![1; 5];
+    expected.extend(vec![2; 3 << 20]);
+    expected.extend(vec![1; (3 << 20) - 5]);
+    assert!(all == expected);
+}
+
+#[test]
+fn dropped_operations_keep_what_they_use_until_the_kernel_is_done() {
+    let (listener, address) = peer();
+    on_core(16, async move |core| {
+        let free = core.ring.buffers().free();
+        let timer = Timer::new(&core.timers);
+        for _ in 0..50 {
+            let socket = Socket::connect(&core.ring, address).await.unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            // The peer never reads: the send waits in the kernel when its future is dropped.
+            let sending = timer.within(Duration::from_millis(2), socket.send(vec![7; 16 << 20]));
+            assert!(sending.await.is_err());
+            assert!(timer.within(Duration::from_millis(1), socket.receive()).await.is_err());
+            drop(socket);
+            drop(stream);
+        }
+        timer.sleep(Duration::from_millis(20)).await;
+        assert_eq!(core.ring.buffers().free(), free);
+    });
+}
+
+#[test]
+fn receives_that_find_no_buffer_are_delayed_not_failed() {
+    let address = echo();
+    on_core(16, async move |core| {
+        let mut held = Vec::new();
+        for i in 0..40u8 {
+            let socket = Socket::connect(&core.ring, address).await.unwrap();
+            let got = socket.exchange(vec![i; 10], &socket).await.unwrap().unwrap();
+            held.push((got, socket, i));
+        }
+        assert!(held.iter().all(|(got, _, i)| **got == [*i; 10]));
+    });
+}
+
+#[test]
+fn the_core_sleeps_until_the_deadline_and_no_longer() {
+    on_core(16, async |core| {
+        let done = Rc::new(Cell::new(0));
+        for ms in [30u64, 10, 20] {
+            let (inner, done) = (core.clone(), done.clone());
+            core.spawn(async move {
+                let started = inner.timers.now();
+                Timer::new(&inner.timers).sleep(Duration::from_millis(ms)).await;
+                assert!(inner.timers.now() - started >= Duration::from_millis(ms));
+                done.set(done.get() + 1);
+            });
+        }
+        let timer = Timer::new(&core.timers);
+        timer.sleep(Duration::from_millis(60)).await;
+        assert_eq!(done.get(), 3);
+        // Three sleepers and this one: the idle core woke for its deadlines only.
+        assert!(core.ring.stats.enters.get() < 12, "{}", core.ring.stats.enters.get());
+    });
+}
+
+#[test]
+fn a_deadline_moved_earlier_fires_earlier() {
+    on_core(16, async |core| {
+        let timer = Timer::new(&core.timers);
+        assert!(timer.within(Duration::from_secs(100), async {}).await.is_ok());
+        let started = Instant::now();
+        assert_eq!(timer.within(Duration::from_millis(5), std::future::pending::<()>()).await, Err(Elapsed));
+        assert!(started.elapsed() < Duration::from_secs(50));
+    });
+}
+
+#[test]
+fn messages_of_other_threads_wake_a_sleeping_core() {
+    let (sender, receiver) = inbox::<u32>().unwrap();
+    let thread = std::thread::spawn(move || {
+        for i in 0..1000 {
+            if i % 100 == 0 {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            sender.send(i);
+        }
+    });
+    on_core(16, async move |core| {
+        let receiver = receiver.on(&core.ring).unwrap();
+        for i in 0..1000 {
+            assert_eq!(receiver.receive().await, i);
+        }
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_listener_accepts_and_a_closed_socket_is_seen_by_its_peer() {
+    on_core(16, async |core| {
+        let (_, address) = peer();
+        let listener = BoundListener::bind(address).unwrap().on(&core.ring);
+        let client = TcpStream::connect(address).unwrap();
+        let (socket, from) = listener.accept().await.unwrap();
+        assert_eq!(from, client.local_addr().ok());
+        let watch = socket.watch();
+        drop(client);
+        watch.await;
+        assert!(socket.receive().await.unwrap().is_none());
+        let mut client = TcpStream::connect(address).unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let receive = socket.receive();
+        drop(socket);
+        drop(receive);
+        Timer::new(&core.timers).sleep(Duration::from_millis(1)).await;
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+    });
+}
