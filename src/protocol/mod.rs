@@ -1,0 +1,25 @@
+//! The MySQL client/server protocol as bytes and values.
+//!
+//! Nothing here knows a socket, a clock or an executor: a caller brings bytes and takes bytes away, so that every
+//! rule of the wire can be tested on a table of bytes. The layers, from the wire up:
+//!
+//! - [`buf`] reads and writes the protocol's scalar types; every read is fallible, because the bytes are foreign.
+//! - [`packet`] is the framing: headers, splitting at 16 MiB, sequence ids.
+//! - [`capability`] and [`command`] are the protocol's numbers with their names.
+//! - [`handshake`], [`response`], [`session_track`] and [`statement`] are one packet family each.
+//! - [`auth`] proves a password, in the role of the client (towards a backend) and of the server (towards a client).
+//! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs.
+//!
+//! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows are never parsed here.
+
+pub mod auth;
+pub mod buf;
+pub mod capability;
+pub mod command;
+pub mod error;
+pub mod handshake;
+pub mod packet;
+pub mod reply;
+pub mod response;
+pub mod session_track;
+pub mod statement;

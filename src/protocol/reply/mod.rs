@@ -1,0 +1,26 @@
+//! The reply to one command, followed by its packet headers while its bytes pass through.
+//!
+//! Protocol sections: "COM_QUERY Response", "COM_STMT_PREPARE Response", "COM_STMT_EXECUTE Response".
+//!
+//! A backend always speaks `DEPRECATE_EOF` and `SESSION_TRACK`, a client perhaps not. [`Reply`] walks over the chunks as
+//! they arrive and says, as [`Edits`], what must change for the client: rows never do, except for their sequence
+//! ids, in place. What a first byte means depends on the state alone: 0x00, 0xFB, 0xFE and 0xFF begin rows or values
+//! as well as packets of their own.
+//!
+//! ```text
+//!            ┌────────────── MORE_RESULTS ───────────────┐
+//!            ▼                                           │
+//!  ──▶ First ──OK──────────────────────────────▶ end of result ──▶ Done
+//!        │  └─ERR─────────────────────────────────────────────────▶ Done
+//!        └─column count──▶ Columns ──last──▶ Rows ──OK(0xFE)──▶ end of result
+//!                                              └──ERR────────────▶ Done
+//!  ──▶ PrepareFirst ──▶ Definitions (parameters) ──▶ Definitions (columns) ──▶ Done
+//! ```
+
+mod edits;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use edits::{Edit, Edits};
+pub use scan::{Observer, Reply, ReplyError, Scanned};

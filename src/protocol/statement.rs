@@ -1,0 +1,229 @@
+//! Prepared statements: the reply to PREPARE, and the commands that name a statement by its id.
+//!
+//! Protocol sections: "COM_STMT_PREPARE", "COM_STMT_EXECUTE", "COM_STMT_SEND_LONG_DATA", "COM_STMT_CLOSE". Payloads
+//! begin with the command byte. `QUERY_ATTRIBUTES` is never negotiated, so EXECUTE has no parameter count or names.
+
+use std::ops::Range;
+
+use super::buf::{Malformed, Reader, WriteExt};
+
+/// Where the statement id stands in the payload of EXECUTE, FETCH, SEND_LONG_DATA, CLOSE and RESET.
+const STATEMENT_ID: Range<usize> = 1..5;
+
+/// The first packet of a successful reply to COM_STMT_PREPARE; the definitions of parameters and columns follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrepareOk {
+    pub statement_id: u32, // int<4>
+    pub columns: u16,      // int<2>
+    pub params: u16,       // int<2>, then a reserved byte
+    pub warnings: u16,     // int<2>
+}
+
+impl PrepareOk {
+    pub const HEADER: u8 = 0x00;
+
+    pub fn parse(payload: &[u8]) -> Result<PrepareOk, Malformed> {
+        let mut reader = Reader::new(payload);
+        match reader.u8()? {
+            Self::HEADER => {}
+            found => return Err(Malformed::PacketType { packet: "COM_STMT_PREPARE_OK", found }),
+        }
+        let statement_id = reader.u32()?;
+        let columns = reader.u16()?;
+        let params = reader.u16()?;
+        reader.bytes(1)?;
+        Ok(PrepareOk { statement_id, columns, params, warnings: reader.u16()? })
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(12);
+        out.push(Self::HEADER);
+        out.put_u32(self.statement_id);
+        out.put_u16(self.columns);
+        out.put_u16(self.params);
+        out.push(0);
+        out.put_u16(self.warnings);
+        out
+    }
+}
+
+/// The statement id in the payload of EXECUTE, FETCH, SEND_LONG_DATA, CLOSE or RESET.
+pub fn statement_id(payload: &[u8]) -> Result<u32, Malformed> {
+    let mut reader = Reader::new(payload);
+    reader.u8()?;
+    reader.u32()
+}
+
+/// Writes another statement id into the payload of such a command.
+pub fn set_statement_id(payload: &mut [u8], id: u32) -> Result<(), Malformed> {
+    let missing = STATEMENT_ID.end.saturating_sub(payload.len()) as u64;
+    let place = payload.get_mut(STATEMENT_ID).ok_or(Malformed::Short { missing })?;
+    place.copy_from_slice(&id.to_le_bytes());
+    Ok(())
+}
+
+/// COM_STMT_EXECUTE up to the values of its parameters. Ranges are offsets into the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecuteHeader {
+    pub statement_id: u32,    // int<4>
+    pub flags: u8,            // int<1>
+    pub iteration_count: u32, // int<4>
+    /// One bit for each parameter that is NULL; empty without parameters.
+    pub null_bitmap: Range<usize>, // string<(params + 7) / 8>
+    /// Whether the types are in this packet. If not, those of the last EXECUTE on the same connection hold.
+    pub new_params_bound: bool, // int<1>
+    /// Two bytes for each parameter; empty unless `new_params_bound`.
+    pub types: Range<usize>, // string<2 * params>
+    /// Where the values begin.
+    pub values: usize,
+}
+
+impl ExecuteHeader {
+    /// `CURSOR_TYPE_READ_ONLY`, `_FOR_UPDATE` and `_SCROLLABLE`.
+    const CURSOR_TYPES: u8 = 0x07;
+
+    /// `num_params` is what PREPARE told of the statement.
+    pub fn parse(payload: &[u8], num_params: u16) -> Result<ExecuteHeader, Malformed> {
+        let mut reader = Reader::new(payload);
+        let offset = |reader: &Reader<'_>| payload.len() - reader.remaining();
+        reader.u8()?;
+        let statement_id = reader.u32()?;
+        let flags = reader.u8()?;
+        let iteration_count = reader.u32()?;
+        let start = offset(&reader);
+        let mut header = ExecuteHeader {
+            statement_id,
+            flags,
+            iteration_count,
+            null_bitmap: start..start,
+            new_params_bound: false,
+            types: start..start,
+            values: start,
+        };
+        if num_params == 0 {
+            return Ok(header);
+        }
+        let num_params = usize::from(num_params);
+        reader.bytes(num_params.div_ceil(8))?;
+        header.null_bitmap.end = offset(&reader);
+        header.new_params_bound = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed::Field("new_params_bound_flag")),
+        };
+        header.types = offset(&reader)..offset(&reader);
+        if header.new_params_bound {
+            reader.bytes(2 * num_params)?;
+            header.types.end = offset(&reader);
+        }
+        header.values = header.types.end;
+        Ok(header)
+    }
+
+    /// Whether the client asks for a cursor, to be read with COM_STMT_FETCH.
+    pub fn opens_cursor(&self) -> bool {
+        self.flags & Self::CURSOR_TYPES != 0
+    }
+}
+
+/// The payload of an EXECUTE with `types` (two bytes for each parameter) put in: what a server needs that has not seen
+/// them yet. If the payload has types already, they are replaced.
+pub fn insert_types(payload: &[u8], num_params: u16, types: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let header = ExecuteHeader::parse(payload, num_params)?;
+    if types.len() != 2 * usize::from(num_params) {
+        return Err(Malformed::Field("parameter types"));
+    }
+    if num_params == 0 {
+        return Ok(payload.to_vec());
+    }
+    let (head, values) = (&payload[..header.null_bitmap.end], &payload[header.values..]);
+    let mut out = Vec::with_capacity(head.len() + 1 + types.len() + values.len());
+    out.extend_from_slice(head);
+    out.push(1);
+    out.extend_from_slice(types);
+    out.extend_from_slice(values);
+    Ok(out)
+}
+
+/// COM_STMT_SEND_LONG_DATA: a piece of one parameter's value. Has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendLongData<'a> {
+    pub statement_id: u32, // int<4>
+    pub param: u16,        // int<2>
+    pub data: &'a [u8],    // string<EOF>
+}
+
+impl<'a> SendLongData<'a> {
+    pub fn parse(payload: &'a [u8]) -> Result<SendLongData<'a>, Malformed> {
+        let mut reader = Reader::new(payload);
+        reader.u8()?;
+        Ok(SendLongData { statement_id: reader.u32()?, param: reader.u16()?, data: reader.rest() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client's EXECUTE of statement 7 with (NULL, int 5), as libmariadb sends it.
+    const EXECUTE: &[u8] = b"\x17\x07\0\0\0\0\x01\0\0\0\x01\x01\x06\0\x03\0\x05\0\0\0";
+
+    #[test]
+    fn prepare_ok_round_trips() {
+        let wire = b"\0\x02\x01\0\0\x03\0\x02\0\0\x05\0";
+        let packet = PrepareOk::parse(wire).unwrap();
+        assert_eq!(packet, PrepareOk { statement_id: 0x102, columns: 3, params: 2, warnings: 5 });
+        assert_eq!(packet.encode(), wire);
+        for cut in 0..wire.len() {
+            assert!(PrepareOk::parse(&wire[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn execute_header_finds_its_parts() {
+        let header = ExecuteHeader::parse(EXECUTE, 2).unwrap();
+        assert_eq!((header.statement_id, header.flags, header.iteration_count), (7, 0, 1));
+        assert_eq!(EXECUTE[header.null_bitmap.clone()], [1]);
+        assert_eq!(EXECUTE[header.types.clone()], [6, 0, 3, 0]);
+        assert_eq!(EXECUTE[header.values..], [5, 0, 0, 0]);
+        assert!(header.new_params_bound);
+        assert!(!header.opens_cursor());
+        for cut in 0..header.values {
+            assert!(ExecuteHeader::parse(&EXECUTE[..cut], 2).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn execute_without_parameters_ends_after_the_count() {
+        let header = ExecuteHeader::parse(b"\x17\x07\0\0\0\x01\x01\0\0\0", 0).unwrap();
+        assert!(header.opens_cursor());
+        assert!(header.null_bitmap.is_empty() && header.types.is_empty());
+        assert_eq!(header.values, 10);
+    }
+
+    #[test]
+    fn types_are_put_in_and_replaced() {
+        let unbound = b"\x17\x07\0\0\0\0\x01\0\0\0\x01\0\x05\0\0\0";
+        assert_eq!(insert_types(unbound, 2, &[6, 0, 3, 0]).unwrap(), EXECUTE);
+        assert_eq!(insert_types(EXECUTE, 2, &[6, 0, 3, 0]).unwrap(), EXECUTE);
+        assert_eq!(insert_types(unbound, 2, &[6, 0, 3]), Err(Malformed::Field("parameter types")));
+        let bare = b"\x17\x07\0\0\0\0\x01\0\0\0";
+        assert_eq!(insert_types(bare, 0, &[]).unwrap(), bare);
+    }
+
+    #[test]
+    fn the_id_is_read_and_patched_in_place() {
+        let mut payload = EXECUTE.to_vec();
+        set_statement_id(&mut payload, 0xAABB_CCDD).unwrap();
+        assert_eq!(statement_id(&payload), Ok(0xAABB_CCDD));
+        assert_eq!(payload[5..], EXECUTE[5..]);
+        assert_eq!(set_statement_id(&mut [0x19, 0, 0], 1), Err(Malformed::Short { missing: 2 }));
+    }
+
+    #[test]
+    fn long_data_may_be_empty() {
+        let packet = SendLongData::parse(b"\x18\x07\0\0\0\x01\0").unwrap();
+        assert_eq!(packet, SendLongData { statement_id: 7, param: 1, data: b"" });
+        assert!(SendLongData::parse(b"\x18\x07\0\0\0\x01").is_err());
+    }
+}
