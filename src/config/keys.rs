@@ -1,0 +1,203 @@
+//! The table of every key: the single source of names, defaults, bounds and one-line explanations.
+
+use std::ops::RangeInclusive;
+
+/// One key of the file.
+#[derive(Debug)]
+pub struct Key {
+    /// The section without brackets, such as `pool`; `users` is written `[[users]]`.
+    pub section: &'static str,
+    /// The key as it is written.
+    pub name: &'static str,
+    /// Type, bounds and default.
+    pub form: Form,
+    /// One line for the operator, without a full stop.
+    pub doc: &'static str,
+}
+
+/// The type of a key's value, with its bounds and its default.
+#[derive(Debug)]
+pub enum Form {
+    /// A string.
+    Text(Absent<&'static str>),
+    /// A whole number within bounds; the key's name ends in its unit, where it has one.
+    Number {
+        /// The values that are accepted.
+        range: RangeInclusive<u64>,
+        /// What happens without the key.
+        absent: Absent<u64>,
+    },
+    /// `true` or `false`, with the default.
+    Flag(bool),
+    /// One word of a list.
+    Choice {
+        /// What can be written.
+        of: &'static [&'static str],
+        /// The default, one of the list.
+        default: &'static str,
+        /// Words that are reserved, each with the reason why it is refused.
+        reserved: &'static [(&'static str, &'static str)],
+    },
+}
+
+/// What the absence of a key means.
+#[derive(Debug)]
+pub enum Absent<T> {
+    /// The key must be given.
+    Refused,
+    /// The same as this value.
+    Means(T),
+    /// Something that no value of the key says, in words.
+    Unset(&'static str),
+}
+
+impl Key {
+    /// The default as it would be written in the file, or, where no value says it, in words.
+    pub fn default_text(&self) -> String {
+        match &self.form {
+            Form::Text(Absent::Means(text)) => format!("\"{text}\""),
+            Form::Choice { default, .. } => format!("\"{default}\""),
+            Form::Number { absent: Absent::Means(number), .. } => number.to_string(),
+            Form::Flag(flag) => flag.to_string(),
+            Form::Text(Absent::Unset(words)) | Form::Number { absent: Absent::Unset(words), .. } => {
+                (*words).to_owned()
+            }
+            Form::Text(Absent::Refused) | Form::Number { absent: Absent::Refused, .. } => {
+                "required".to_owned()
+            }
+        }
+    }
+}
+
+/// Finds a key of the table.
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// Sections of which there can be several, written `[[name]]`.
+pub(super) const REPEATED: &[&str] = &["users"];
+
+/// What the design has and this version does not: each is refused with what to do instead.
+pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
+    ("server.unix_socket", "clients connect over TCP; remove it and use listen_addr and listen_port"),
+    (
+        "server.proxy_protocol",
+        "clients have to connect directly; remove it and turn the protocol off in front",
+    ),
+    ("server.tls", "clients connect in clear text; remove it and keep listen_addr on a trusted network"),
+    ("backend.ca", "links to the backend are not encrypted; remove it"),
+    ("backend.replicas", "every statement goes to [backend]; remove it"),
+    ("routing", "every statement goes to [backend]; remove it"),
+    ("health", "a link is checked when it is taken from the pool; remove it"),
+    ("shards", "all tables live on [backend]; remove it"),
+    ("sharding", "tables are not sharded; remove it"),
+    ("sharding_defaults", "tables are not sharded; remove it"),
+    ("clusters", "one process serves one cluster; write it as [backend] and [[users]]"),
+    ("users.password_hash", "give the password by password, password_file or password_env"),
+    ("users.max_connections", "remove it and use [server] max_connections for all users together"),
+];
+
+const NO_TLS: &str = "links to the backend are not encrypted; write \"disabled\" and use a trusted network";
+
+/// The most that a time-out can be: 49 days, the milliseconds that fit 32 bits.
+const MS_MAX: u64 = u32::MAX as u64;
+/// More connections than a process can have file descriptors for.
+const CONNECTIONS_MAX: u64 = 1_000_000;
+
+const fn text(
+    section: &'static str,
+    name: &'static str,
+    absent: Absent<&'static str>,
+    doc: &'static str,
+) -> Key {
+    Key { section, name, form: Form::Text(absent), doc }
+}
+
+const fn number(
+    section: &'static str,
+    name: &'static str,
+    default: u64,
+    range: RangeInclusive<u64>,
+    doc: &'static str,
+) -> Key {
+    Key { section, name, form: Form::Number { range, absent: Absent::Means(default) }, doc }
+}
+
+const fn flag(section: &'static str, name: &'static str, default: bool, doc: &'static str) -> Key {
+    Key { section, name, form: Form::Flag(default), doc }
+}
+
+const fn choice(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    of: &'static [&'static str],
+    reserved: &'static [(&'static str, &'static str)],
+    doc: &'static str,
+) -> Key {
+    Key { section, name, form: Form::Choice { of, default, reserved }, doc }
+}
+
+/// Every key, in the order of the example file.
+#[rustfmt::skip] // a table reads as a table
+pub const KEYS: &[Key] = &[
+    text("server", "listen_addr", Absent::Means("127.0.0.1"), "IP address on which clients connect; \"0.0.0.0\" and \"::\" are all of the host's"),
+    number("server", "listen_port", 3307, 1..=65_535, "TCP port on which clients connect"),
+    number("server", "max_connections", 10_000, 1..=CONNECTIONS_MAX, "clients at a time, whole process; one more is refused with error 1040"),
+    number("server", "login_timeout_ms", 10_000, 1..=MS_MAX, "time from a client's connect to the end of its login"),
+    number("server", "idle_timeout_ms", 28_800_000, 1..=MS_MAX, "a client that sends no command for so long is disconnected"),
+    number("server", "write_timeout_ms", 60_000, 1..=MS_MAX, "a client that takes no byte of its result for so long is disconnected"),
+    number("server", "drain_timeout_ms", 30_000, 0..=MS_MAX, "time for statements and transactions to finish after SIGTERM; 0 is none"),
+    number("server", "max_packet_bytes", 1 << 30, 1024..=1 << 30, "longest packet taken from a client, headers not counted"),
+    choice("server", "auth_plugin", "mysql_native_password", &["mysql_native_password", "caching_sha2_password"], &[], "how clients prove their password: \"mysql_native_password\" or \"caching_sha2_password\""),
+
+    text("runtime", "cpus", Absent::Means("auto"), "CPUs that get a core executor each: \"auto\" (all that the process may use) or a list such as \"2-7,10\""),
+    Key { section: "runtime", name: "control_cpu", form: Form::Number { range: 0..=CPU_MAX, absent: Absent::Unset("not pinned") }, doc: "CPU of the control executor" },
+    number("runtime", "spin_us", 0, 0..=100_000, "time a core polls before it sleeps; more than 0 only on a host that is Athena's alone"),
+    number("runtime", "ring_entries", 1024, 64..=32_768, "submission entries of a core's io_uring, a power of two"),
+    number("runtime", "buffers", 128, 64..=32_768, "receive buffers that a core starts with"),
+    number("runtime", "buffer_bytes", 16_384, 4096..=1 << 20, "size of a receive buffer"),
+
+    choice("auth", "source", "config", &["config"], &[("backend", "accounts come from this file; write \"config\" and add [[users]]")], "where accounts come from: \"config\" is this file"),
+
+    text("backend", "host", Absent::Refused, "name or IP address of the MySQL server"),
+    number("backend", "port", 3306, 1..=65_535, "its TCP port"),
+    text("backend", "user", Absent::Refused, "account with which links to the server log in"),
+    text("backend", "password", Absent::Unset("none: one of the three is required"), "its password"),
+    text("backend", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
+    text("backend", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    text("backend", "database", Absent::Unset("none"), "database of clients that name none and whose account has none"),
+    choice("backend", "tls", "disabled", &["disabled"], &[("preferred", NO_TLS), ("required", NO_TLS), ("verify_ca", NO_TLS), ("verify_identity", NO_TLS)], "encryption of links: \"disabled\""),
+
+    text("users", "name", Absent::Refused, "name with which clients log in"),
+    text("users", "password", Absent::Unset("none: one of the three is required"), "the account's password"),
+    text("users", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
+    text("users", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    text("users", "default_database", Absent::Unset("[backend] database"), "database of clients that name none"),
+
+    number("pool", "max_connections", 100, 1..=CONNECTIONS_MAX, "links to the server, whole process"),
+    number("pool", "min_idle", 0, 0..=CONNECTIONS_MAX, "idle links that are kept ready, whole process"),
+    number("pool", "max_connecting", 16, 1..=CONNECTIONS_MAX, "links being opened at a time, whole process; unset it follows a smaller max_connections"),
+    number("pool", "idle_timeout_ms", 60_000, 1..=MS_MAX, "a link that nobody used for so long is closed"),
+    number("pool", "max_lifetime_ms", 1_800_000, 0..=MS_MAX, "a link of this age is closed once it is free; 0 is never"),
+    number("pool", "checkout_timeout_ms", 5000, 1..=MS_MAX, "time a statement waits for a free link"),
+    number("pool", "connect_timeout_ms", 3000, 1..=MS_MAX, "time to connect a link and log it in"),
+    number("pool", "query_timeout_ms", 0, 0..=MS_MAX, "time the server has for a statement; 0 is no limit"),
+    number("pool", "max_prepared_statements", 256, 1..=65_536, "prepared statements that a link keeps open on the server"),
+
+    flag("circuit", "enabled", true, "limits the statements that run at a time; without the section nothing is limited"),
+    number("circuit", "max_concurrent_per_user_shard", 10, 1..=CONNECTIONS_MAX, "statements of one user on one shard that run at a time, whole process"),
+    number("circuit", "queue_size", 100, 0..=CONNECTIONS_MAX, "statements that wait for one of those places; one more fails with error 1040"),
+    number("circuit", "queue_timeout_ms", 5000, 1..=MS_MAX, "time a statement waits for its place before it fails with error 1205"),
+
+    flag("metrics", "enabled", true, "serves /metrics and /health over HTTP"),
+    text("metrics", "listen_addr", Absent::Unset("[server] listen_addr"), "IP address of the HTTP endpoint"),
+    Key { section: "metrics", name: "listen_port", form: Form::Number { range: 1..=65_535, absent: Absent::Unset("[server] listen_port + 1000") }, doc: "TCP port of the HTTP endpoint" },
+
+    text("log", "level", Absent::Means("info"), "error, warn, info, debug, trace or off, or a filter such as \"info,athena=debug\"; RUST_LOG goes before it"),
+    choice("log", "format", "text", &["text", "json"], &[], "\"text\" or \"json\", one event a line"),
+    number("log", "slow_query_ms", 0, 0..=MS_MAX, "statements that take longer are logged; 0 is none"),
+];
+
+/// The last CPU that an affinity mask of the usual size can name.
+pub(super) const CPU_MAX: u64 = 1023;

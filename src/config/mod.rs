@@ -1,0 +1,38 @@
+//! The configuration file, from its text to values that the other rooms can trust.
+//!
+//! An operator who made five mistakes wants to hear of five, so nothing here stops at the first one:
+//!
+//! - `keys` is the one table of every section and key, with its default, its bounds and what it does. The reader
+//!   takes defaults and bounds from it, and a test holds the example file and the manual to it.
+//! - `document` parses the text and knows the line of everything in it; `unknown` finds what the table does not
+//!   have; `section` reads one typed value at a time; `password` fetches secrets; `resolve` builds the types.
+//! - `check` looks for values that are each fine and contradict one another.
+//! - `problem` holds every reason for a refusal, as a line `path:line: key: reason`.
+//!
+//! What comes out ([`Config`], in `model`) is plain data: complete, within bounds, and with its secrets hidden
+//! from logs. The flat file resolves to one cluster named `default`; several clusters fit the same types.
+
+mod check;
+mod document;
+mod keys;
+mod model;
+mod nearest;
+mod password;
+mod problem;
+#[cfg(test)]
+mod refusal_tests;
+mod resolve;
+mod section;
+#[cfg(test)]
+mod tests;
+mod unknown;
+
+pub use keys::{Absent, Form, KEYS, Key};
+pub use model::{
+    Account, AuthPlugin, Circuit, Cluster, Config, Cpus, Instance, Log, LogFormat, Pool, Runtime, Secret,
+    Server,
+};
+pub use problem::Problems;
+
+/// Where the configuration is looked for when nothing else is named, relative to the working directory.
+pub const DEFAULT_PATH: &str = "config/athena.toml";

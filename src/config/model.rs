@@ -1,0 +1,203 @@
+//! The resolved configuration: what the other rooms see.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A whole configuration, valid as far as the file alone can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The side of the clients.
+    pub server: Server,
+    /// Cores and their rings.
+    pub runtime: Runtime,
+    /// What clients are served from; never empty. The flat file gives one, named `default`.
+    pub clusters: Vec<Cluster>,
+    /// Where `/metrics` and `/health` are served; `None` when they are turned off.
+    pub metrics: Option<SocketAddr>,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// The side of the clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Clients at a time, whole process.
+    pub max_connections: usize,
+    /// From a client's connect to the end of its login.
+    pub login_timeout: Duration,
+    /// Between two commands of a client.
+    pub idle_timeout: Duration,
+    /// Without progress while a client has bytes to take.
+    pub write_timeout: Duration,
+    /// From the signal to stop to the end of what still runs; may be zero.
+    pub drain_timeout: Duration,
+    /// Longest payload taken from a client.
+    pub max_packet_bytes: usize,
+    /// The plugin named in the greeting; a client that starts with another is switched to it.
+    pub auth_plugin: AuthPlugin,
+}
+
+/// How a client proves its password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthPlugin {
+    /// `mysql_native_password`.
+    Native,
+    /// `caching_sha2_password`.
+    CachingSha2,
+}
+
+/// Cores and their rings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// Which CPUs get a core executor.
+    pub cpus: Cpus,
+    /// The CPU of the control executor; `None` leaves it unpinned.
+    pub control_cpu: Option<usize>,
+    /// Busy-polling before a core sleeps; zero is none.
+    pub spin: Duration,
+    /// Submission entries of a core's ring; a power of two.
+    pub ring_entries: u32,
+    /// Receive buffers that a core starts with.
+    pub buffers: usize,
+    /// Size of one of them.
+    pub buffer_bytes: usize,
+}
+
+/// Which CPUs get a core executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cpus {
+    /// All that the process may run on.
+    Auto,
+    /// These, in the order of the file; not empty, no duplicates.
+    List(Vec<usize>),
+}
+
+/// One primary with its replicas and the accounts that may use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// `default` for the flat file.
+    pub name: String,
+    /// The server that takes writes.
+    pub primary: Instance,
+    /// Servers that follow the primary.
+    pub replicas: Vec<Instance>,
+    /// Who may log in; never empty, names are unique.
+    pub accounts: Vec<Account>,
+    /// Links to each instance.
+    pub pool: Pool,
+    /// Statements at a time.
+    pub circuit: Circuit,
+}
+
+/// A MySQL server and how links log in to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// A host name or an IP address without brackets; not resolved.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The account of links, whoever the client is.
+    pub user: String,
+    /// Its password, maybe empty.
+    pub password: Secret,
+    /// The database that links open with.
+    pub database: Option<String>,
+}
+
+/// Someone who may log in to Athena.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user name of the login.
+    pub name: String,
+    /// Its password, maybe empty.
+    pub password: Secret,
+    /// The database of a client that names none: the account's own, else the backend's.
+    pub default_database: Option<String>,
+}
+
+/// Links to one instance; numbers are for the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Links, busy and idle.
+    pub max_connections: usize,
+    /// Idle links kept ready; at most `max_connections`.
+    pub min_idle: usize,
+    /// Links being opened at a time; at most `max_connections`.
+    pub max_connecting: usize,
+    /// An idle link is closed after this.
+    pub idle_timeout: Duration,
+    /// A link is closed at this age; `None` is never.
+    pub max_lifetime: Option<Duration>,
+    /// How long a statement waits for a link.
+    pub checkout_timeout: Duration,
+    /// Connect and login of a link, together.
+    pub connect_timeout: Duration,
+    /// How long the server has for a statement; `None` is no limit.
+    pub query_timeout: Option<Duration>,
+    /// Statements that a link keeps prepared on the server.
+    pub max_prepared_statements: usize,
+}
+
+/// Statements at a time of one (user, shard); numbers are for the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circuit {
+    /// False lets everything through.
+    pub enabled: bool,
+    /// Statements that run.
+    pub max_concurrent: usize,
+    /// Statements that wait; may be zero.
+    pub queue_size: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level or a filter in the syntax of `RUST_LOG`, known to be readable.
+    pub level: String,
+    /// How an event is written.
+    pub format: LogFormat,
+    /// Statements that take longer are logged; `None` is none.
+    pub slow_query: Option<Duration>,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A password: it shows itself to [`Secret::expose`] only, never to a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Hides `bytes`.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The password itself, without a terminator.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hidden")
+    }
+}

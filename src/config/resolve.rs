@@ -1,0 +1,251 @@
+//! From the sections of the file to the types of [`super::model`].
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::document::Document;
+use super::keys::CPU_MAX;
+use super::model::{
+    Account, AuthPlugin, Circuit, Cluster, Config, Cpus, Instance, Log, LogFormat, Pool, Runtime, Server,
+};
+use super::password::{self, Env};
+use super::problem::{Problems, Reason};
+use super::section::Section;
+use super::{check, unknown};
+
+impl Config {
+    /// Reads and checks the file at `path`; `env` looks up variables of the environment, for passwords.
+    ///
+    /// # Errors
+    /// All that is wrong with it, at once.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            let reason = match error.kind() {
+                ErrorKind::NotFound => Reason::NoFile,
+                _ => Reason::Unreadable(error.to_string()),
+            };
+            Problems::of_file(path, None, reason)
+        })?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let before = bytes.iter().take(error.valid_up_to());
+            let line = before.filter(|byte| **byte == b'\n').count() + 1;
+            Problems::of_file(path, Some(line), Reason::NotUtf8)
+        })?;
+        Self::parse(path, text, env)
+    }
+
+    /// As [`Config::load`], for a text that is said to come from `path`.
+    pub(super) fn parse(path: &Path, text: &str, env: Env<'_>) -> Result<Self, Problems> {
+        let document = Document::parse(path, text)?;
+        unknown::check(&document);
+        let server = server(&Section::open(&document, "server"));
+        let config = Self {
+            metrics: metrics(&Section::open(&document, "metrics"), server.listen),
+            server,
+            runtime: runtime(&Section::open(&document, "runtime")),
+            clusters: vec![default_cluster(&document, env)],
+            log: log(&Section::open(&document, "log")),
+        };
+        check::contradictions(&document, &config);
+        document.finish(config)
+    }
+}
+
+fn server(section: &Section<'_>) -> Server {
+    let address = section.address("listen_addr");
+    let port = section.port("listen_port").unwrap_or_default();
+    Server {
+        listen: address.map_or_else(|| ([0; 4], port).into(), |address| (address, port).into()),
+        max_connections: section.count("max_connections"),
+        login_timeout: section.millis("login_timeout_ms"),
+        idle_timeout: section.millis("idle_timeout_ms"),
+        write_timeout: section.millis("write_timeout_ms"),
+        drain_timeout: section.millis("drain_timeout_ms"),
+        max_packet_bytes: section.count("max_packet_bytes"),
+        auth_plugin: match section.choice("auth_plugin") {
+            "caching_sha2_password" => AuthPlugin::CachingSha2,
+            _ => AuthPlugin::Native,
+        },
+    }
+}
+
+fn runtime(section: &Section<'_>) -> Runtime {
+    let ring_entries = section.number("ring_entries");
+    if !ring_entries.is_power_of_two() {
+        section.refuse("ring_entries", Reason::NotAPowerOfTwo(ring_entries));
+    }
+    let cpus = section.text("cpus").map_or(Ok(Cpus::Auto), |text| cpus(&text));
+    Runtime {
+        cpus: cpus.unwrap_or_else(|reason| {
+            section.refuse("cpus", reason);
+            Cpus::Auto
+        }),
+        control_cpu: section.number_given("control_cpu").and_then(|cpu| usize::try_from(cpu).ok()),
+        spin: Duration::from_micros(section.number("spin_us")),
+        ring_entries: u32::try_from(ring_entries).unwrap_or(u32::MAX),
+        buffers: section.count("buffers"),
+        buffer_bytes: section.count("buffer_bytes"),
+    }
+}
+
+/// `auto`, or numbers and ranges with commas between them: `2-7,10`.
+fn cpus(text: &str) -> Result<Cpus, Reason> {
+    if text.trim() == "auto" {
+        return Ok(Cpus::Auto);
+    }
+    let unreadable = || Reason::NotACpuList(text.to_owned());
+    let number = |text: &str| {
+        let number = text.trim().parse().ok().filter(|number| *number as u64 <= CPU_MAX);
+        number.ok_or_else(unreadable)
+    };
+    let mut list: Vec<usize> = Vec::new();
+    for item in text.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(unreadable());
+        }
+        for cpu in first..=last {
+            if list.contains(&cpu) {
+                return Err(Reason::DuplicateCpu(cpu));
+            }
+            list.push(cpu);
+        }
+    }
+    Ok(Cpus::List(list))
+}
+
+/// The cluster that the flat form describes.
+fn default_cluster(document: &Document<'_>, env: Env<'_>) -> Cluster {
+    // The one source there is; the key is read so that another one is refused.
+    Section::open(document, "auth").choice("source");
+    let primary = instance(&Section::open(document, "backend"), env);
+    let mut accounts = accounts(&Section::open_all(document, "users"), &primary, env);
+    if accounts.is_empty() {
+        accounts.push(Account {
+            name: primary.user.clone(),
+            password: primary.password.clone(),
+            default_database: primary.database.clone(),
+        });
+    }
+    Cluster {
+        name: "default".to_owned(),
+        primary,
+        replicas: Vec::new(),
+        accounts,
+        pool: pool(&Section::open(document, "pool")),
+        circuit: circuit(&Section::open(document, "circuit")),
+    }
+}
+
+fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {
+    if !section.is_present() && !section.document.root.contains_key("backend") {
+        section.document.report(1, "backend".to_owned(), Reason::NoSection);
+    }
+    let host = section.name("host").unwrap_or_default();
+    if !host.is_empty() && !is_host(&host) {
+        section.refuse("host", Reason::NotAHost(host.clone()));
+    }
+    // Read for the sake of the words that are refused.
+    section.choice("tls");
+    Instance {
+        host,
+        port: section.port("port").unwrap_or_default(),
+        user: section.name("user").unwrap_or_default(),
+        password: password::resolve(section, env),
+        database: section.name("database"),
+    }
+}
+
+/// An IP address, or a name of letters, digits, `-`, `_` and `.` as resolvers take it.
+fn is_host(text: &str) -> bool {
+    let is_name = || {
+        let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        text.len() <= 253 && text.bytes().all(of_a_name) && !text.starts_with(['-', '.'])
+    };
+    text.parse::<std::net::IpAddr>().is_ok() || is_name()
+}
+
+fn accounts(sections: &[Section<'_>], primary: &Instance, env: Env<'_>) -> Vec<Account> {
+    let mut seen: Vec<(String, usize)> = Vec::new();
+    let resolved = sections.iter().map(|section| {
+        let name = section.name("name").unwrap_or_default();
+        match seen.iter().find(|(earlier, _)| *earlier == name && !name.is_empty()) {
+            Some((_, line)) => section.refuse("name", Reason::DuplicateUser(*line)),
+            None => seen.push((name.clone(), section.line)),
+        }
+        Account {
+            name,
+            password: password::resolve(section, env),
+            default_database: section.name("default_database").or_else(|| primary.database.clone()),
+        }
+    });
+    resolved.collect()
+}
+
+fn pool(section: &Section<'_>) -> Pool {
+    let max_connections = section.count("max_connections");
+    let max_connecting = section.count("max_connecting");
+    Pool {
+        max_connections,
+        min_idle: section.count("min_idle"),
+        // Given, it is compared and refused; the default gives way.
+        max_connecting: match section.gives("max_connecting") {
+            true => max_connecting,
+            false => max_connecting.min(max_connections),
+        },
+        idle_timeout: section.millis("idle_timeout_ms"),
+        max_lifetime: section.millis_unless_zero("max_lifetime_ms"),
+        checkout_timeout: section.millis("checkout_timeout_ms"),
+        connect_timeout: section.millis("connect_timeout_ms"),
+        query_timeout: section.millis_unless_zero("query_timeout_ms"),
+        max_prepared_statements: section.count("max_prepared_statements"),
+    }
+}
+
+fn circuit(section: &Section<'_>) -> Circuit {
+    Circuit {
+        enabled: section.flag("enabled") && section.is_present(),
+        max_concurrent: section.count("max_concurrent_per_user_shard"),
+        queue_size: section.count("queue_size"),
+        queue_timeout: section.millis("queue_timeout_ms"),
+    }
+}
+
+/// The endpoint's address; [`check`] refuses a default port that does not exist.
+fn metrics(section: &Section<'_>, listen: SocketAddr) -> Option<SocketAddr> {
+    let enabled = section.flag("enabled");
+    let address = section.address("listen_addr").unwrap_or(listen.ip());
+    let port = section.port("listen_port").unwrap_or(listen.port().saturating_add(check::METRICS_OFFSET));
+    enabled.then_some((address, port).into())
+}
+
+fn log(section: &Section<'_>) -> Log {
+    let level = section.name("level").unwrap_or_default();
+    if !level.is_empty() && !is_filter(&level) {
+        section.refuse("level", Reason::NotALevel(level.clone()));
+    }
+    Log {
+        level,
+        format: match section.choice("format") {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        slow_query: section.millis_unless_zero("slow_query_ms"),
+    }
+}
+
+/// The filter's own parser takes any single word for the name of a module, and so a misspelt level too: here a word
+/// without `=` has to be a level.
+fn is_filter(text: &str) -> bool {
+    let words_are_levels = text.split(',').all(|part| {
+        let part = part.trim();
+        part.contains(['=', '[', ']', '}']) || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
+    });
+    words_are_levels && EnvFilter::builder().parse(text).is_ok()
+}
