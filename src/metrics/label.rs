@@ -1,0 +1,173 @@
+//! The label values: each label is a closed enum, so the number of time series is known when Athena is built.
+
+use crate::protocol::command::Command;
+
+/// A label of a family: the values that it can have.
+pub trait Label: Copy + 'static {
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// Where this value stands in [`Label::ALL`].
+    fn index(self) -> usize;
+    /// The text of the value.
+    fn name(self) -> &'static str;
+}
+
+/// An enum whose variants are the values of a label. `COUNT` is fit for the type of a field.
+macro_rules! labels {
+    ($($(#[$doc:meta])* $label:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+            pub enum $label {
+                $($(#[$variant_doc])* $variant,)*
+            }
+
+            impl $label {
+                /// How many values there are.
+                pub const COUNT: usize = <Self as Label>::ALL.len();
+            }
+
+            impl Label for $label {
+                const ALL: &'static [Self] = &[$($label::$variant,)*];
+
+                fn index(self) -> usize {
+                    self as usize
+                }
+
+                fn name(self) -> &'static str {
+                    match self {
+                        $($label::$variant => $name,)*
+                    }
+                }
+            }
+        )*
+    };
+}
+
+labels! {
+    /// Where a command was answered.
+    Target {
+        Primary = "primary",
+        Replica = "replica",
+        /// By Athena itself, without a backend.
+        Local = "local",
+    }
+
+    /// Why the rate limit turned a statement away.
+    RateLimitReason {
+        QueueFull = "queue_full",
+        Timeout = "timeout",
+        Shutdown = "shutdown",
+    }
+
+    /// Why a client connection was refused or ended before it was logged in.
+    RefusedReason {
+        /// `max_connections`, of the instance or of the user.
+        Limit = "limit",
+        AccessDenied = "access_denied",
+        /// Bytes that are not a login.
+        Handshake = "handshake",
+        /// The login took too long.
+        Timeout = "timeout",
+        /// No backend to learn the greeting from or to log in to.
+        Unavailable = "unavailable",
+        Shutdown = "shutdown",
+    }
+
+    /// What kind of error Athena itself answered to a client that is logged in.
+    ErrorKind {
+        /// A packet that breaks the protocol.
+        Protocol = "protocol",
+        /// A packet, statement or queue above its limit.
+        TooLarge = "too_large",
+        /// A command or statement that Athena does not support.
+        Unsupported = "unsupported",
+        /// An id of a prepared statement that the session does not have.
+        UnknownStatement = "unknown_statement",
+        /// The rate limit of the (user, shard).
+        RateLimit = "rate_limit",
+        /// No free link within `checkout_timeout_ms`.
+        CheckoutTimeout = "checkout_timeout",
+        /// The backend can't be reached or does not let Athena in.
+        Unavailable = "unavailable",
+        /// The link was lost while a statement was on it.
+        LinkLost = "link_lost",
+        /// The backend did not answer in time.
+        BackendTimeout = "backend_timeout",
+        /// The client was idle for too long, or did not read.
+        ClientTimeout = "client_timeout",
+        /// Ended by `KILL`.
+        Killed = "killed",
+        Shutdown = "shutdown",
+        /// A bug: an invariant of Athena did not hold.
+        Internal = "internal",
+    }
+
+    /// Which way bytes went, seen from Athena.
+    Direction {
+        ClientIn = "client_in",
+        ClientOut = "client_out",
+        BackendIn = "backend_in",
+        BackendOut = "backend_out",
+    }
+
+    /// What a link is doing.
+    LinkState {
+        /// Free in the pool.
+        Idle = "idle",
+        /// Lent for one statement.
+        Busy = "busy",
+        /// Kept by a session; [`BoundReason`] tells why.
+        Bound = "bound",
+        /// Being dialled or logged in.
+        Connecting = "connecting",
+    }
+
+    /// Why a session keeps a link.
+    BoundReason {
+        Transaction = "transaction",
+        /// State that Athena can't carry to another link.
+        SessionState = "session_state",
+        /// Table locks, `GET_LOCK`, a global read lock.
+        Lock = "lock",
+        TemporaryTable = "temporary_table",
+        Cursor = "cursor",
+        /// Parameters sent ahead of EXECUTE.
+        LongData = "long_data",
+        /// A command larger than Athena buffers, passed on while it arrives.
+        Oversized = "oversized",
+        /// A statement whose effects on the session can't be known, such as `CALL`.
+        Unknown = "unknown",
+    }
+
+    /// Why a link was closed.
+    ClosedReason {
+        /// Unused for `idle_timeout_ms`.
+        Idle = "idle",
+        /// Older than `max_lifetime_ms`.
+        Age = "age",
+        /// A socket error, a time-out, or bytes that break the protocol.
+        Error = "error",
+        /// It came back with state that a reset does not clear.
+        Dirty = "dirty",
+        /// It does not fit what sessions need now: another version, other settings.
+        Mismatch = "mismatch",
+        Shutdown = "shutdown",
+        /// The server ended it.
+        ServerClosed = "server_closed",
+    }
+}
+
+/// The values of the `command` label are the protocol's commands.
+impl Label for Command {
+    const ALL: &'static [Self] = Command::ALL;
+
+    /// The codes run from 0 without a gap up to the last one, which is far above (a test holds this).
+    fn index(self) -> usize {
+        usize::from(self as u8).min(Self::ALL.len() - 1)
+    }
+
+    fn name(self) -> &'static str {
+        Command::name(self)
+    }
+}
