@@ -1,0 +1,180 @@
+//! The facts about a text of one or more statements.
+
+use bitflags::bitflags;
+
+use super::lexer::SqlMode;
+use super::scan::Scanner;
+
+/// What a statement is, by the words it begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StatementKind {
+    /// SELECT and TABLE, also in parentheses.
+    Select,
+    Insert,
+    Update,
+    Delete,
+    Replace,
+    /// WITH: the statement behind the common table expressions may be a write, see [`Hazards::WRITES`].
+    With,
+    Values,
+    Set,
+    Show,
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    Commit,
+    Rollback,
+    /// SAVEPOINT, RELEASE SAVEPOINT, ROLLBACK TO.
+    Savepoint,
+    Use,
+    Call,
+    Prepare,
+    /// EXECUTE, EXECUTE IMMEDIATE.
+    Execute,
+    /// DEALLOCATE PREPARE, DROP PREPARE.
+    Deallocate,
+    /// CREATE, ALTER, DROP, RENAME, TRUNCATE.
+    Ddl,
+    /// LOCK TABLES, LOCK INSTANCE.
+    Lock,
+    Unlock,
+    Flush,
+    Kill,
+    /// LOAD DATA, LOAD XML.
+    Load,
+    Handler,
+    Xa,
+    Do,
+    /// EXPLAIN, DESCRIBE, DESC.
+    Explain,
+    /// Table maintenance, replication, accounts, plugins and the server itself.
+    Admin,
+    /// Anything else, with [`Hazards::UNSURE`] if its first word is unknown.
+    Other,
+    /// Nothing but blanks and comments.
+    Empty,
+}
+
+bitflags! {
+    /// What a text does or asks that the server's replies do not show, or that decides where it may run.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub struct Hazards: u64 {
+        /// GET_LOCK(), RELEASE_LOCK() and their like.
+        const NAMED_LOCK = 1;
+        /// `@x` is mentioned.
+        const USER_VARIABLE = 1 << 1;
+        /// `@x` is or may be written: SET, `:=`, INTO, or as a parameter of a routine.
+        const USER_VARIABLE_WRITE = 1 << 2;
+        const TEMPORARY_TABLE = 1 << 3;
+        const HANDLER = 1 << 4;
+        /// LOCK TABLES, FLUSH TABLES WITH READ LOCK or FOR EXPORT.
+        const TABLE_LOCK = 1 << 5;
+        /// LOCK INSTANCE, BACKUP STAGE, BACKUP LOCK.
+        const INSTANCE_LOCK = 1 << 6;
+        const CALL = 1 << 7;
+        /// PREPARE, EXECUTE and DEALLOCATE as SQL text.
+        const TEXT_PREPARE = 1 << 8;
+        const XA = 1 << 9;
+        const ROLE = 1 << 10;
+        const RESOURCE_GROUP = 1 << 11;
+        /// A system variable other than autocommit is set for the session, or a character set.
+        const SET_SESSION = 1 << 12;
+        const AUTOCOMMIT_SET = 1 << 13;
+        /// Characteristics of the next transaction only.
+        const SET_TRANSACTION = 1 << 14;
+        /// With [`Hazards::SET_SESSION`]: a variable whose value can't be set again on another link to the same effect.
+        const UNREPLAYABLE_SET = 1 << 15;
+        /// The warnings, errors or profile of the statement before.
+        const READS_DIAGNOSTICS = 1 << 16;
+        const FOUND_ROWS = 1 << 17;
+        const SQL_CALC_FOUND_ROWS = 1 << 18;
+        const ROW_COUNT = 1 << 19;
+        /// The value is read, also as `@@identity`.
+        const LAST_INSERT_ID = 1 << 20;
+        /// LAST_INSERT_ID(expr), or the variable is set.
+        const LAST_INSERT_ID_SET = 1 << 21;
+        const CONNECTION_ID = 1 << 22;
+        /// LASTVAL() or PREVIOUS VALUE FOR: what this link drew last from a sequence.
+        const SEQUENCE_VALUE = 1 << 23;
+        /// NEXTVAL() or NEXT VALUE FOR: leaves what [`Hazards::SEQUENCE_VALUE`] reads.
+        const SEQUENCE_NEXT = 1 << 24;
+        const KILL = 1 << 25;
+        const LOCAL_INFILE = 1 << 26;
+        /// More than one statement.
+        const MULTI = 1 << 27;
+        const USE_DB = 1 << 28;
+        /// FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE.
+        const LOCKING_READ = 1 << 29;
+        /// Of a kind that writes data, definitions or files.
+        const WRITES = 1 << 30;
+        const CONSISTENT_SNAPSHOT = 1 << 31;
+        /// COMMIT or ROLLBACK ... AND CHAIN.
+        const CHAIN = 1 << 32;
+        /// COMMIT or ROLLBACK ... RELEASE.
+        const RELEASE = 1 << 33;
+        /// The server may read the text in another way, so that the other facts may be wrong.
+        const UNSURE = 1 << 34;
+    }
+}
+
+impl Hazards {
+    /// See [`Facts::binds`].
+    const BINDING: Hazards = Hazards::NAMED_LOCK
+        .union(Hazards::USER_VARIABLE_WRITE)
+        .union(Hazards::TEMPORARY_TABLE)
+        .union(Hazards::HANDLER)
+        .union(Hazards::TABLE_LOCK)
+        .union(Hazards::INSTANCE_LOCK)
+        .union(Hazards::CALL)
+        .union(Hazards::TEXT_PREPARE)
+        .union(Hazards::XA)
+        .union(Hazards::ROLE)
+        .union(Hazards::RESOURCE_GROUP)
+        .union(Hazards::UNREPLAYABLE_SET)
+        .union(Hazards::SQL_CALC_FOUND_ROWS)
+        .union(Hazards::SEQUENCE_NEXT)
+        .union(Hazards::UNSURE);
+}
+
+/// See [`facts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// That of the first statement.
+    pub kind: StatementKind,
+    /// Those of all statements.
+    pub hazards: Hazards,
+}
+
+impl Facts {
+    /// The hazards that leave something on a link which neither moves to another link nor shows in a tracker with its
+    /// value: locks, user variables, temporary tables, handlers, text-prepared statements, XA, roles, resource groups,
+    /// variables that can't be replayed, what FOUND_ROWS() and LASTVAL() will read, whatever a CALL does, and doubt.
+    ///
+    /// LAST_INSERT_ID(expr) is among them where no OK packet tells its value. Not among them: [`Hazards::SET_SESSION`],
+    /// `AUTOCOMMIT_SET`, `SET_TRANSACTION` and `USE_DB` (trackers show these), and what only reads.
+    pub fn binds(self) -> Hazards {
+        use StatementKind::{Delete, Insert, Replace, Update};
+        let told = matches!(self.kind, Insert | Update | Delete | Replace);
+        let last_insert_id = if told { Hazards::empty() } else { Hazards::LAST_INSERT_ID_SET };
+        self.hazards & (Hazards::BINDING | last_insert_id)
+    }
+}
+
+/// Reads `sql` once. Never fails: unterminated strings and comments just end.
+pub fn facts(sql: &[u8], mode: SqlMode) -> Facts {
+    let mut scanner = Scanner::new(sql, mode);
+    let mut kind = StatementKind::Empty;
+    while scanner.skip_to_statement() {
+        let next = scanner.statement();
+        if kind == StatementKind::Empty {
+            kind = next;
+        } else {
+            scanner.hazards |= Hazards::MULTI;
+        }
+    }
+    let mut hazards = scanner.hazards;
+    // The second byte of a character may look like a quote or a backslash, but its first byte is no ASCII.
+    if scanner.misreadable() || (mode.unsafe_charset && !sql.is_ascii()) {
+        hazards |= Hazards::UNSURE;
+    }
+    Facts { kind, hazards }
+}

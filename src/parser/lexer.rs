@@ -1,0 +1,274 @@
+//! Bytes to tokens, by MySQL's and MariaDB's lexical rules.
+//!
+//! Manual section: "Language Structure". A token borrows its bytes; nothing is decoded or copied.
+
+use memchr::{memchr, memchr2, memmem};
+
+/// The settings of a session that decide where tokens begin and end. The default is a server's default.
+///
+/// IGNORE_SPACE is not among them: the functions that matter here are calls with and without a blank before the
+/// parenthesis in either mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SqlMode {
+    /// `"x"` is an identifier.
+    pub ansi_quotes: bool,
+    pub no_backslash_escapes: bool,
+    /// The client's character set is one (GBK, SJIS, Big5, ...) in which a character's second byte may look like a
+    /// backslash or a quote.
+    pub unsafe_charset: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// An identifier or keyword, not quoted.
+    Word,
+    /// An identifier in quotes.
+    Quoted,
+    String,
+    /// A number, a hexadecimal or bit literal, or an identifier that begins with a digit.
+    Number,
+    /// `@x`, also quoted; or the host of an account, which looks the same.
+    UserVariable,
+    /// The `@@` before the name of a system variable.
+    SystemVariable,
+    /// `:=`
+    Assign,
+    /// Any other byte.
+    Byte(u8),
+    End,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Token<'a> {
+    pub kind: TokenKind,
+    /// As written, quotes included.
+    pub text: &'a [u8],
+}
+
+/// What a byte can begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Blank,
+    Word,
+    Digit,
+    Quote,
+    /// `#`, `-`, `/`, `*`: a comment, or its end.
+    Comment,
+    Other,
+}
+
+const fn class(byte: u8) -> Class {
+    match byte {
+        b' ' | b'\t'..=b'\r' => Class::Blank,
+        b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' | 0x80.. => Class::Word,
+        b'0'..=b'9' => Class::Digit,
+        b'\'' | b'"' | b'`' => Class::Quote,
+        b'#' | b'-' | b'/' | b'*' => Class::Comment,
+        _ => Class::Other,
+    }
+}
+
+static CLASSES: [Class; 256] = {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = class(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+fn class_of(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
+fn continues_word(byte: u8) -> bool {
+    matches!(class_of(byte), Class::Word | Class::Digit)
+}
+
+/// From this version on, servers disagree whether the code in `/*!nnnnn ... */` is code: each runs what is meant for
+/// itself, and MariaDB takes 50700 to 99999 for MySQL's.
+const FIRST_DOUBTFUL_VERSION: u32 = 50700;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lexer<'a> {
+    rest: &'a [u8],
+    mode: SqlMode,
+    /// Inside `/*! ... */`: how many bytes are left after its end, if it is read as a comment.
+    code_comment: Option<usize>,
+    /// Servers may see other tokens than these.
+    pub misreadable: bool,
+}
+
+impl<'a> Lexer<'a> {
+    pub fn new(sql: &'a [u8], mode: SqlMode) -> Self {
+        Lexer { rest: sql, mode, code_comment: None, misreadable: false }
+    }
+
+    /// The next token; [`TokenKind::End`] for ever once there is none.
+    pub fn token(&mut self) -> Token<'a> {
+        while let Some(&first) = self.rest.first() {
+            match class_of(first) {
+                Class::Blank => self.skip(1),
+                Class::Word => return self.word(first),
+                Class::Digit => return self.number(),
+                Class::Quote => {
+                    let kind = if self.is_string(first) { TokenKind::String } else { TokenKind::Quoted };
+                    return self.take(kind, self.quoted_len(first, 1));
+                }
+                Class::Comment if self.comment(first) => {}
+                Class::Comment | Class::Other => return self.symbol(first),
+            }
+        }
+        // An unterminated code comment that servers may skip, or not.
+        self.misreadable |= self.code_comment.take().is_some();
+        Token { kind: TokenKind::End, text: &[] }
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.rest.get(at).copied()
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.rest = self.rest.get(len..).unwrap_or_default();
+    }
+
+    fn take(&mut self, kind: TokenKind, len: usize) -> Token<'a> {
+        let (text, rest) = self.rest.split_at(len.min(self.rest.len()));
+        self.rest = rest;
+        Token { kind, text }
+    }
+
+    /// Bytes from `from` on for which `belongs` holds.
+    fn run(&self, from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        let rest = self.rest.get(from..).unwrap_or_default();
+        rest.iter().position(|&byte| !belongs(byte)).unwrap_or(rest.len())
+    }
+
+    fn word(&mut self, first: u8) -> Token<'a> {
+        let len = 1 + self.run(1, continues_word);
+        if len == 1 && self.byte(1) == Some(b'\'') {
+            match first {
+                b'n' | b'N' => return self.take(TokenKind::String, self.quoted_len(b'\'', 2)),
+                b'x' | b'X' | b'b' | b'B' => return self.take(TokenKind::Number, self.quoted_len(b'\'', 2)),
+                _ => {}
+            }
+        }
+        self.take(TokenKind::Word, len)
+    }
+
+    /// `1e5x` is the number `1e5` and the word `x`, `1.x` the number `1.` and the word, but `1x` is one identifier.
+    fn number(&mut self) -> Token<'a> {
+        let mut len = self.run(0, |byte| byte.is_ascii_digit());
+        let exponent = self.exponent_len(len);
+        if exponent > 0 {
+            len += exponent;
+        } else if self.byte(len) == Some(b'.') {
+            len += 1 + self.run(len + 1, |byte| byte.is_ascii_digit());
+            len += self.exponent_len(len);
+        } else {
+            len += self.run(len, continues_word);
+        }
+        self.take(TokenKind::Number, len)
+    }
+
+    fn exponent_len(&self, at: usize) -> usize {
+        if !matches!(self.byte(at), Some(b'e' | b'E')) {
+            return 0;
+        }
+        let sign = usize::from(matches!(self.byte(at + 1), Some(b'+' | b'-')));
+        match self.run(at + 1 + sign, |byte| byte.is_ascii_digit()) {
+            0 => 0,
+            digits => 1 + sign + digits,
+        }
+    }
+
+    fn is_string(&self, quote: u8) -> bool {
+        quote == b'\'' || (quote == b'"' && !self.mode.ansi_quotes)
+    }
+
+    /// The length of a token whose opening quote ends at `start`, with the closing quote.
+    fn quoted_len(&self, quote: u8, start: usize) -> usize {
+        let escapes = self.is_string(quote) && !self.mode.no_backslash_escapes;
+        let mut at = start;
+        loop {
+            let rest = self.rest.get(at..).unwrap_or_default();
+            let found = if escapes { memchr2(quote, b'\\', rest) } else { memchr(quote, rest) };
+            let Some(found) = found else { return self.rest.len() };
+            at += found;
+            let doubled = self.byte(at + 1) == Some(quote);
+            if self.byte(at) == Some(quote) && !doubled {
+                return at + 1;
+            }
+            at += 2;
+        }
+    }
+
+    fn symbol(&mut self, first: u8) -> Token<'a> {
+        match (first, self.byte(1)) {
+            (b'@', Some(b'@')) => self.take(TokenKind::SystemVariable, 2),
+            (b'@', Some(quote @ (b'\'' | b'"' | b'`'))) => {
+                self.take(TokenKind::UserVariable, self.quoted_len(quote, 2))
+            }
+            (b'@', _) => {
+                let len = 1 + self.run(1, |byte| byte == b'.' || continues_word(byte));
+                self.take(TokenKind::UserVariable, len)
+            }
+            (b':', Some(b'=')) => self.take(TokenKind::Assign, 2),
+            _ => self.take(TokenKind::Byte(first), 1),
+        }
+    }
+
+    /// Skips a comment, or the marks around code in a comment, if one begins or ends here.
+    fn comment(&mut self, first: u8) -> bool {
+        let line = match (first, self.byte(1)) {
+            (b'#', _) => true,
+            (b'-', Some(b'-')) => self.byte(2).is_none_or(|byte| byte == b' ' || byte.is_ascii_control()),
+            (b'/', Some(b'*')) => return self.block_comment(),
+            (b'*', Some(b'/')) => return self.end_of_code(),
+            _ => false,
+        };
+        if line {
+            self.skip(memchr(b'\n', self.rest).unwrap_or(self.rest.len()));
+        }
+        line
+    }
+
+    fn block_comment(&mut self) -> bool {
+        let mark = match (self.byte(2), self.byte(3)) {
+            (Some(b'!'), _) => 3,
+            (Some(b'M'), Some(b'!')) => 4,
+            _ => {
+                self.skip(self.block_comment_len());
+                return true;
+            }
+        };
+        let digits = match self.run(mark, |byte| byte.is_ascii_digit()) {
+            len @ (5 | 6) => len,
+            0..5 => 0,
+            _ => 6,
+        };
+        let version = self.rest.get(mark..mark + digits).unwrap_or_default();
+        let version = version.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        // Only MariaDB knows the form with an M; comments in comments are read in more than one way.
+        self.misreadable |= mark == 4 || version >= FIRST_DOUBTFUL_VERSION || self.code_comment.is_some();
+        if self.code_comment.is_none() {
+            self.code_comment = Some(self.rest.len() - self.block_comment_len());
+        }
+        self.skip(mark + digits);
+        true
+    }
+
+    fn block_comment_len(&self) -> usize {
+        let end = memmem::find(self.rest.get(2..).unwrap_or_default(), b"*/");
+        end.map_or(self.rest.len(), |end| 2 + end + 2)
+    }
+
+    /// Leaves code in a comment. If that is not where a comment would have ended, servers that skip it see other tokens.
+    fn end_of_code(&mut self) -> bool {
+        let Some(after) = self.code_comment.take() else { return false };
+        self.skip(2);
+        self.misreadable |= self.rest.len() != after;
+        true
+    }
+}

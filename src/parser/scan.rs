@@ -1,0 +1,204 @@
+//! Passes over tokens, and finds the hazards that look the same in every statement.
+
+use super::facts::{Hazards, StatementKind};
+use super::keyword::Keyword;
+use super::lexer::{Lexer, SqlMode, Token, TokenKind};
+
+/// Stands on one token and collects the hazards of those it has passed.
+pub(super) struct Scanner<'a> {
+    lexer: Lexer<'a>,
+    pub(super) token: Token<'a>,
+    /// The kind of the token before.
+    previous: TokenKind,
+    pub(super) hazards: Hazards,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(sql: &'a [u8], mode: SqlMode) -> Self {
+        let mut lexer = Lexer::new(sql, mode);
+        let token = lexer.token();
+        Scanner { lexer, token, previous: TokenKind::End, hazards: Hazards::empty() }
+    }
+
+    /// Whether servers may have seen other tokens.
+    pub fn misreadable(&self) -> bool {
+        self.lexer.misreadable
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.previous = self.token.kind;
+        self.token = self.lexer.token();
+    }
+
+    pub(super) fn is(&self, byte: u8) -> bool {
+        self.token.kind == TokenKind::Byte(byte)
+    }
+
+    /// At the end of the statement.
+    pub(super) fn at_end(&self) -> bool {
+        matches!(self.token.kind, TokenKind::End | TokenKind::Byte(b';'))
+    }
+
+    /// The keyword that is the current token.
+    pub(super) fn keyword(&self) -> Option<Keyword> {
+        if self.token.kind == TokenKind::Word { Keyword::of(self.token.text) } else { None }
+    }
+
+    /// Passes the current token if it is this keyword.
+    pub(super) fn take(&mut self, keyword: Keyword) -> bool {
+        let found = self.keyword() == Some(keyword);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    /// Passes an identifier, and returns it without quotes.
+    pub(super) fn take_name(&mut self) -> &'a [u8] {
+        let text = self.token.text;
+        let name = match (self.token.kind, text) {
+            (TokenKind::Word, _) => text,
+            (TokenKind::Quoted, [_, name @ .., _]) => name,
+            _ => return &[],
+        };
+        self.advance();
+        name
+    }
+
+    /// Goes to the next statement, if there is one.
+    pub fn skip_to_statement(&mut self) -> bool {
+        while self.is(b';') {
+            self.advance();
+        }
+        self.token.kind != TokenKind::End
+    }
+
+    /// Reads one statement to its end.
+    pub fn statement(&mut self) -> StatementKind {
+        loop {
+            while self.is(b'(') {
+                self.advance();
+            }
+            let keyword = self.keyword();
+            if self.token.kind == TokenKind::Word {
+                self.advance();
+            }
+            // MariaDB: variables for the statement that follows only.
+            if keyword == Some(Keyword::Set) && self.take(Keyword::Statement) {
+                self.pass_until(|scanner| scanner.keyword() == Some(Keyword::For));
+                self.take(Keyword::For);
+                continue;
+            }
+            let kind = match keyword {
+                Some(keyword) => self.begin(keyword),
+                None => self.unknown(),
+            };
+            self.pass_until(|_| false);
+            return kind;
+        }
+    }
+
+    /// Reads on, to the end of the statement or to where `stop` holds outside of parentheses.
+    pub(super) fn pass_until(&mut self, stop: impl Fn(&Self) -> bool) {
+        let mut depth = 0u32;
+        while !self.at_end() && (depth > 0 || !stop(self)) {
+            match self.token.kind {
+                TokenKind::Byte(b'(') => depth += 1,
+                TokenKind::Byte(b')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            self.pass();
+        }
+    }
+
+    /// Passes one token and what belongs to it, with the hazards that they have anywhere.
+    fn pass(&mut self) {
+        let Token { kind, text } = self.token;
+        let before = self.previous;
+        self.advance();
+        match kind {
+            TokenKind::Word => {
+                if let Some(keyword) = Keyword::of(text) {
+                    self.clause(keyword);
+                }
+            }
+            // A native function may be called by its quoted name.
+            TokenKind::Quoted if self.is(b'(') => {
+                let name = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
+                if let Some(keyword) = Keyword::of(name) {
+                    self.call(keyword);
+                }
+            }
+            // Behind a name or a string it is the host of an account.
+            TokenKind::UserVariable if matches!(before, TokenKind::String | TokenKind::Quoted) => {}
+            TokenKind::UserVariable => {
+                self.hazards |= Hazards::USER_VARIABLE;
+                if self.token.kind == TokenKind::Assign {
+                    self.hazards |= Hazards::USER_VARIABLE_WRITE;
+                }
+            }
+            TokenKind::SystemVariable => self.read_variable(),
+            // A part of a qualified name is no keyword, and no native function.
+            TokenKind::Byte(b'.') if matches!(self.token.kind, TokenKind::Word | TokenKind::Quoted) => {
+                self.advance();
+            }
+            _ => {}
+        }
+    }
+
+    /// A keyword anywhere, which is passed.
+    fn clause(&mut self, keyword: Keyword) {
+        match keyword {
+            Keyword::SqlCalcFoundRows => self.hazards |= Hazards::SQL_CALC_FOUND_ROWS,
+            Keyword::Into if self.token.kind == TokenKind::UserVariable => {
+                self.hazards |= Hazards::USER_VARIABLE_WRITE;
+            }
+            Keyword::Into if matches!(self.keyword(), Some(Keyword::Outfile | Keyword::Dumpfile)) => {
+                self.hazards |= Hazards::WRITES;
+            }
+            Keyword::For if matches!(self.keyword(), Some(Keyword::Update | Keyword::Share)) => {
+                self.hazards |= Hazards::LOCKING_READ;
+            }
+            Keyword::Lock if self.keyword() == Some(Keyword::In) => self.hazards |= Hazards::LOCKING_READ,
+            Keyword::Next | Keyword::Previous => self.sequence_value(keyword),
+            _ if self.is(b'(') => self.call(keyword),
+            _ => {}
+        }
+    }
+
+    /// NEXT VALUE FOR, PREVIOUS VALUE FOR.
+    fn sequence_value(&mut self, first: Keyword) {
+        if self.take(Keyword::Value) && self.take(Keyword::For) {
+            self.hazards |= match first {
+                Keyword::Next => Hazards::SEQUENCE_NEXT | Hazards::WRITES,
+                _ => Hazards::SEQUENCE_VALUE,
+            };
+        }
+    }
+
+    /// A function, if it is one, with the opening parenthesis of its arguments ahead.
+    fn call(&mut self, function: Keyword) {
+        self.hazards |= match function {
+            Keyword::GetLock
+            | Keyword::ReleaseLock
+            | Keyword::ReleaseAllLocks
+            | Keyword::ServiceGetReadLocks
+            | Keyword::ServiceGetWriteLocks
+            | Keyword::ServiceReleaseLocks => Hazards::NAMED_LOCK,
+            Keyword::FoundRows => Hazards::FOUND_ROWS,
+            Keyword::RowCount => Hazards::ROW_COUNT,
+            Keyword::ConnectionId => Hazards::CONNECTION_ID,
+            Keyword::LastVal => Hazards::SEQUENCE_VALUE,
+            Keyword::NextVal => Hazards::SEQUENCE_NEXT | Hazards::WRITES,
+            Keyword::SetVal => Hazards::WRITES,
+            Keyword::LastInsertId => {
+                let mut ahead = self.lexer;
+                match ahead.token().kind {
+                    TokenKind::Byte(b')') => Hazards::LAST_INSERT_ID,
+                    _ => Hazards::LAST_INSERT_ID | Hazards::LAST_INSERT_ID_SET,
+                }
+            }
+            _ => Hazards::empty(),
+        };
+    }
+}

@@ -1,0 +1,224 @@
+//! Statements by their first words.
+
+use super::facts::{Hazards, StatementKind};
+use super::keyword::Keyword;
+use super::lexer::TokenKind;
+use super::scan::Scanner;
+
+impl Scanner<'_> {
+    /// A statement by its first word, which is passed. What this leaves of it has no hazards but those of any text.
+    pub(super) fn begin(&mut self, keyword: Keyword) -> StatementKind {
+        use Keyword as K;
+        use StatementKind as S;
+        let (kind, hazards) = match keyword {
+            K::Select | K::Table => (S::Select, Hazards::empty()),
+            K::Insert => (S::Insert, Hazards::WRITES),
+            K::Update => (S::Update, Hazards::WRITES),
+            K::Delete => (S::Delete, Hazards::WRITES),
+            K::Replace => (S::Replace, Hazards::WRITES),
+            K::Values => (S::Values, Hazards::empty()),
+            K::With => return self.with(),
+            K::Set => return self.set(),
+            K::Show => return self.show(),
+            K::Begin if self.keyword() == Some(K::Not) => return self.unknown(),
+            K::Begin => (S::Begin, Hazards::empty()),
+            K::Start => return self.start(),
+            K::Commit => return self.end_of_transaction(S::Commit),
+            K::Rollback => return self.end_of_transaction(S::Rollback),
+            K::Savepoint | K::Release => (S::Savepoint, Hazards::empty()),
+            K::Use => (S::Use, Hazards::USE_DB),
+            K::Call => return self.with_parameters(S::Call, Hazards::CALL | Hazards::WRITES),
+            K::Prepare => (S::Prepare, Hazards::TEXT_PREPARE),
+            K::Execute => {
+                return self.with_parameters(S::Execute, Hazards::TEXT_PREPARE | Hazards::WRITES);
+            }
+            K::Deallocate => (S::Deallocate, Hazards::TEXT_PREPARE),
+            K::Drop if self.keyword() == Some(K::Prepare) => (S::Deallocate, Hazards::TEXT_PREPARE),
+            K::Create | K::Alter | K::Drop => return self.definition(),
+            K::Rename | K::Truncate => (S::Ddl, Hazards::WRITES),
+            K::Lock if self.keyword() == Some(K::Instance) => (S::Lock, Hazards::INSTANCE_LOCK),
+            K::Lock => (S::Lock, Hazards::TABLE_LOCK),
+            K::Unlock => (S::Unlock, Hazards::empty()),
+            K::Flush => return self.flush(),
+            K::Kill => (S::Kill, Hazards::KILL),
+            K::Load => return self.load(),
+            K::Handler => (S::Handler, Hazards::HANDLER),
+            K::Xa => (S::Xa, Hazards::XA),
+            K::Do => (S::Do, Hazards::empty()),
+            K::Explain | K::Describe | K::Desc => (S::Explain, Hazards::empty()),
+            K::Backup => (S::Admin, Hazards::INSTANCE_LOCK),
+            // Replays events as if this session had made them, with their session state.
+            K::Binlog => (S::Admin, Hazards::WRITES | Hazards::UNSURE),
+            K::Checksum => (S::Admin, Hazards::empty()),
+            K::Analyze
+            | K::Cache
+            | K::Change
+            | K::Check
+            | K::Clone
+            | K::Grant
+            | K::Import
+            | K::Install
+            | K::Optimize
+            | K::Purge
+            | K::Repair
+            | K::Reset
+            | K::Restart
+            | K::Revoke
+            | K::Shutdown
+            | K::Stop
+            | K::Uninstall => (S::Admin, Hazards::WRITES),
+            K::Get => return self.with_parameters(S::Other, Hazards::READS_DIAGNOSTICS),
+            K::Help | K::Signal | K::Resignal => (S::Other, Hazards::empty()),
+            _ => return self.unknown(),
+        };
+        self.hazards |= hazards;
+        kind
+    }
+
+    /// A first word that no server documents, or none.
+    pub(super) fn unknown(&mut self) -> StatementKind {
+        self.hazards |= Hazards::UNSURE | Hazards::WRITES;
+        StatementKind::Other
+    }
+
+    /// CALL, EXECUTE, GET DIAGNOSTICS: any user variable among the parameters may be written.
+    fn with_parameters(&mut self, kind: StatementKind, hazards: Hazards) -> StatementKind {
+        self.hazards |= hazards;
+        self.pass_until(|_| false);
+        if self.hazards.contains(Hazards::USER_VARIABLE) {
+            self.hazards |= Hazards::USER_VARIABLE_WRITE;
+        }
+        kind
+    }
+
+    fn with(&mut self) -> StatementKind {
+        use Keyword::{Delete, Insert, Replace, Select, Table, Update, Values};
+        self.pass_until(|scanner| {
+            let keyword = scanner.keyword();
+            matches!(keyword, Some(Delete | Insert | Replace | Select | Table | Update | Values))
+        });
+        if matches!(self.keyword(), Some(Delete | Insert | Replace | Update)) {
+            self.hazards |= Hazards::WRITES;
+        }
+        StatementKind::With
+    }
+
+    fn show(&mut self) -> StatementKind {
+        use Keyword::{Count, Errors, Profile, Profiles, Warnings};
+        if let Some(Count | Errors | Profile | Profiles | Warnings) = self.keyword() {
+            self.hazards |= Hazards::READS_DIAGNOSTICS;
+        }
+        StatementKind::Show
+    }
+
+    /// START TRANSACTION, or of replication.
+    fn start(&mut self) -> StatementKind {
+        if !self.take(Keyword::Transaction) {
+            self.hazards |= Hazards::WRITES;
+            return StatementKind::Admin;
+        }
+        self.pass_until(|scanner| scanner.keyword() == Some(Keyword::Consistent));
+        if self.take(Keyword::Consistent) {
+            self.hazards |= Hazards::CONSISTENT_SNAPSHOT;
+        }
+        StatementKind::Begin
+    }
+
+    fn end_of_transaction(&mut self, mut kind: StatementKind) -> StatementKind {
+        while !self.at_end() {
+            match self.keyword() {
+                Some(Keyword::To) => {
+                    kind = StatementKind::Savepoint;
+                    break;
+                }
+                // NO CHAIN, NO RELEASE
+                Some(Keyword::No) => self.advance(),
+                Some(Keyword::Chain) => self.hazards |= Hazards::CHAIN,
+                Some(Keyword::Release) => self.hazards |= Hazards::RELEASE,
+                _ => {}
+            }
+            if !self.at_end() {
+                self.advance();
+            }
+        }
+        kind
+    }
+
+    /// CREATE, ALTER, DROP, as far as the kind of object.
+    fn definition(&mut self) -> StatementKind {
+        use Keyword as K;
+        self.hazards |= Hazards::WRITES;
+        while !self.at_end() {
+            let keyword = self.keyword();
+            self.advance();
+            match keyword {
+                Some(K::Temporary) => self.hazards |= Hazards::TEMPORARY_TABLE,
+                Some(K::Procedure | K::Function | K::Trigger | K::Event | K::Package) => {
+                    self.stored_program();
+                    break;
+                }
+                Some(
+                    K::Database
+                    | K::Index
+                    | K::Instance
+                    | K::Role
+                    | K::Schema
+                    | K::Sequence
+                    | K::Server
+                    | K::Table
+                    | K::Tables
+                    | K::Tablespace
+                    | K::User
+                    | K::View,
+                ) => break,
+                _ => {}
+            }
+        }
+        StatementKind::Ddl
+    }
+
+    /// Nothing in the body of a stored program runs now. Whether a `;` ends the body or one of its statements takes a
+    /// parser to tell, so what stands behind it may be another statement.
+    fn stored_program(&mut self) {
+        while !self.at_end() {
+            self.advance();
+        }
+        if self.skip_to_statement() {
+            self.hazards |= Hazards::MULTI | Hazards::UNSURE;
+            while self.token.kind != TokenKind::End {
+                self.advance();
+            }
+        }
+    }
+
+    fn flush(&mut self) -> StatementKind {
+        while !self.at_end() {
+            let keyword = self.keyword();
+            self.advance();
+            match (keyword, self.keyword()) {
+                (Some(Keyword::Read), Some(Keyword::Lock)) | (Some(Keyword::For), Some(Keyword::Export)) => {
+                    self.hazards |= Hazards::TABLE_LOCK;
+                }
+                _ => {}
+            }
+        }
+        self.hazards |= Hazards::WRITES;
+        StatementKind::Flush
+    }
+
+    fn load(&mut self) -> StatementKind {
+        if !self.take(Keyword::Data) && !self.take(Keyword::Xml) {
+            self.hazards |= Hazards::WRITES;
+            return StatementKind::Admin;
+        }
+        while !self.at_end() && self.keyword() != Some(Keyword::Infile) {
+            if self.take(Keyword::Local) {
+                self.hazards |= Hazards::LOCAL_INFILE;
+            } else {
+                self.advance();
+            }
+        }
+        // A column of the file may go to a user variable.
+        self.with_parameters(StatementKind::Load, Hazards::WRITES)
+    }
+}

@@ -1,0 +1,398 @@
+use super::StatementKind as K;
+use super::*;
+
+const DEFAULT: SqlMode = SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false };
+const ANSI: SqlMode = SqlMode { ansi_quotes: true, ..DEFAULT };
+const NO_ESCAPES: SqlMode = SqlMode { no_backslash_escapes: true, ..DEFAULT };
+const UNSAFE: SqlMode = SqlMode { unsafe_charset: true, ..DEFAULT };
+
+/// Text, kind, and the names of the hazards.
+type Row = (&'static str, StatementKind, &'static str);
+
+fn check(mode: SqlMode, rows: &[Row]) {
+    for (sql, kind, names) in rows {
+        let expected = Facts { kind: *kind, hazards: hazards(names) };
+        assert_eq!(facts(sql.as_bytes(), mode), expected, "{sql}");
+        // Case and blanks have no meaning where nothing is quoted.
+        if !sql.contains(['\'', '"', '`', '-', '#', '\n', '*']) {
+            let other = format!("\r\n\t{} ;\x0c", sql.to_uppercase().replace(' ', " /* , ; ( ' */ \n"));
+            assert_eq!(facts(other.as_bytes(), mode), expected, "{other}");
+        }
+    }
+}
+
+fn hazards(names: &str) -> Hazards {
+    names.split_whitespace().map(|name| Hazards::from_name(name).expect("a hazard's name")).collect()
+}
+
+const PLAIN: &[Row] = &[
+    ("", K::Empty, ""),
+    (" \n;; ; ", K::Empty, ""),
+    ("-- a comment", K::Empty, ""),
+    ("/* a */ # b\n-- c\n--\t/*", K::Empty, ""),
+    ("/*", K::Empty, ""),
+    ("SELECT c FROM sbtest1 WHERE id=5032", K::Select, ""),
+    ("(select 1) union (select 2)", K::Select, ""),
+    ("((select 1))", K::Select, ""),
+    ("table t", K::Select, ""),
+    ("select 1;", K::Select, ""),
+    ("select 1; -- done", K::Select, ""),
+    ("insert into t values (1)", K::Insert, "WRITES"),
+    ("update t set c=1 where id=2", K::Update, "WRITES"),
+    ("delete from t", K::Delete, "WRITES"),
+    ("replace into t values (1)", K::Replace, "WRITES"),
+    ("values row(1)", K::Values, ""),
+    ("with a as (select 1) select * from a", K::With, ""),
+    ("with a (x) as (select replace(b, 1, 2) from t for update) select * from a", K::With, "LOCKING_READ"),
+    ("with a as (select 1) update t, a set t.c=1", K::With, "WRITES"),
+    ("with recursive a as (select 1) delete from t", K::With, "WRITES"),
+    ("show tables", K::Show, ""),
+    ("show create table t", K::Show, ""),
+    ("use test", K::Use, "USE_DB"),
+    ("do sleep(1)", K::Do, ""),
+    ("explain select 1", K::Explain, ""),
+    ("desc t", K::Explain, ""),
+    ("describe t", K::Explain, ""),
+    ("kill query 5", K::Kill, "KILL"),
+    ("analyze table t", K::Admin, "WRITES"),
+    ("checksum table t", K::Admin, ""),
+    ("start slave", K::Admin, "WRITES"),
+    ("start group_replication", K::Admin, "WRITES"),
+    ("help contents", K::Other, ""),
+    ("grant select on *.* to 'a'@'b'", K::Admin, "WRITES"),
+    ("frobnicate t", K::Other, "UNSURE WRITES"),
+    (")", K::Other, "UNSURE WRITES"),
+    ("'select'", K::Other, "UNSURE WRITES"),
+    ("`select` 1", K::Other, "UNSURE WRITES"),
+    ("begin not atomic select 1", K::Other, "UNSURE WRITES"),
+    ("binlog 'abc'", K::Admin, "UNSURE WRITES"),
+];
+
+const TRANSACTIONS: &[Row] = &[
+    ("begin", K::Begin, ""),
+    ("begin work", K::Begin, ""),
+    ("start transaction", K::Begin, ""),
+    ("start transaction read only", K::Begin, ""),
+    ("start transaction with consistent snapshot, read only", K::Begin, "CONSISTENT_SNAPSHOT"),
+    ("start transaction read write, with consistent snapshot", K::Begin, "CONSISTENT_SNAPSHOT"),
+    ("commit", K::Commit, ""),
+    ("commit work and no chain no release", K::Commit, ""),
+    ("commit and chain", K::Commit, "CHAIN"),
+    ("rollback and no chain release", K::Rollback, "RELEASE"),
+    ("rollback", K::Rollback, ""),
+    ("commit no", K::Commit, ""),
+    ("rollback work to savepoint a", K::Savepoint, ""),
+    ("rollback to a", K::Savepoint, ""),
+    ("savepoint a", K::Savepoint, ""),
+    ("release savepoint a", K::Savepoint, ""),
+    ("xa start 'x'", K::Xa, "XA"),
+    ("xa commit 'x' one phase", K::Xa, "XA"),
+    ("select * from t where a=1 for update", K::Select, "LOCKING_READ"),
+    ("select * from t for share skip locked", K::Select, "LOCKING_READ"),
+    ("select * from t lock in share mode", K::Select, "LOCKING_READ"),
+    ("select substring(a for 2), for_update from t use index for join (i)", K::Select, ""),
+];
+
+const SESSION: &[Row] = &[
+    ("select @a", K::Select, "USER_VARIABLE"),
+    ("select @a := 1", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("select @'a b':=1", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("select 1 into @a", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("select 1 into@a.b,@c", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("select 1 into outfile '/x'", K::Select, "WRITES"),
+    ("select 1 into dumpfile '/x'", K::Select, "WRITES"),
+    ("insert into t values (@a)", K::Insert, "USER_VARIABLE WRITES"),
+    ("set @a = 1", K::Set, "USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("set @a = (select 1, 2), sql_mode = ''", K::Set, "USER_VARIABLE USER_VARIABLE_WRITE SET_SESSION"),
+    ("show grants for 'a'@'b'", K::Show, ""),
+    ("create definer=`a`@`b` view v as select 1", K::Ddl, "WRITES"),
+    ("create temporary table t (a int)", K::Ddl, "TEMPORARY_TABLE WRITES"),
+    ("create or replace temporary table t as select 1", K::Ddl, "TEMPORARY_TABLE WRITES"),
+    ("create table temporary (a int)", K::Ddl, "WRITES"),
+    ("drop temporary table if exists t", K::Ddl, "TEMPORARY_TABLE WRITES"),
+    ("drop table t", K::Ddl, "WRITES"),
+    ("alter table t add c int", K::Ddl, "WRITES"),
+    ("truncate t", K::Ddl, "WRITES"),
+    ("create procedure p() select get_lock('a', 1), @a", K::Ddl, "WRITES"),
+    ("create definer=a@b trigger g before insert on t for each row set @a=1", K::Ddl, "WRITES"),
+    ("create function f() returns int begin set @a=1; return 1; end", K::Ddl, "WRITES MULTI UNSURE"),
+    ("create table t as select @a", K::Ddl, "USER_VARIABLE WRITES"),
+    ("handler t open", K::Handler, "HANDLER"),
+    ("lock tables t write, u read", K::Lock, "TABLE_LOCK"),
+    ("lock instance for backup", K::Lock, "INSTANCE_LOCK"),
+    ("backup stage start", K::Admin, "INSTANCE_LOCK"),
+    ("backup lock t", K::Admin, "INSTANCE_LOCK"),
+    ("unlock tables", K::Unlock, ""),
+    ("flush tables", K::Flush, "WRITES"),
+    ("flush local tables a, b with read lock", K::Flush, "TABLE_LOCK WRITES"),
+    ("flush tables t for export", K::Flush, "TABLE_LOCK WRITES"),
+    ("call p(1)", K::Call, "CALL WRITES"),
+    ("call p(@out)", K::Call, "CALL WRITES USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("prepare s from 'select 1'", K::Prepare, "TEXT_PREPARE"),
+    ("execute s using @a", K::Execute, "TEXT_PREPARE WRITES USER_VARIABLE USER_VARIABLE_WRITE"),
+    ("execute immediate 'select 1'", K::Execute, "TEXT_PREPARE WRITES"),
+    ("deallocate prepare s", K::Deallocate, "TEXT_PREPARE"),
+    ("drop prepare s", K::Deallocate, "TEXT_PREPARE"),
+    ("load data infile 'f' into table t", K::Load, "WRITES"),
+    ("load data concurrent local infile 'f' into table local", K::Load, "WRITES LOCAL_INFILE"),
+    (
+        "load xml local infile 'f' into table t (a, @b)",
+        K::Load,
+        "WRITES LOCAL_INFILE USER_VARIABLE USER_VARIABLE_WRITE",
+    ),
+    ("load index into cache t", K::Admin, "WRITES"),
+];
+
+const FUNCTIONS: &[Row] = &[
+    ("select get_lock('a', 1)", K::Select, "NAMED_LOCK"),
+    ("do release_lock ('a')", K::Do, "NAMED_LOCK"),
+    ("select release_all_locks/* */\n()", K::Select, "NAMED_LOCK"),
+    ("select service_get_write_locks('n', 'a', 1)", K::Select, "NAMED_LOCK"),
+    ("select `get_lock`('a', 1)", K::Select, "NAMED_LOCK"),
+    ("select 1.get_lock", K::Select, ""),
+    ("select 1e5get_lock('a', 1)", K::Select, "NAMED_LOCK"),
+    ("select 1.5e-3,get_lock('a', 1)", K::Select, "NAMED_LOCK"),
+    ("select 1e,0x1f,0b1,1get_lock(2)", K::Select, ""),
+    ("select a.get_lock, get_lock from t get_lock", K::Select, ""),
+    ("select a.get_lock('a', 1), a . `get_lock`(1)", K::Select, ""),
+    ("select get_locks(1), xget_lock(1), $get_lock(1), \u{e9}get_lock(1)", K::Select, ""),
+    ("select sql_calc_found_rows * from t", K::Select, "SQL_CALC_FOUND_ROWS"),
+    ("select found_rows(), row_count()", K::Select, "FOUND_ROWS ROW_COUNT"),
+    ("select last_insert_id()", K::Select, "LAST_INSERT_ID"),
+    ("select last_insert_id( ) + 1", K::Select, "LAST_INSERT_ID"),
+    ("update t set a=last_insert_id(a+1)", K::Update, "LAST_INSERT_ID LAST_INSERT_ID_SET WRITES"),
+    ("insert into t (a) values (last_insert_id())", K::Insert, "LAST_INSERT_ID WRITES"),
+    ("select @@identity, @@session.last_insert_id", K::Select, "LAST_INSERT_ID"),
+    ("select connection_id()", K::Select, "CONNECTION_ID"),
+    ("select @@pseudo_thread_id", K::Select, "CONNECTION_ID"),
+    ("select lastval(s)", K::Select, "SEQUENCE_VALUE"),
+    ("select previous value for s", K::Select, "SEQUENCE_VALUE"),
+    ("select nextval(s)", K::Select, "SEQUENCE_NEXT WRITES"),
+    ("select next value for s", K::Select, "SEQUENCE_NEXT WRITES"),
+    ("select next, value, previous value from t", K::Select, ""),
+    ("show warnings limit 5", K::Show, "READS_DIAGNOSTICS"),
+    ("show count(*) errors", K::Show, "READS_DIAGNOSTICS"),
+    ("show errors", K::Show, "READS_DIAGNOSTICS"),
+    ("show profiles", K::Show, "READS_DIAGNOSTICS"),
+    ("show profile for query 1", K::Show, "READS_DIAGNOSTICS"),
+    (
+        "get diagnostics condition 1 @a = message_text",
+        K::Other,
+        "READS_DIAGNOSTICS USER_VARIABLE USER_VARIABLE_WRITE",
+    ),
+    ("select @@warning_count, @@`error_count`", K::Select, "READS_DIAGNOSTICS"),
+    ("select @@session.autocommit", K::Select, ""),
+    ("select @@global.error_count, @@version_comment limit 1", K::Select, ""),
+];
+
+const SETS: &[Row] = &[
+    ("set autocommit=0", K::Set, "AUTOCOMMIT_SET"),
+    ("set @@session.autocommit = on", K::Set, "AUTOCOMMIT_SET"),
+    ("set session autocommit=1", K::Set, "AUTOCOMMIT_SET"),
+    ("set `autocommit`=1", K::Set, "AUTOCOMMIT_SET"),
+    ("set global autocommit=1", K::Set, ""),
+    ("set autocommit=0, names utf8", K::Set, "AUTOCOMMIT_SET SET_SESSION"),
+    ("set names utf8mb4 collate utf8mb4_bin", K::Set, "SET_SESSION"),
+    ("set character set default", K::Set, "SET_SESSION"),
+    ("set charset utf8", K::Set, "SET_SESSION"),
+    ("set sql_mode=concat(@@sql_mode, ',ansi'), time_zone='+00:00'", K::Set, "SET_SESSION"),
+    ("set local sql_mode=''", K::Set, "SET_SESSION"),
+    ("set global max_connections=5, persist x=1, @@persist_only.y=2", K::Set, ""),
+    ("set global a=1, b=2", K::Set, "SET_SESSION"),
+    ("set @@a=1", K::Set, "SET_SESSION"),
+    ("set a = if(1, 2, autocommit)", K::Set, "SET_SESSION"),
+    ("set timestamp=5", K::Set, "SET_SESSION UNREPLAYABLE_SET"),
+    ("set @@session.gtid_next='automatic'", K::Set, "SET_SESSION UNREPLAYABLE_SET"),
+    ("set rand_seed1=1, rand_seed2=2", K::Set, "SET_SESSION UNREPLAYABLE_SET"),
+    ("set insert_id=9", K::Set, "SET_SESSION UNREPLAYABLE_SET"),
+    ("set pseudo_slave_mode=1", K::Set, "SET_SESSION UNREPLAYABLE_SET"),
+    ("set sql_log_bin=0", K::Set, "SET_SESSION UNREPLAYABLE_SET"),
+    ("set last_insert_id=5", K::Set, "SET_SESSION LAST_INSERT_ID_SET"),
+    ("set transaction isolation level read committed, read only", K::Set, "SET_TRANSACTION"),
+    ("set session transaction read only", K::Set, "SET_SESSION"),
+    ("set global transaction read only", K::Set, ""),
+    ("set @@transaction_isolation='SERIALIZABLE'", K::Set, "SET_SESSION SET_TRANSACTION"),
+    ("set transaction_isolation='SERIALIZABLE'", K::Set, "SET_SESSION"),
+    ("set password='x'", K::Set, "WRITES"),
+    ("set password for 'a'@'b' = 'x'", K::Set, "WRITES"),
+    ("set role a, b", K::Set, "ROLE"),
+    ("set default role a to u", K::Set, "WRITES"),
+    ("set resource group g", K::Set, "RESOURCE_GROUP"),
+    ("set statement max_statement_time=1, sort_buffer_size=2 for select @a", K::Select, "USER_VARIABLE"),
+    ("set statement a=(select 1 for update) for insert into t values (1)", K::Insert, "LOCKING_READ WRITES"),
+    ("set statement a=1", K::Other, "UNSURE WRITES"),
+    ("set", K::Set, "SET_SESSION"),
+    ("set a.b=1", K::Set, "SET_SESSION"),
+];
+
+const TEXTS: &[Row] = &[
+    ("select 'get_lock(', \"@a\", `@b`", K::Select, ""),
+    (r#"select 'a''b', "x\"y", '\'', @a"#, K::Select, "USER_VARIABLE"),
+    (r"select 'a\\', @a", K::Select, "USER_VARIABLE"),
+    ("select 'a''', @a", K::Select, "USER_VARIABLE"),
+    (r"select `a\`, @a", K::Select, "USER_VARIABLE"),
+    ("select `a``, @a`", K::Select, ""),
+    ("select n'@a', x'00', b'1', _utf8mb4'@a', N'a' , @b", K::Select, "USER_VARIABLE"),
+    ("select 'never closed @a", K::Select, ""),
+    ("select `never closed @a", K::Select, ""),
+    ("select 'ends in a backslash\\", K::Select, ""),
+    ("select 5--1, @a", K::Select, "USER_VARIABLE"),
+    ("select 5-- 1, @a", K::Select, ""),
+    ("select 5 #, @a\n, @b", K::Select, "USER_VARIABLE"),
+    ("select /* @a */ 1 /*+ @b */", K::Select, ""),
+    ("select /* 1; select 2", K::Select, ""),
+    ("select 1 */ 2", K::Select, ""),
+    ("select 1; select 2", K::Select, "MULTI"),
+    ("select 1; set autocommit=0; call p()", K::Select, "MULTI AUTOCOMMIT_SET CALL WRITES"),
+    ("select ';'; ;", K::Select, ""),
+    ("/*!40101 SET NAMES utf8 */", K::Set, "SET_SESSION"),
+    ("/*! set names utf8 */;", K::Set, "SET_SESSION"),
+    ("select /*!40001 SQL_NO_CACHE */ * from t", K::Select, ""),
+    ("select 1 /*!40000 + @a */ + get_lock('a', 1)", K::Select, "USER_VARIABLE NAMED_LOCK"),
+    ("/*!80000 set names utf8 */", K::Set, "SET_SESSION UNSURE"),
+    ("/*M!100100 set names utf8 */", K::Set, "SET_SESSION UNSURE"),
+    ("/*M!999999\\- enable the sandbox mode */", K::Other, "WRITES UNSURE"),
+    ("/*!99999 ' */ select get_lock('a', 1) -- '", K::Other, "WRITES UNSURE"),
+    ("select /*!40000 '*/' */ 1", K::Select, "UNSURE"),
+    ("select /*!40000 1 /* 2 */ */ 3", K::Select, "UNSURE"),
+    ("select /*!40000 1", K::Select, "UNSURE"),
+    (
+        "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */",
+        K::Set,
+        "USER_VARIABLE USER_VARIABLE_WRITE",
+    ),
+    (
+        "/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */",
+        K::Set,
+        "USER_VARIABLE USER_VARIABLE_WRITE SET_SESSION",
+    ),
+    ("/*!40103 SET TIME_ZONE='+00:00' */", K::Set, "SET_SESSION"),
+    ("/*!40101 SET character_set_client = @saved_cs_client */", K::Set, "USER_VARIABLE SET_SESSION"),
+    ("/*!40000 ALTER TABLE `t` DISABLE KEYS */", K::Ddl, "WRITES"),
+];
+
+const ANSI_TEXTS: &[Row] = &[
+    (r#"select "a\", @a"#, K::Select, "USER_VARIABLE"),
+    (r#"select "get_lock"('a', 1)"#, K::Select, "NAMED_LOCK"),
+    (r#"select "a"".@b", 'c\', @d'"#, K::Select, ""),
+    (r#"set "autocommit"=0"#, K::Set, "AUTOCOMMIT_SET"),
+];
+
+const NO_ESCAPE_TEXTS: &[Row] = &[
+    (r"select 'a\', @a", K::Select, "USER_VARIABLE"),
+    (r#"select "a\", @a"#, K::Select, "USER_VARIABLE"),
+    (r"select 'a\'', @a'", K::Select, ""),
+];
+
+const ALL: [(SqlMode, &[Row]); 8] = [
+    (DEFAULT, PLAIN),
+    (DEFAULT, TRANSACTIONS),
+    (DEFAULT, SESSION),
+    (DEFAULT, FUNCTIONS),
+    (DEFAULT, SETS),
+    (DEFAULT, TEXTS),
+    (ANSI, ANSI_TEXTS),
+    (NO_ESCAPES, NO_ESCAPE_TEXTS),
+];
+
+#[test]
+fn every_row_has_its_kind_and_hazards() {
+    for (mode, rows) in ALL {
+        check(mode, rows);
+    }
+}
+
+#[test]
+fn statements_of_one_text_add_up() {
+    for (mode, rows) in ALL {
+        for (sql, kind, names) in rows {
+            let text = format!("select @first; {sql}");
+            let together = facts(text.as_bytes(), mode);
+            assert_eq!(together.kind, K::Select);
+            assert!(together.hazards.contains(hazards(names) | Hazards::USER_VARIABLE), "{text}");
+            assert!(together.hazards.contains(Hazards::MULTI) || *kind == K::Empty, "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_unsafe_charset_makes_only_other_than_ascii_doubtful() {
+    assert_eq!(facts(b"select '\xBF\\', @a -- '", UNSAFE).hazards & Hazards::UNSURE, Hazards::UNSURE);
+    assert_eq!(facts(b"select '\\'', 1", UNSAFE).hazards, Hazards::empty());
+    assert_eq!(facts(b"select '\xC3\xA9', 1", DEFAULT).hazards, Hazards::empty());
+}
+
+#[test]
+fn what_stays_on_a_link_binds() {
+    for (sql, binds) in [
+        ("select @a, connection_id()", ""),
+        ("select @a:=1", "USER_VARIABLE_WRITE"),
+        ("set names utf8, autocommit=0", ""),
+        ("set timestamp=1", "UNREPLAYABLE_SET"),
+        ("update t set a=last_insert_id(a+1)", ""),
+        ("select last_insert_id(5)", "LAST_INSERT_ID_SET"),
+        ("frobnicate", "UNSURE"),
+        ("insert into t values (nextval(s))", "SEQUENCE_NEXT"),
+    ] {
+        assert_eq!(facts(sql.as_bytes(), DEFAULT).binds(), hazards(binds), "{sql}");
+    }
+}
+
+#[test]
+fn no_prefix_of_any_row_panics() {
+    for (mode, rows) in ALL {
+        for (sql, ..) in rows {
+            for cut in 0..sql.len() {
+                facts(&sql.as_bytes()[..cut], mode);
+                facts(&sql.as_bytes()[cut..], mode);
+            }
+        }
+    }
+}
+
+#[test]
+fn random_texts_never_panic() {
+    let pieces: Vec<&str> = ALL.iter().flat_map(|(_, rows)| *rows).flat_map(|row| row.0.split(' ')).collect();
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    for round in 0..20_000 {
+        let mut text = Vec::new();
+        for _ in 0..random(30) {
+            match random(4) {
+                0 => text.push(random(256) as u8),
+                1 => text.push(b"'\"`@;(),.*/!-#\\:= e1"[random(20)]),
+                _ => {
+                    text.extend_from_slice(pieces[random(pieces.len())].as_bytes());
+                    text.push(b' ');
+                }
+            }
+        }
+        let mode = SqlMode {
+            ansi_quotes: round % 2 == 0,
+            no_backslash_escapes: round % 3 == 0,
+            unsafe_charset: round % 5 == 0,
+        };
+        facts(&text, mode);
+    }
+}
+
+#[test]
+fn hostile_texts_take_linear_time() {
+    for piece in [
+        "/*!",
+        "/*!40000 /*",
+        "set statement ",
+        "(",
+        "last_insert_id(",
+        "/*!*/",
+        "@@session.",
+        "1e",
+        "'a''",
+        "set @",
+    ] {
+        facts(piece.repeat(200_000).as_bytes(), DEFAULT);
+    }
+}
