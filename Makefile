@@ -1,0 +1,65 @@
+# What a person does with this repository. CI calls the same targets.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# Arguments of the demo and of the benchmark, for example: make bench BENCH="--seconds 2 --only null"
+DEMO ?=
+BENCH ?=
+
+# program:package pairs; a package is installed when its program is missing.
+# The server comes as mariadb-server-core: mariadb-server would start a system service that nobody here needs.
+PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb-client haproxy:haproxy sysbench:sysbench \
+	strace:strace curl:curl debootstrap:debootstrap go:golang-go node:nodejs npm:npm python3:python3
+# Packages without a program: Debian's PyMySQL and Go driver.
+LIBRARIES := python3-pymysql golang-github-go-sql-driver-mysql-dev
+
+.PHONY: help deps build demo test lint bench mysql-root clean
+
+help:
+	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
+	@echo "make test   all tests                      make lint   formatting, clippy, the rules of the house"
+	@echo "make bench  Athena beside its peers        make build  target/release/athena"
+	@echo "make deps   Debian packages that are missing (the targets above call it)"
+	@echo "make mysql-root  a real MySQL for the lab (root; see docs/LAB.md)"
+
+# The folders of daemons are not in every user's PATH.
+deps:
+	@export PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for pair in $(PROGRAMS); do \
+		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	for package in $(LIBRARIES); do \
+		[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing:$$missing"; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	if [ -n "$$sudo" ] && ! command -v sudo >/dev/null; then echo "run as root: apt-get install$$missing" >&2; exit 1; fi; \
+	log=$$(mktemp); \
+	for step in update "install -y --no-install-recommends$$missing"; do \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q $$step >"$$log" 2>&1 </dev/null || { cat "$$log" >&2; exit 1; }; \
+	done; \
+	rm -f "$$log"
+
+build:
+	$(CARGO) build --release --workspace
+
+demo: deps build
+	$(CARGO) run --release --quiet -p athena-perf --bin demo -- $(DEMO)
+
+test: deps
+	$(CARGO) test --workspace
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --test floors --test config_keys
+
+bench: deps build
+	$(CARGO) run --release --quiet -p athena-perf --bin bench -- $(BENCH)
+
+mysql-root: deps
+	perf/mysql-root.sh target/mysql-root
+
+clean:
+	$(CARGO) clean
