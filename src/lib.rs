@@ -12,4 +12,5 @@ pub mod control;
 pub mod metrics;
 pub mod net;
 pub mod parser;
+pub mod pool;
 pub mod protocol;

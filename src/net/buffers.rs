@@ -5,7 +5,7 @@
 //! many that receives run dry; a receive that finds it empty is delayed, never failed.
 
 use std::cell::{Cell, RefCell};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::Waker;
@@ -22,6 +22,9 @@ const MAX_BUFFERS: usize = 1 << 15;
 
 /// Buffers added at a time when the ring ran dry.
 const GROWTH: usize = 64;
+
+/// Bytes before each buffer that the kernel leaves alone: room for [`Buf::splice`] to put packets in.
+const HEADROOM: usize = 64;
 
 /// An anonymous private mapping, unmapped on drop. Pages become resident when they are first touched.
 struct Mapping {
@@ -104,16 +107,12 @@ impl BufferPool {
         self.free.get()
     }
 
-    /// Bytes of one buffer.
-    pub fn buffer_bytes(&self) -> usize {
-        self.size
-    }
-
     /// Takes the buffer that the kernel chose for a completion that brought `len` bytes.
     pub(super) fn take(self: &Rc<Self>, flags: u32, len: usize) -> Option<Buf> {
         let id = cqueue::buffer_select(flags)?;
         self.free.set(self.free.get() - 1);
-        Some(Buf { pool: self.clone(), id, start: 0, end: len.min(self.size) as u32 })
+        let end = HEADROOM + len.min(self.size - HEADROOM);
+        Some(Buf { pool: self.clone(), id, start: HEADROOM as u32, end: end as u32 })
     }
 
     /// Called by a receive that the kernel refused for want of a buffer: more buffers at once where the limit
@@ -152,8 +151,8 @@ impl BufferPool {
         // the tail has passed it, which the release store below orders; at most MAX_BUFFERS are provided.
         unsafe {
             let entry = self.ring.at.cast::<BufRingEntry>().add(index);
-            (*entry).set_addr(at as u64);
-            (*entry).set_len(self.size as u32);
+            (*entry).set_addr(at as u64 + HEADROOM as u64);
+            (*entry).set_len((self.size - HEADROOM) as u32);
             (*entry).set_bid(id);
             let shared = BufRingEntry::tail(self.ring.at.cast::<BufRingEntry>()).cast_mut();
             AtomicU16::from_ptr(shared).store(tail.wrapping_add(1), Ordering::Release);
@@ -189,6 +188,40 @@ impl Buf {
         if n < self.len() {
             self.end = self.start + n as u32;
         }
+    }
+
+    /// Bytes by which splices may make the window longer, in any order of places.
+    pub fn headroom(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Replaces a range of the window by `bytes`, in place: the shorter side moves, over the headroom or the end.
+    /// False, with nothing changed, if there is no room for it or no such range.
+    pub fn splice(&mut self, range: Range<usize>, bytes: &[u8]) -> bool {
+        if range.start > range.end || range.end > self.len() {
+            return false;
+        }
+        let (left, right) = (range.start, self.len() - range.end);
+        let (grown, shrunk) =
+            (bytes.len().saturating_sub(range.len()), range.len().saturating_sub(bytes.len()));
+        let (start, end) = (self.start as usize, self.end as usize);
+        // Where the window is to begin and end, and which bytes move where.
+        let (from, to, window) = if grown <= start && (left <= right || end + grown > self.pool.size) {
+            let begin = start + shrunk - grown;
+            (start..start + left, begin, (begin, end))
+        } else if end + grown <= self.pool.size {
+            let finish = end + grown - shrunk;
+            (end - right..end, finish - right, (start, finish))
+        } else {
+            return false;
+        };
+        (self.start, self.end) = (0, self.pool.size as u32);
+        self.copy_within(from, to);
+        (self.start, self.end) = (window.0 as u32, window.1 as u32);
+        if let Some(place) = self.get_mut(left..left + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        true
     }
 }
 

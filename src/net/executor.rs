@@ -32,6 +32,9 @@ pub struct LoopStats {
     pub longest_turn: Cell<Duration>,
     /// Longest time by which a wait went on after its deadline.
     pub longest_oversleep: Cell<Duration>,
+    /// Longest wait in which a task could have run: it was polled afterwards although nothing had woken it. It is
+    /// always zero, or the loop is wrong.
+    pub longest_neglect: Cell<Duration>,
 }
 
 impl Executor {
@@ -72,8 +75,12 @@ impl Executor {
     pub async fn drive(&self, spin: Duration) -> io::Result<()> {
         let mut woke = Instant::now();
         self.timers.advance(woke);
+        let mut unexplained = None;
         loop {
-            self.run_tasks().await;
+            let ran = self.run_tasks().await;
+            if let Some(waited) = unexplained.filter(|_| ran) {
+                raise(&self.stats.longest_neglect, waited);
+            }
             if self.stopped.get() {
                 // What the last tasks queued (goodbyes, closes) still reaches the kernel.
                 return self.ring.enter(Some(Duration::ZERO)).map(drop);
@@ -82,43 +89,45 @@ impl Executor {
             self.stats.turns.set(self.stats.turns.get() + 1);
             raise(&self.stats.longest_turn, now.saturating_duration_since(woke));
             let timeout = self.timers.until_next(now);
-            woke = self.wait(now, timeout, spin)?;
+            let reaped = self.wait(now, timeout, spin)?;
+            woke = Instant::now();
+            let waited = woke.saturating_duration_since(now);
             if let Some(timeout) = timeout {
-                let late = woke.saturating_duration_since(now).saturating_sub(timeout);
-                raise(&self.stats.longest_oversleep, late);
+                raise(&self.stats.longest_oversleep, waited.saturating_sub(timeout));
             }
-            self.timers.advance(woke);
+            let fired = self.timers.advance(woke);
+            unexplained = (reaped == 0 && fired == 0).then_some(waited);
         }
     }
 
     /// Yields until a whole turn of the run queue has passed in which no task was polled. The queue is
-    /// first-in-first-out and holds each task once, so then nothing runnable is left in it.
-    async fn run_tasks(&self) {
+    /// first-in-first-out and holds each task once, so then nothing runnable is left in it. True if any was polled.
+    async fn run_tasks(&self) -> bool {
+        let start = self.polls.get();
         loop {
             let before = self.polls.get();
             futures_lite::future::yield_now().await;
             if self.polls.get() == before {
-                return;
+                return before != start;
             }
         }
     }
 
-    fn wait(&self, now: Instant, timeout: Option<Duration>, spin: Duration) -> io::Result<Instant> {
+    /// Returns how many completions came.
+    fn wait(&self, now: Instant, timeout: Option<Duration>, spin: Duration) -> io::Result<usize> {
         if !spin.is_zero() {
             let until = now + timeout.map_or(spin, |t| t.min(spin));
             loop {
                 let reaped = self.ring.enter(Some(Duration::ZERO))?;
-                let at = Instant::now();
-                if reaped > 0 || at >= until {
-                    if reaped > 0 {
-                        return Ok(at);
-                    }
+                if reaped > 0 {
+                    return Ok(reaped);
+                }
+                if Instant::now() >= until {
                     break;
                 }
             }
         }
-        self.ring.enter(timeout)?;
-        Ok(Instant::now())
+        self.ring.enter(timeout)
     }
 }
 

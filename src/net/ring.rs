@@ -187,13 +187,17 @@ impl Ring {
     ///
     /// Returns how many completions came.
     pub(super) fn enter(&self, timeout: Option<Duration>) -> io::Result<usize> {
-        let mut reaped = 0;
+        let (mut reaped, mut timeout) = (0, timeout);
         loop {
             self.stats.enters.set(self.stats.enters.get() + 1);
             let result = self.submit_and_wait(timeout);
+            // The kernel may have stopped half-way through the queue, short of memory. Completions queue more, which
+            // may wait for the next turn; so this is asked before they are looked at.
+            let unfinished = self.has_queued();
             reaped += self.reap();
             match result.map_err(|e| (e.raw_os_error(), e)) {
-                Ok(()) | Err((Some(libc::ETIME | libc::EINTR), _)) => break,
+                Ok(()) | Err((Some(libc::ETIME | libc::EINTR), _)) if !unfinished => break,
+                Ok(()) | Err((Some(libc::ETIME | libc::EINTR), _)) => timeout = Some(Duration::ZERO),
                 // The kernel took nothing because completions had piled up; they are reaped now.
                 Err((Some(libc::EBUSY | libc::EAGAIN), _)) => {}
                 Err((_, e)) => return Err(e),
@@ -212,6 +216,10 @@ impl Ring {
         };
         let wanted = usize::from(timeout != Some(Duration::ZERO));
         uring.submitter().submit_with_args(wanted, &args).map(drop)
+    }
+
+    fn has_queued(&self) -> bool {
+        !self.uring.borrow_mut().submission().is_empty()
     }
 
     fn reap(&self) -> usize {
@@ -297,16 +305,9 @@ pub(super) fn send_entry(
     skip: usize,
     flags: libc::c_int,
 ) -> squeue::Entry {
-    let fd = types::Fd(descriptor.raw());
-    match payload.message(skip) {
-        Some(message) => opcode::SendMsg::new(fd, message).flags(flags as u32).build(),
-        None => {
-            let bytes = payload.bytes().get(skip..).unwrap_or_default();
-            opcode::Send::new(fd, bytes.as_ptr(), bytes.len().min(u32::MAX as usize) as u32)
-                .flags(flags)
-                .build()
-        }
-    }
+    let bytes = payload.get(skip..).unwrap_or_default();
+    let len = bytes.len().min(u32::MAX as usize) as u32;
+    opcode::Send::new(types::Fd(descriptor.raw()), bytes.as_ptr(), len).flags(flags).build()
 }
 
 /// What a finished operation left.

@@ -89,6 +89,15 @@ impl Socket {
         drop(Send::silent(self.descriptor.clone(), payload.into()));
     }
 
+    /// Whether nothing has come that was not received: no byte, no end of the stream, no error. One system call.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = 0u8;
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        // SAFETY: the one byte given is live.
+        let got = unsafe { libc::recv(self.descriptor.fd, (&raw mut byte).cast(), 1, flags) };
+        got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+    }
+
     /// Ready when something can be read or the peer has gone; reads nothing, holds no buffer, and is cancelled
     /// in the kernel when dropped. For sockets at rest.
     pub fn watch(&self) -> Watch {
@@ -309,6 +318,13 @@ impl Future for Exchange {
     }
 }
 
+impl Exchange {
+    /// Whether all bytes have been handed to the kernel.
+    pub fn is_sent(&self) -> bool {
+        self.send.done
+    }
+}
+
 /// Which half of an exchange failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
@@ -316,4 +332,12 @@ pub enum ExchangeError {
     Send(#[source] io::Error),
     #[error("receiving: {0}")]
     Receive(#[source] io::Error),
+}
+
+impl From<ExchangeError> for io::Error {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Send(error) | ExchangeError::Receive(error) => error,
+        }
+    }
 }

@@ -95,26 +95,28 @@ fn a_silent_send_that_does_not_fit_is_finished_with_waiting() {
 }
 
 #[test]
-fn a_gathered_message_arrives_in_order_also_when_it_does_not_fit() {
-    let (listener, address) = peer();
-    let reader = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        all
-    });
+fn a_received_window_is_edited_in_place() {
+    let address = echo();
     on_core(16, async move |core| {
         let socket = Socket::connect(&core.ring, address).await.unwrap();
-        let pieces = vec![Piece::Owned(vec![1; 3 << 20]), Piece::Owned(vec![2; 3 << 20])];
-        let windows = vec![(0, 0, 5), (1, 0, 3 << 20), (0, 5, 3 << 20)];
-        socket.send(Payload::Gathered(Gathered::new(pieces, windows))).await.unwrap();
+        let text: Vec<u8> = (0..200).collect();
+        let ranges = [0..0, 3..3, 100..110, 199..200, 200..200, 0..200, 50..180];
+        let fillings = [&b""[..], b"x", b"0123456789", &[7; 60]];
+        for (range, filling) in ranges.iter().flat_map(|r| fillings.iter().map(move |f| (r.clone(), *f))) {
+            let mut got = socket.exchange(text.clone(), &socket).await.unwrap().unwrap();
+            assert!(got.splice(range.clone(), filling));
+            let mut expected = text.clone();
+            expected.splice(range, filling.iter().copied());
+            assert_eq!(*got, expected[..]);
+        }
+        // A full buffer has its headroom only.
+        let mut all = socket.exchange(vec![1; 4096], &socket).await.unwrap().unwrap();
+        let room = all.headroom();
+        assert!(room >= 64 && !all.splice(2000..2000, &vec![2; room + 1]));
+        assert!(all.splice(2000..2000, &vec![2; room]) && all.headroom() == 0);
+        assert!(all.splice(10..20, b"0123456789") && !all.splice(10..20, b"0123456789x"));
+        assert!(!all.splice(0..5000, b""));
     });
-    let all = reader.join().unwrap();
-    let mut expected = vec![1; 5];
-    expected.extend(vec![2; 3 << 20]);
-    expected.extend(vec![1; (3 << 20) - 5]);
-    assert!(all == expected);
 }
 
 #[test]

@@ -19,6 +19,11 @@ type Tick = u64;
 
 const NEVER: Tick = Tick::MAX;
 
+/// Entries of the heap that no slot stands behind any more are thrown out when there are more than this many for
+/// each slot (and for [`STALE_MIN`] more): setting a deadline earlier leaves one behind.
+const STALE_FACTOR: usize = 4;
+const STALE_MIN: usize = 64;
+
 struct Slot {
     deadline: Tick,
     /// The earliest tick at which the heap holds an entry for this slot; `NEVER` without one.
@@ -53,17 +58,18 @@ impl Timers {
         self.now.get()
     }
 
-    /// Sets the clock and wakes the owners of the deadlines that have passed.
-    pub(super) fn advance(&self, now: Instant) {
+    /// Sets the clock and wakes the owners of the deadlines that have passed. Returns how many those are.
+    pub(super) fn advance(&self, now: Instant) -> usize {
         self.now.set(now);
         let tick = self.tick(now, false);
+        let mut fired = 0;
         loop {
             let mut heap = self.heap.borrow_mut();
             match heap.peek() {
                 Some(Reverse((at, _, _))) if *at <= tick => {}
-                _ => return,
+                _ => return fired,
             }
-            let Some(Reverse((at, id, generation))) = heap.pop() else { return };
+            let Some(Reverse((at, id, generation))) = heap.pop() else { return fired };
             let mut slots = self.slots.borrow_mut();
             let Some(slot) = slots.get_mut(id).filter(|s| s.generation == generation) else { continue };
             if slot.queued != at {
@@ -72,6 +78,7 @@ impl Timers {
             slot.queued = NEVER;
             if slot.deadline <= tick {
                 slot.deadline = NEVER;
+                fired += 1;
                 let waker = slot.waker.take();
                 drop((slots, heap));
                 if let Some(waker) = waker {
@@ -103,7 +110,21 @@ impl Timers {
         slot.deadline = deadline;
         if deadline < slot.queued {
             slot.queued = deadline;
-            self.heap.borrow_mut().push(Reverse((deadline, id, slot.generation)));
+            let mut heap = self.heap.borrow_mut();
+            heap.push(Reverse((deadline, id, slot.generation)));
+            if heap.len() > STALE_FACTOR * (slots.len() + STALE_MIN) {
+                heap.retain(|Reverse((at, id, generation))| {
+                    slots.get(*id).is_some_and(|slot| slot.generation == *generation && slot.queued == *at)
+                });
+            }
+        }
+    }
+
+    /// Wakes the task that waits with the timer of this id, whatever it waits for.
+    fn poke(&self, id: usize) {
+        let waker = self.slots.borrow().get(id).and_then(|slot| slot.waker.clone());
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -156,6 +177,11 @@ impl Timer {
         .await
     }
 
+    /// Something that wakes whoever waits with this timer.
+    pub fn poker(&self) -> Poker {
+        Poker { timers: self.timers.clone(), id: self.id }
+    }
+
     /// Waits until `limit` has passed.
     pub async fn sleep(&self, limit: Duration) {
         let _ = self.within(limit.max(Duration::from_millis(1)), std::future::pending::<()>()).await;
@@ -172,6 +198,18 @@ impl Timer {
                 _ => slot.waker = Some(waker.clone()),
             }
         }
+    }
+}
+
+/// Wakes the task that waits with one timer, to have it look at what has changed. The waits themselves go on.
+pub struct Poker {
+    timers: Rc<Timers>,
+    id: usize,
+}
+
+impl Poker {
+    pub fn poke(&self) {
+        self.timers.poke(self.id);
     }
 }
 

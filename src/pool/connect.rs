@@ -1,0 +1,202 @@
+//! Opening a link: dial, log in, and have the server report what changes in the session.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::Instance;
+use crate::net::{Ring, Socket};
+use crate::protocol::auth::{AuthAction, ClientAuth};
+use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::command::Command;
+use crate::protocol::handshake::{Greeting, HandshakeResponse};
+use crate::protocol::response::{ErrPacket, OkPacket};
+
+use super::conversation::Conversation;
+use super::error::ConnectError;
+use super::identity::Want;
+use super::link::{SmallReply, read_reply};
+
+/// What every link asks for, as far as the server has it.
+const WANTED: Capabilities = Capabilities::LONG_PASSWORD
+    .union(Capabilities::LONG_FLAG)
+    .union(Capabilities::PROTOCOL_41)
+    .union(Capabilities::TRANSACTIONS)
+    .union(Capabilities::SECURE_CONNECTION)
+    .union(Capabilities::MULTI_RESULTS)
+    .union(Capabilities::PS_MULTI_RESULTS)
+    .union(Capabilities::PLUGIN_AUTH)
+    .union(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(Capabilities::CONNECT_ATTRS)
+    .union(Capabilities::SESSION_TRACK)
+    .union(Capabilities::DEPRECATE_EOF);
+
+/// What no link can do without, with the words for it.
+const NEEDED: [(Capabilities, &str); 2] = [
+    (Capabilities::SESSION_TRACK, "session tracking (CLIENT_SESSION_TRACK)"),
+    (Capabilities::DEPRECATE_EOF, "CLIENT_DEPRECATE_EOF"),
+];
+
+/// The same statement on both families of servers. What it asks for is what keeps sessions apart.
+pub(super) const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
+                                       session_track_transaction_info='CHARACTERISTICS'";
+
+/// What a reset needs to know to bring the character set back, which the handshake had set.
+const SELECT_CHARACTER_SET: &str = "SELECT @@character_set_client, @@collation_connection";
+
+/// What a server says of itself before anybody logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerProfile {
+    pub version: Vec<u8>,
+    pub capabilities: Capabilities,
+    /// The server's default collation.
+    pub collation: u8,
+}
+
+/// A connection that is logged in.
+pub(super) struct Connected {
+    pub socket: Socket,
+    pub profile: ServerProfile,
+    pub connection_id: u32,
+    pub status: StatusFlags,
+    /// `SET NAMES ...` that brings back the character set of the login; `None` if the server did not tell.
+    pub set_names: Option<String>,
+}
+
+/// Opens a link to the first of `addresses` that answers.
+pub(super) async fn connect(
+    ring: &Rc<Ring>,
+    addresses: &Arc<[SocketAddr]>,
+    instance: &Instance,
+    want: &Want,
+) -> Result<Connected, ConnectError> {
+    let mut failure = ConnectError::Unresolved(instance.host.clone());
+    for address in addresses.iter() {
+        match Socket::connect(ring, *address).await {
+            Ok(socket) => return log_in(socket, instance, want).await,
+            Err(error) => failure = error.into(),
+        }
+    }
+    Err(failure)
+}
+
+async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Connected, ConnectError> {
+    let mut conversation = Conversation::new(&socket, 0);
+    let packet = conversation.receive().await?;
+    if packet.payload.first() == Some(&ErrPacket::HEADER) {
+        return Err(ConnectError::Refused(ErrPacket::parse(&packet.payload)?));
+    }
+    let greeting = Greeting::parse(&packet.payload)?;
+    for (needed, missing) in NEEDED {
+        if !greeting.capabilities.contains(needed) {
+            let version = String::from_utf8_lossy(&greeting.version).into_owned();
+            return Err(ConnectError::TooOld { version, missing });
+        }
+    }
+    let mut auth = ClientAuth::new(instance.password.expose(), false);
+    let (plugin, auth_response) = auth.first_response(&greeting.auth_plugin, &greeting.scramble);
+    let response = response(&greeting, instance, want, plugin.name(), auth_response);
+    conversation.send(packet.seq.wrapping_add(1), &response.encode());
+    let status = loop {
+        let packet = conversation.receive().await?;
+        match auth.step(&packet.payload)? {
+            AuthAction::Send(payload) => conversation.send(packet.seq.wrapping_add(1), &payload),
+            AuthAction::Wait => {}
+            AuthAction::Done => break OkPacket::parse(&packet.payload, response.capabilities)?.status,
+            AuthAction::Failed(err) => return Err(ConnectError::Refused(err)),
+        }
+    };
+    let set_names = set_up(&mut conversation).await?;
+    if !conversation.is_over() {
+        return Err(ConnectError::Closed);
+    }
+    drop(conversation);
+    let profile = ServerProfile {
+        version: greeting.version,
+        capabilities: greeting.capabilities,
+        collation: greeting.collation,
+    };
+    Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names })
+}
+
+fn response(
+    greeting: &Greeting,
+    instance: &Instance,
+    want: &Want,
+    plugin: &str,
+    auth_response: Vec<u8>,
+) -> HandshakeResponse {
+    let mut capabilities = (WANTED | want.identity.flags) & greeting.capabilities;
+    // MariaDB's servers clear this to announce extended capabilities, which links don't use.
+    capabilities |= Capabilities::LONG_PASSWORD;
+    if want.schema.is_some() {
+        capabilities |= Capabilities::CONNECT_WITH_DB;
+    }
+    let attribute = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+    HandshakeResponse {
+        capabilities,
+        max_packet_size: 1 << 30,
+        collation: want.identity.collation,
+        username: instance.user.clone().into_bytes(),
+        auth_response,
+        database: want.schema.as_ref().map(|schema| schema.to_vec()),
+        auth_plugin: Some(plugin.as_bytes().to_vec()),
+        attributes: vec![
+            attribute("_client_name", "athena"),
+            attribute("_client_version", env!("CARGO_PKG_VERSION")),
+            attribute("_pid", &std::process::id().to_string()),
+            attribute("program_name", "athena"),
+        ],
+    }
+}
+
+/// Both commands go out at once. Returns the statement that restores the character set.
+async fn set_up(conversation: &mut Conversation<'_>) -> Result<Option<String>, ConnectError> {
+    for sql in [SET_TRACKERS, SELECT_CHARACTER_SET] {
+        conversation.send(0, &query(sql));
+    }
+    conversation.expect_reply();
+    match read_reply(conversation).await? {
+        SmallReply::Err(err) => return Err(ConnectError::Refused(err)),
+        SmallReply::Ok(_) | SmallReply::Row(_) => {}
+    }
+    conversation.expect_reply();
+    Ok(match read_reply(conversation).await? {
+        SmallReply::Row(values) => set_names(&values),
+        SmallReply::Ok(_) | SmallReply::Err(_) => None,
+    })
+}
+
+/// Character sets and collations have names of letters, digits and underscores; anything else is not one.
+fn set_names(values: &[Option<Vec<u8>>]) -> Option<String> {
+    let [Some(charset), Some(collation)] = values else { return None };
+    let name = |bytes: &[u8]| {
+        let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        (plain && !bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
+    };
+    Some(format!("SET NAMES {} COLLATE {}", name(charset)?, name(collation)?))
+}
+
+/// The payload of COM_QUERY.
+pub(super) fn query(sql: &str) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(sql.len() + 1);
+    payload.push(Command::Query as u8);
+    payload.extend_from_slice(sql.as_bytes());
+    payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::set_names;
+
+    #[test]
+    fn only_names_become_a_statement() {
+        let row = |a: &str, b: &str| [Some(a.as_bytes().to_vec()), Some(b.as_bytes().to_vec())];
+        let statement = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci";
+        assert_eq!(set_names(&row("utf8mb4", "utf8mb4_general_ci")).as_deref(), Some(statement));
+        assert_eq!(set_names(&row("utf8mb4; DROP", "x")), None);
+        assert_eq!(set_names(&row("utf8mb4", "")), None);
+        assert_eq!(set_names(&[None, None]), None);
+        assert_eq!(set_names(&[]), None);
+    }
+}

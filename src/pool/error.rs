@@ -1,0 +1,89 @@
+//! What goes wrong between Athena and a server.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::net::Elapsed;
+use crate::protocol::auth::AuthError;
+use crate::protocol::buf::Malformed;
+use crate::protocol::handshake::HandshakeError;
+use crate::protocol::packet::PacketError;
+use crate::protocol::reply::ReplyError;
+use crate::protocol::response::ErrPacket;
+
+/// Why a link could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("the name {0} could not be resolved")]
+    Unresolved(String),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("not connected and logged in within {} ms (connect_timeout_ms)", .0.as_millis())]
+    Timeout(Duration),
+    #[error("the server closed the connection during the login")]
+    Closed,
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    #[error("{0}")]
+    Packet(#[from] PacketError),
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+    #[error("the server refused: ERROR {} ({}): {}", .0.code, String::from_utf8_lossy(&.0.sql_state), String::from_utf8_lossy(&.0.message))]
+    Refused(ErrPacket),
+    #[error("the server ({version}) lacks {missing}: Athena needs MySQL 5.7 or MariaDB 10.2, or newer")]
+    TooOld { version: String, missing: &'static str },
+}
+
+impl ConnectError {
+    /// Whether another schema might have been let in (`ER_DBACCESS_DENIED_ERROR`, `ER_BAD_DB_ERROR`).
+    pub fn is_about_schema(&self) -> bool {
+        matches!(self, Self::Refused(err) if matches!(err.code, 1044 | 1049))
+    }
+}
+
+impl From<Malformed> for ConnectError {
+    fn from(error: Malformed) -> Self {
+        Self::Handshake(error.into())
+    }
+}
+
+impl From<LinkError> for ConnectError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Io(error) => Self::Io(error),
+            LinkError::Closed | LinkError::Timeout(_) => Self::Closed,
+            LinkError::Packet(error) => Self::Packet(error),
+            LinkError::Malformed(error) => error.into(),
+            LinkError::Reply(_) => Self::Closed,
+        }
+    }
+}
+
+/// Why a link can't be used any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Timeout(#[from] Elapsed),
+    #[error("{0}")]
+    Packet(#[from] PacketError),
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Reply(#[from] ReplyError),
+}
+
+/// Why a session got no link.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PoolError {
+    #[error("no connection to the backend became free within {} ms (checkout_timeout_ms)", .0.as_millis())]
+    Timeout(Duration),
+    #[error("{0}")]
+    Connect(Rc<ConnectError>),
+    #[error("the pool is closed")]
+    Closed,
+}

@@ -1,0 +1,82 @@
+//! Which links a session may use.
+
+use std::rc::Rc;
+
+use crate::protocol::capability::Capabilities;
+
+/// What is settled when a link logs in and can't be changed by a statement afterwards. A session uses links of its
+/// own identity only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The collation of the handshake: it sets the character sets of the session.
+    pub collation: u8,
+    /// Those of [`Identity::FLAGS`] that the client asked for.
+    pub flags: Capabilities,
+}
+
+impl Identity {
+    /// The capabilities by which a server treats statements in another way. `MULTI_STATEMENTS` is among them: a client
+    /// that did not ask for it must not get it, or an injected `;` becomes a statement.
+    pub const FLAGS: Capabilities = Capabilities::FOUND_ROWS
+        .union(Capabilities::NO_SCHEMA)
+        .union(Capabilities::IGNORE_SPACE)
+        .union(Capabilities::INTERACTIVE)
+        .union(Capabilities::MULTI_STATEMENTS);
+
+    /// That of a client with these capabilities.
+    pub fn of_client(collation: u8, capabilities: Capabilities) -> Self {
+        Self { collation, flags: capabilities & Self::FLAGS }
+    }
+}
+
+/// What a session wants of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    pub identity: Identity,
+    /// The default schema; a link with another one is switched to it. A link that has had one can't be brought back to
+    /// none, so a session without a schema needs a link that never had any.
+    pub schema: Option<Rc<[u8]>>,
+}
+
+/// How well a link fits a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    No,
+    /// With a change of schema.
+    Switch,
+    Exact,
+}
+
+impl Want {
+    pub(super) fn fit(&self, identity: &Identity, schema: Option<&Rc<[u8]>>) -> Fit {
+        if self.identity != *identity {
+            return Fit::No;
+        }
+        match (&self.schema, schema) {
+            (Some(wanted), Some(has)) if wanted == has => Fit::Exact,
+            (None, None) => Fit::Exact,
+            (Some(_), _) => Fit::Switch,
+            (None, Some(_)) => Fit::No,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_with_a_schema_is_never_given_to_a_session_without() {
+        let identity = Identity::of_client(45, Capabilities::FOUND_ROWS | Capabilities::DEPRECATE_EOF);
+        assert_eq!(identity.flags, Capabilities::FOUND_ROWS);
+        let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
+        let want = |schema: Option<&Rc<[u8]>>| Want { identity, schema: schema.cloned() };
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&a)), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&b)), Fit::Switch);
+        assert_eq!(want(Some(&a)).fit(&identity, None), Fit::Switch);
+        assert_eq!(want(None).fit(&identity, None), Fit::Exact);
+        assert_eq!(want(None).fit(&identity, Some(&a)), Fit::No);
+        let other = Identity { collation: 33, ..identity };
+        assert_eq!(want(Some(&a)).fit(&other, Some(&a)), Fit::No);
+    }
+}

@@ -1,0 +1,89 @@
+//! The right to use a link.
+
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+
+use crate::metrics::label::ClosedReason;
+
+use super::link::Link;
+use super::stateless::StatelessPool;
+
+/// A link on loan. Whoever drops it without giving it back leaves the link in an unknown state, so that closes it: a
+/// session that ends in the middle of anything needs no other care.
+#[must_use = "a lease that is dropped closes its link"]
+pub struct Lease {
+    /// `None` only while it is being given up.
+    link: Option<Box<Link>>,
+    pool: Rc<StatelessPool>,
+}
+
+/// Which use of which link it was: enough to tell whether the link has been lent to anybody since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    pub(super) serial: u64,
+    pub(super) uses: u64,
+}
+
+impl Lease {
+    pub(super) fn new(pool: &Rc<StatelessPool>, link: Box<Link>) -> Self {
+        Self { link: Some(link), pool: pool.clone() }
+    }
+
+    /// Gives a clean link back, for the next who needs one.
+    pub fn give_back(mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.put(link);
+        }
+    }
+
+    /// Gives back a link that carries state: it is reset first, behind the scenes.
+    pub fn give_back_dirty(mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.reset(link);
+        }
+    }
+
+    /// Closes the link in an orderly way.
+    pub fn close(mut self, reason: ClosedReason) {
+        if let Some(link) = self.link.take() {
+            link.quit();
+            self.pool.closed(link, reason);
+        }
+    }
+
+    pub fn trace(&self) -> Trace {
+        Trace { serial: self.serial, uses: self.uses }
+    }
+
+    pub(super) fn pool(&self) -> &Rc<StatelessPool> {
+        &self.pool
+    }
+}
+
+impl Deref for Lease {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        match &self.link {
+            Some(link) => link,
+            None => unreachable!("the link leaves with the lease"),
+        }
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Link {
+        match &mut self.link {
+            Some(link) => link,
+            None => unreachable!("the link leaves with the lease"),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.closed(link, ClosedReason::Error);
+        }
+    }
+}

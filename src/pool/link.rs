@@ -1,0 +1,229 @@
+//! A logged-in connection to a server, and the small commands that Athena itself sends on it.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::net::Socket;
+use crate::protocol::buf::Reader;
+use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::command::Command;
+use crate::protocol::response::{ErrPacket, OkPacket};
+use crate::protocol::statement::PrepareOk;
+
+use super::connect::{Connected, SET_TRACKERS, query};
+use super::conversation::Conversation;
+use super::error::LinkError;
+use super::identity::Identity;
+use super::statements::{OnLink, StatementKey, Statements};
+
+/// A packet that ends a connection in the way that servers like.
+const QUIT: [u8; 5] = [1, 0, 0, 0, Command::Quit as u8];
+
+/// The reply to a command of Athena's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SmallReply {
+    Ok(StatusFlags),
+    /// The last row of a result set, a value or NULL for each column; empty without a row.
+    Row(Vec<Option<Vec<u8>>>),
+    Err(ErrPacket),
+}
+
+/// A link. Between two uses nothing is on its way in either direction.
+pub struct Link {
+    pub socket: Socket,
+    pub identity: Identity,
+    /// The default schema, kept true by the server's trackers.
+    pub schema: Option<Rc<[u8]>>,
+    /// As of the last OK packet.
+    pub status: StatusFlags,
+    /// The server's id of this connection.
+    pub connection_id: u32,
+    /// Counts the links of a core.
+    pub(super) serial: u64,
+    /// Counts the check-outs of this link.
+    pub(super) uses: u64,
+    pub(super) opened: Instant,
+    pub(super) idle_since: Instant,
+    pub(super) set_names: Option<String>,
+    statements: Statements,
+}
+
+impl Link {
+    pub(super) fn new(
+        connected: Connected,
+        identity: Identity,
+        schema: Option<Rc<[u8]>>,
+        serial: u64,
+        max_statements: usize,
+        now: Instant,
+    ) -> Self {
+        Self {
+            socket: connected.socket,
+            identity,
+            schema,
+            status: connected.status,
+            connection_id: connected.connection_id,
+            serial,
+            uses: 0,
+            opened: now,
+            idle_since: now,
+            set_names: connected.set_names,
+            statements: Statements::new(max_statements),
+        }
+    }
+
+    /// A prepared statement, if this link has it; it becomes the most recently used.
+    pub fn statement(&mut self, key: StatementKey) -> Option<&mut OnLink> {
+        self.statements.get(key)
+    }
+
+    /// Notes that `key` is now prepared here under the server's `id`, and closes the statement that gives way to it.
+    pub fn add_statement(&mut self, key: StatementKey, id: u32) {
+        if let Some(old) = self.statements.insert(key, id) {
+            self.close_statement(old);
+        }
+    }
+
+    /// Closes a statement, if this link has it.
+    pub fn remove_statement(&mut self, key: StatementKey) {
+        if let Some(statement) = self.statements.remove(key) {
+            self.close_statement(statement.id);
+        }
+    }
+
+    /// COM_STMT_CLOSE, which has no reply.
+    fn close_statement(&self, id: u32) {
+        let mut bytes = vec![5, 0, 0, 0, Command::StmtClose as u8];
+        bytes.extend_from_slice(&id.to_le_bytes());
+        self.socket.send_and_forget(bytes);
+    }
+
+    /// Sends one command and reads its reply, which must be small.
+    ///
+    /// # Errors
+    /// After any, the link can't be used any more.
+    pub async fn command(&mut self, payload: &[u8]) -> Result<SmallReply, LinkError> {
+        let mut conversation = Conversation::new(&self.socket, 0);
+        conversation.send(0, payload);
+        conversation.expect_reply();
+        let reply = read_reply(&mut conversation).await?;
+        over(&conversation)?;
+        if let SmallReply::Ok(status) = reply {
+            self.status = status;
+        }
+        Ok(reply)
+    }
+
+    /// As [`Link::command`], with COM_QUERY.
+    pub async fn query(&mut self, sql: &str) -> Result<SmallReply, LinkError> {
+        self.command(&query(sql)).await
+    }
+
+    /// Changes the default schema (COM_INIT_DB).
+    pub async fn use_schema(&mut self, schema: &Rc<[u8]>) -> Result<SmallReply, LinkError> {
+        let mut payload = vec![Command::InitDb as u8];
+        payload.extend_from_slice(schema);
+        let reply = self.command(&payload).await?;
+        if matches!(reply, SmallReply::Ok(_)) {
+            self.schema = Some(schema.clone());
+        }
+        Ok(reply)
+    }
+
+    /// Prepares `text` under `key`. The server's refusal, if it refuses.
+    pub async fn prepare(&mut self, key: StatementKey, text: &[u8]) -> Result<Option<ErrPacket>, LinkError> {
+        let mut payload = Vec::with_capacity(text.len() + 1);
+        payload.push(Command::StmtPrepare as u8);
+        payload.extend_from_slice(text);
+        let mut conversation = Conversation::new(&self.socket, 0);
+        conversation.send(0, &payload);
+        conversation.expect_reply();
+        let first = conversation.receive().await?;
+        if first.payload.first() == Some(&ErrPacket::HEADER) {
+            over(&conversation)?;
+            return Ok(Some(ErrPacket::parse(&first.payload)?));
+        }
+        let ok = PrepareOk::parse(&first.payload)?;
+        for _ in 0..u32::from(ok.params) + u32::from(ok.columns) {
+            conversation.receive().await?;
+        }
+        over(&conversation)?;
+        self.add_statement(key, ok.statement_id);
+        Ok(None)
+    }
+
+    /// Brings the link back to how it was after its login, but for its schema: rolls back, releases, forgets
+    /// (COM_RESET_CONNECTION), then sets the trackers and the character set again. False if that can't be done.
+    pub(super) async fn reset(&mut self) -> Result<bool, LinkError> {
+        let Some(set_names) = self.set_names.clone() else { return Ok(false) };
+        let mut conversation = Conversation::new(&self.socket, 0);
+        conversation.send(0, &[Command::ResetConnection as u8]);
+        conversation.send(0, &query(SET_TRACKERS));
+        conversation.send(0, &query(&set_names));
+        let mut status = self.status;
+        let mut done = true;
+        for _ in 0..3 {
+            conversation.expect_reply();
+            match read_reply(&mut conversation).await? {
+                SmallReply::Ok(now) => status = now,
+                _ => done = false,
+            }
+        }
+        over(&conversation)?;
+        self.status = status;
+        self.statements.clear();
+        Ok(done)
+    }
+
+    /// Says goodbye; the drop that follows closes the socket.
+    pub(super) fn quit(&self) {
+        self.socket.send_and_forget(QUIT.to_vec());
+    }
+}
+
+fn over(conversation: &Conversation<'_>) -> Result<(), LinkError> {
+    if conversation.is_over() { Ok(()) } else { Err(crate::protocol::reply::ReplyError::BeyondEnd.into()) }
+}
+
+/// Reads one reply on a link (which has `DEPRECATE_EOF` and `SESSION_TRACK`).
+pub(super) async fn read_reply(conversation: &mut Conversation<'_>) -> Result<SmallReply, LinkError> {
+    let first = conversation.receive().await?.payload;
+    match first.first() {
+        Some(&OkPacket::HEADER) => {
+            return Ok(SmallReply::Ok(OkPacket::parse(&first, Capabilities::SESSION_TRACK)?.status));
+        }
+        Some(&ErrPacket::HEADER) => return Ok(SmallReply::Err(ErrPacket::parse(&first)?)),
+        _ => {}
+    }
+    let columns = Reader::new(&first).lenenc_int()?;
+    for _ in 0..columns {
+        conversation.receive().await?;
+    }
+    let mut last = Vec::new();
+    loop {
+        let packet = conversation.receive().await?.payload;
+        match packet.first() {
+            Some(&OkPacket::EOF_HEADER) => return Ok(SmallReply::Row(last)),
+            Some(&ErrPacket::HEADER) => return Ok(SmallReply::Err(ErrPacket::parse(&packet)?)),
+            _ => last = row(&packet)?,
+        }
+    }
+}
+
+/// The values of a text row.
+fn row(payload: &[u8]) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
+    /// A NULL in a text row.
+    const NULL: u8 = 0xFB;
+    let mut reader = Reader::new(payload);
+    let mut values = Vec::new();
+    while !reader.is_empty() {
+        let mut ahead = reader;
+        if ahead.u8()? == NULL {
+            reader = ahead;
+            values.push(None);
+        } else {
+            values.push(Some(reader.lenenc_bytes()?.to_vec()));
+        }
+    }
+    Ok(values)
+}

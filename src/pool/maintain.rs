@@ -1,0 +1,85 @@
+//! What keeps a pool in order while nobody looks: once a second, in a task of the core.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::metrics::label::ClosedReason;
+use crate::net::Timer;
+
+use super::identity::{Identity, Want};
+use super::stateless::StatelessPool;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A server that has not been heard of for so long is spoken to, so that its state is known.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Runs until the core ends.
+pub async fn maintain(pool: Rc<StatelessPool>) {
+    let timer = Timer::new(&pool.core.timers);
+    loop {
+        tidy(&pool);
+        ask(&pool, &timer).await;
+        timer.sleep(INTERVAL).await;
+    }
+}
+
+/// Closes links that are dead, old, or idle for too long; opens some if too few are ready.
+fn tidy(pool: &Rc<StatelessPool>) {
+    let now = pool.core.timers.now();
+    let min_idle = pool.settings.min_idle;
+    let idle = pool.sweep(|link, left| {
+        if !link.socket.is_quiet() {
+            return Some(ClosedReason::ServerClosed);
+        }
+        if pool.is_link_old(link) {
+            return Some(ClosedReason::Age);
+        }
+        let unused = now.saturating_duration_since(link.idle_since) > pool.settings.idle_timeout;
+        (unused && left > min_idle).then_some(ClosedReason::Idle)
+    });
+    pool.open_for_waiters();
+    for _ in idle..min_idle {
+        if !pool.has_room() {
+            return;
+        }
+        pool.start_opener(usual(pool));
+    }
+}
+
+/// Finds out whether the server answers, if nothing has told for a while (or the last attempt failed).
+async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
+    let now = pool.core.timers.now();
+    let fresh = pool
+        .contact()
+        .is_some_and(|(at, good)| good && now.saturating_duration_since(at) < SILENCE_MAX);
+    if fresh && !pool.take_suspicion() {
+        return;
+    }
+    let Some(mut lease) = pool.usual_want().and_then(|want| pool.try_checkout(&want)) else {
+        if pool.has_room() && !pool.has_lent() {
+            pool.start_opener(usual(pool));
+        }
+        return;
+    };
+    let ping = [crate::protocol::command::Command::Ping as u8];
+    match timer.within(pool.settings.connect_timeout, lease.command(&ping)).await {
+        Ok(Ok(_)) => {
+            pool.note_contact(true);
+            lease.give_back();
+        }
+        _ => pool.note_contact(false),
+    }
+}
+
+/// What a session will most likely want.
+fn usual(pool: &StatelessPool) -> Want {
+    pool.usual_want().or_else(|| pool.last_want()).unwrap_or_else(|| {
+        let collation = pool.profile().map_or(DEFAULT_COLLATION, |profile| profile.collation);
+        let identity = Identity { collation, flags: crate::protocol::capability::Capabilities::empty() };
+        Want { identity, schema: None }
+    })
+}
+
+/// `utf8mb4_general_ci`, which every server has.
+const DEFAULT_COLLATION: u8 = 45;

@@ -1,0 +1,33 @@
+//! Links (backend connections) of one core: opened, logged in, lent, bound, reset, closed.
+//!
+//! Two pools share the links. The stateless pool ([`StatelessPool`]) lends a link for one statement; a session that
+//! has something on a link which can't move (a transaction, a lock, a variable) keeps it, which makes it part of the
+//! transaction pool ([`Bound`]): a link with a reason, an age, and an event that ends it.
+//!
+//! - `identity` says which links a session may use at all: what can't be changed once a link is logged in.
+//! - `connect` dials and logs in; `conversation` speaks with a server packet by packet, for small replies.
+//! - `link` is a logged-in connection; `statements` are those prepared on it.
+//! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
+//! - `stateless` has the idle links, those who wait for one, and the numbers; `transaction` what is bound.
+//! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
+
+mod connect;
+mod conversation;
+mod error;
+mod identity;
+mod lease;
+mod link;
+mod maintain;
+mod stateless;
+mod statements;
+mod transaction;
+
+pub use connect::ServerProfile;
+pub use error::{ConnectError, LinkError, PoolError};
+pub use identity::{Identity, Want};
+pub use lease::{Lease, Trace};
+pub use link::{Link, SmallReply};
+pub use maintain::maintain;
+pub use stateless::{PoolSettings, StatelessPool};
+pub use statements::{OnLink, StatementKey};
+pub use transaction::Bound;

@@ -1,0 +1,522 @@
+//! The stateless pool of one core: idle links, those who wait for one, and the numbers that bound both.
+//!
+//! ```text
+//!  (none) --opener--> connecting --logged in--> idle --check-out--> lent --give back--> idle
+//!                         |                       |                   |---dirty---> reset --> idle
+//!                         +------ failed ---------+--- idle, old -----+--- broken -------> closed
+//! ```
+//!
+//! A session that finds no link waits in a queue; links come to it from others, or from an opener, a task that opens
+//! one link. There are never more openers than `max_connecting`, than waiters, or than the pool has room for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::config::Instance;
+use crate::metrics::CoreMetrics;
+use crate::metrics::label::{ClosedReason, LinkState};
+use crate::net::{Executor, Timer};
+
+use super::connect::{ServerProfile, connect};
+use super::error::{ConnectError, PoolError};
+use super::identity::{Fit, Want};
+use super::lease::{Lease, Trace};
+use super::link::Link;
+
+/// A link that was idle for longer is looked at before it is lent: the server may have closed it.
+const TRUSTED_IDLE: Duration = Duration::from_millis(100);
+
+/// A waiter for whom no idle link fits is passed over by those behind it for no longer than this.
+const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
+
+/// After a failed attempt, while other links still work, openers pause for this time.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// The numbers of a pool: this core's slice of the process's.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    pub max_connections: usize,
+    pub min_idle: usize,
+    pub max_connecting: usize,
+    pub idle_timeout: Duration,
+    pub max_lifetime: Option<Duration>,
+    pub checkout_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub max_prepared_statements: usize,
+}
+
+/// The pool of one instance on one core.
+pub struct StatelessPool {
+    pub instance: Instance,
+    pub settings: PoolSettings,
+    pub(super) core: Rc<Executor>,
+    pub(super) metrics: Rc<CoreMetrics>,
+    addresses: RefCell<Arc<[SocketAddr]>>,
+    state: RefCell<State>,
+    /// What the server said of itself the last time.
+    profile: RefCell<Option<Rc<ServerProfile>>>,
+    /// When a link was last opened, or an attempt failed, and whether it went well.
+    contact: Cell<Option<(Instant, bool)>>,
+    /// A link broke: the server may be gone.
+    suspect: Cell<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The most recently used is last.
+    idle: Vec<Box<Link>>,
+    /// Links that exist: idle, lent, being reset, being opened.
+    open: usize,
+    connecting: usize,
+    waiters: VecDeque<Rc<Waiter>>,
+    next_serial: u64,
+    retry_after: Option<Instant>,
+    last_want: Option<Want>,
+    closed: bool,
+}
+
+struct Waiter {
+    want: Want,
+    since: Instant,
+    answer: RefCell<Answer>,
+}
+
+enum Answer {
+    None(Option<Waker>),
+    Link(Box<Link>),
+    Failed(PoolError),
+    Taken,
+}
+
+impl Waiter {
+    fn give(&self, answer: Answer) {
+        if let Answer::None(Some(waker)) = self.answer.replace(answer) {
+            waker.wake();
+        }
+    }
+}
+
+impl StatelessPool {
+    pub fn new(
+        instance: Instance,
+        settings: PoolSettings,
+        addresses: Arc<[SocketAddr]>,
+        core: &Rc<Executor>,
+        metrics: &Rc<CoreMetrics>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            instance,
+            settings,
+            core: core.clone(),
+            metrics: metrics.clone(),
+            addresses: RefCell::new(addresses),
+            state: RefCell::default(),
+            profile: RefCell::default(),
+            contact: Cell::new(None),
+            suspect: Cell::new(false),
+        })
+    }
+
+    /// Where the instance's name points to now. Links that are open stay.
+    pub fn set_addresses(&self, addresses: Arc<[SocketAddr]>) {
+        self.addresses.replace(addresses);
+    }
+
+    /// What the server last said of itself; `None` before the first link.
+    pub fn profile(&self) -> Option<Rc<ServerProfile>> {
+        self.profile.borrow().clone()
+    }
+
+    /// When the server was last spoken to, and whether that went well; `None` before the first time.
+    pub fn contact(&self) -> Option<(Instant, bool)> {
+        self.contact.get()
+    }
+
+    /// Whether a link broke since this was last asked.
+    pub(super) fn take_suspicion(&self) -> bool {
+        self.suspect.replace(false)
+    }
+
+    pub(super) fn note_contact(&self, good: bool) {
+        self.contact.set(Some((self.core.timers.now(), good)));
+    }
+
+    /// The fast way to a link: an idle one that fits, if nobody waits before us.
+    pub fn try_checkout(self: &Rc<Self>, want: &Want) -> Option<Lease> {
+        loop {
+            let link = {
+                let mut state = self.state.borrow_mut();
+                if !state.waiters.is_empty() {
+                    return None;
+                }
+                take_fitting(&mut state.idle, want)?
+            };
+            self.metrics.links.of(LinkState::Idle).dec();
+            if let Some(lease) = self.lend(link) {
+                return Some(lease);
+            }
+        }
+    }
+
+    /// The very link of `trace`, if it is idle and nobody has used it since.
+    pub fn try_checkout_same(self: &Rc<Self>, trace: Trace) -> Option<Lease> {
+        let link = {
+            let idle = &mut self.state.borrow_mut().idle;
+            let at = idle.iter().position(|link| link.serial == trace.serial && link.uses == trace.uses)?;
+            idle.remove(at)
+        };
+        self.metrics.links.of(LinkState::Idle).dec();
+        self.lend(link)
+    }
+
+    /// Waits for a link, in the order of arrival, for at most `checkout_timeout`. Its schema may still be another one.
+    pub async fn checkout(self: &Rc<Self>, want: &Want, timer: &Timer) -> Result<Lease, PoolError> {
+        let start = self.core.timers.now();
+        let limit = self.settings.checkout_timeout;
+        let waiting = Waiting { pool: self.clone(), waiter: self.enqueue(want)? };
+        self.open_for_waiters();
+        let answer = timer.within(limit, waiting).await.unwrap_or(Err(PoolError::Timeout(limit)));
+        self.metrics.checkout_wait.record(self.core.timers.now().saturating_duration_since(start));
+        answer
+    }
+
+    fn enqueue(&self, want: &Want) -> Result<Rc<Waiter>, PoolError> {
+        let mut state = self.state.borrow_mut();
+        if state.closed {
+            return Err(PoolError::Closed);
+        }
+        let since = self.core.timers.now();
+        let waiter =
+            Rc::new(Waiter { want: want.clone(), since, answer: RefCell::new(Answer::None(None)) });
+        state.waiters.push_back(waiter.clone());
+        state.last_want = Some(want.clone());
+        Ok(waiter)
+    }
+
+    /// A link leaves the idle ones, unless it turns out to be dead.
+    fn lend(self: &Rc<Self>, mut link: Box<Link>) -> Option<Lease> {
+        self.metrics.links.of(LinkState::Busy).inc();
+        let idle_for = self.core.timers.now().saturating_duration_since(link.idle_since);
+        if idle_for > TRUSTED_IDLE && !link.socket.is_quiet() {
+            self.closed(link, ClosedReason::ServerClosed);
+            return None;
+        }
+        link.uses += 1;
+        Some(Lease::new(self, link))
+    }
+
+    /// Takes a clean link back and passes it on.
+    pub(super) fn put(self: &Rc<Self>, mut link: Box<Link>) {
+        let now = self.core.timers.now();
+        if self.is_old(&link, now) {
+            link.quit();
+            self.closed(link, ClosedReason::Age);
+            return;
+        }
+        link.idle_since = now;
+        self.contact.set(Some((now, true)));
+        let mut state = self.state.borrow_mut();
+        if state.closed {
+            drop(state);
+            link.quit();
+            self.closed(link, ClosedReason::Shutdown);
+            return;
+        }
+        match next_waiter(&mut state.waiters, &link, now) {
+            Next::Serve(waiter) => {
+                link.uses += 1;
+                drop(state);
+                waiter.give(Answer::Link(link));
+            }
+            Next::MakeRoom => {
+                drop(state);
+                link.quit();
+                self.closed(link, ClosedReason::Mismatch);
+            }
+            Next::Nobody => {
+                state.idle.push(link);
+                drop(state);
+                self.metrics.links.of(LinkState::Busy).dec();
+                self.metrics.links.of(LinkState::Idle).inc();
+            }
+        }
+    }
+
+    /// Resets a link in a task of its own, then takes it back.
+    pub(super) fn reset(self: &Rc<Self>, mut link: Box<Link>) {
+        let pool = self.clone();
+        self.core.spawn(async move {
+            let timer = Timer::new(&pool.core.timers);
+            let done = timer.within(pool.settings.connect_timeout, link.reset()).await;
+            if let Ok(Ok(true)) = done {
+                pool.metrics.link_resets.inc();
+                pool.put(link);
+            } else {
+                link.quit();
+                pool.closed(link, ClosedReason::Dirty);
+            }
+        });
+    }
+
+    /// A lent link is no more. Its socket closes here.
+    pub(super) fn closed(self: &Rc<Self>, link: Box<Link>, reason: ClosedReason) {
+        drop(link);
+        if matches!(reason, ClosedReason::Error | ClosedReason::ServerClosed) {
+            self.suspect.set(true);
+        }
+        self.metrics.links.of(LinkState::Busy).dec();
+        self.metrics.links_closed.of(reason).inc();
+        self.state.borrow_mut().open -= 1;
+        self.open_for_waiters();
+    }
+
+    /// Each link gets an age of its own, up to an eighth below the limit, so that links opened together don't end
+    /// together.
+    fn is_old(&self, link: &Link, now: Instant) -> bool {
+        let Some(limit) = self.settings.max_lifetime else { return false };
+        let eighth = u32::try_from(link.serial % 8).unwrap_or(0);
+        now.saturating_duration_since(link.opened) > limit - limit / 64 * eighth
+    }
+
+    /// Starts openers for those who wait and are not waited for yet, within the bounds.
+    pub(super) fn open_for_waiters(self: &Rc<Self>) {
+        loop {
+            let mut state = self.state.borrow_mut();
+            let Some(want) = state.waiters.get(state.connecting).map(|waiter| waiter.want.clone()) else { return };
+            let paused = state.retry_after.is_some_and(|at| self.core.timers.now() < at);
+            if state.closed || paused || state.connecting >= self.settings.max_connecting {
+                return;
+            }
+            if state.open >= self.settings.max_connections {
+                // An idle link that fits nobody who waits stands in the way of one that does.
+                if state.idle.is_empty() {
+                    return;
+                }
+                let link = state.idle.remove(0);
+                drop(state);
+                self.close_idle(link, ClosedReason::Mismatch);
+                continue;
+            }
+            drop(state);
+            self.start_opener(want);
+        }
+    }
+
+    /// Opens one link more in a task of its own.
+    pub(super) fn start_opener(self: &Rc<Self>, want: Want) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.open += 1;
+            state.connecting += 1;
+        }
+        self.metrics.links.of(LinkState::Connecting).inc();
+        let pool = self.clone();
+        self.core.spawn(async move {
+            let opened = pool.open(&want).await;
+            pool.state.borrow_mut().connecting -= 1;
+            pool.metrics.links.of(LinkState::Connecting).dec();
+            pool.note_contact(opened.is_ok());
+            match opened {
+                Ok(link) => {
+                    pool.metrics.links_opened.inc();
+                    pool.metrics.links.of(LinkState::Busy).inc();
+                    pool.put(Box::new(link));
+                }
+                Err(error) => pool.failed(error, &want),
+            }
+        });
+    }
+
+    async fn open(&self, want: &Want) -> Result<Link, ConnectError> {
+        let addresses = self.addresses.borrow().clone();
+        let timer = Timer::new(&self.core.timers);
+        let limit = self.settings.connect_timeout;
+        let connecting = connect(&self.core.ring, &addresses, &self.instance, want);
+        let connected = timer.within(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(limit)))?;
+        let known = self.profile.borrow().as_ref().is_some_and(|known| **known == connected.profile);
+        if !known {
+            self.profile.replace(Some(Rc::new(connected.profile.clone())));
+        }
+        let serial = {
+            let mut state = self.state.borrow_mut();
+            state.next_serial += 1;
+            state.next_serial
+        };
+        let now = self.core.timers.now();
+        let max = self.settings.max_prepared_statements;
+        Ok(Link::new(connected, want.identity, want.schema.clone(), serial, max, now))
+    }
+
+    /// A link could not be opened. If it was for the schema, who wanted that is told. Otherwise, while others exist,
+    /// those who wait may still get one of them; if none does nobody will, and all are told.
+    fn failed(self: &Rc<Self>, error: ConnectError, want: &Want) {
+        let address = format!("{}:{}", self.instance.host, self.instance.port);
+        tracing::warn!(target: "athena::pool", %address, user = %self.instance.user, %error, "no link to the backend");
+        let mut state = self.state.borrow_mut();
+        state.open -= 1;
+        let told: Vec<Rc<Waiter>> = if error.is_about_schema() {
+            let at = state.waiters.iter().position(|waiter| waiter.want.schema == want.schema);
+            at.and_then(|at| state.waiters.remove(at)).into_iter().collect()
+        } else if state.open > state.connecting {
+            state.retry_after = Some(self.core.timers.now() + RETRY_PAUSE);
+            Vec::new()
+        } else {
+            state.waiters.drain(..).collect()
+        };
+        drop(state);
+        let error = PoolError::Connect(Rc::new(error));
+        told.iter().for_each(|waiter| waiter.give(Answer::Failed(error.clone())));
+        self.open_for_waiters();
+    }
+
+    /// Closes idle links for which `reason` gives one, and returns how many are left.
+    pub(super) fn sweep(self: &Rc<Self>, reason: impl Fn(&Link, usize) -> Option<ClosedReason>) -> usize {
+        let mut kept = Vec::new();
+        let idle = std::mem::take(&mut self.state.borrow_mut().idle);
+        let mut left = idle.len();
+        for link in idle {
+            match reason(&link, left) {
+                Some(reason) => {
+                    left -= 1;
+                    self.close_idle(link, reason);
+                }
+                None => kept.push(link),
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        // Closing may have brought others back meanwhile; they were used more recently.
+        kept.append(&mut state.idle);
+        state.idle = kept;
+        state.idle.len()
+    }
+
+    pub(super) fn is_link_old(&self, link: &Link) -> bool {
+        self.is_old(link, self.core.timers.now())
+    }
+
+    fn close_idle(self: &Rc<Self>, link: Box<Link>, reason: ClosedReason) {
+        self.metrics.links.of(LinkState::Idle).dec();
+        self.metrics.links.of(LinkState::Busy).inc();
+        if reason != ClosedReason::ServerClosed {
+            link.quit();
+        }
+        self.closed(link, reason);
+    }
+
+    /// Room for one more link.
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.state.borrow();
+        !state.closed
+            && state.open < self.settings.max_connections
+            && state.connecting < self.settings.max_connecting
+    }
+
+    /// Whether links are on loan, so that whoever has them will notice when the server is gone.
+    pub(super) fn has_lent(&self) -> bool {
+        let state = self.state.borrow();
+        state.open > state.idle.len()
+    }
+
+    /// What the last session wanted that had to wait.
+    pub(super) fn last_want(&self) -> Option<Want> {
+        self.state.borrow().last_want.clone()
+    }
+
+    /// The identity and schema of the most recently used idle link.
+    pub(super) fn usual_want(&self) -> Option<Want> {
+        let state = self.state.borrow();
+        state.idle.last().map(|link| Want { identity: link.identity, schema: link.schema.clone() })
+    }
+
+    /// Lends nothing from now on: idle links are closed, others as they come back, those who wait are told.
+    pub fn close(self: &Rc<Self>) {
+        let waiters = {
+            let mut state = self.state.borrow_mut();
+            state.closed = true;
+            std::mem::take(&mut state.waiters)
+        };
+        waiters.iter().for_each(|waiter| waiter.give(Answer::Failed(PoolError::Closed)));
+        self.sweep(|_, _| Some(ClosedReason::Shutdown));
+    }
+}
+
+/// Takes the most recently used of the links that fit best.
+fn take_fitting(idle: &mut Vec<Box<Link>>, want: &Want) -> Option<Box<Link>> {
+    let mut switch = None;
+    for (at, link) in idle.iter().enumerate().rev() {
+        match want.fit(&link.identity, link.schema.as_ref()) {
+            Fit::Exact if at + 1 == idle.len() => return idle.pop(),
+            Fit::Exact => return Some(idle.remove(at)),
+            Fit::Switch if switch.is_none() => switch = Some(at),
+            Fit::Switch | Fit::No => {}
+        }
+    }
+    switch.map(|at| idle.remove(at))
+}
+
+enum Next {
+    Serve(Rc<Waiter>),
+    /// The first in the queue has waited long, and this link is not for it: a new one has to take its place.
+    MakeRoom,
+    Nobody,
+}
+
+/// Who gets a link that has come back.
+fn next_waiter(waiters: &mut VecDeque<Rc<Waiter>>, link: &Link, now: Instant) -> Next {
+    let fits = |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref()) != Fit::No;
+    let Some(first) = waiters.front() else { return Next::Nobody };
+    let at = match fits(first) {
+        true => Some(0),
+        false if now.saturating_duration_since(first.since) > PASSED_OVER_MAX => return Next::MakeRoom,
+        false => waiters.iter().position(fits),
+    };
+    match at.and_then(|at| waiters.remove(at)) {
+        Some(waiter) => Next::Serve(waiter),
+        // Nobody can use it: it makes room for one that somebody can.
+        None => Next::MakeRoom,
+    }
+}
+
+/// A place in the queue. Dropping it leaves the queue, or passes on what had come already.
+struct Waiting {
+    pool: Rc<StatelessPool>,
+    waiter: Rc<Waiter>,
+}
+
+impl Future for Waiting {
+    type Output = Result<Lease, PoolError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut answer = self.waiter.answer.borrow_mut();
+        if let Answer::None(waker) = &mut *answer {
+            *waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut *answer, Answer::Taken) {
+            Answer::Link(link) => Poll::Ready(Ok(Lease::new(&self.pool, link))),
+            Answer::Failed(error) => Poll::Ready(Err(error)),
+            Answer::None(_) | Answer::Taken => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let answer = self.waiter.answer.replace(Answer::Taken);
+        match answer {
+            Answer::None(_) => {
+                let waiters = &mut self.pool.state.borrow_mut().waiters;
+                waiters.retain(|waiter| !Rc::ptr_eq(waiter, &self.waiter));
+            }
+            Answer::Link(link) => self.pool.put(link),
+            Answer::Failed(_) | Answer::Taken => {}
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The transaction pool: links that sessions keep, each with a reason, a time, and whoever ends it.
+
+use std::time::Instant;
+
+use crate::metrics::label::{BoundReason, LinkState};
+
+use super::lease::Lease;
+
+/// A link that is bound to a session. It counts under its reason for as long as it lives.
+pub struct Bound {
+    /// `None` only while it is being given up.
+    lease: Option<Lease>,
+    reason: BoundReason,
+    since: Instant,
+}
+
+impl Bound {
+    pub fn new(lease: Lease, reason: BoundReason, now: Instant) -> Self {
+        let metrics = &lease.pool().metrics;
+        metrics.links.of(LinkState::Busy).dec();
+        metrics.link_bound(reason);
+        Self { lease: Some(lease), reason, since: now }
+    }
+
+    pub fn reason(&self) -> BoundReason {
+        self.reason
+    }
+
+    /// When the session got it.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The same link is now kept for another reason.
+    pub fn set_reason(&mut self, reason: BoundReason) {
+        if reason != self.reason
+            && let Some(lease) = &self.lease
+        {
+            let metrics = &lease.pool().metrics;
+            metrics.link_unbound(self.reason);
+            metrics.link_bound(reason);
+            self.reason = reason;
+        }
+    }
+
+    /// Nothing binds the link any more.
+    pub fn release(mut self) -> Option<Lease> {
+        self.unbind()
+    }
+
+    pub fn lease(&mut self) -> Option<&mut Lease> {
+        self.lease.as_mut()
+    }
+
+    fn unbind(&mut self) -> Option<Lease> {
+        let lease = self.lease.take()?;
+        let metrics = &lease.pool().metrics;
+        metrics.link_unbound(self.reason);
+        metrics.links.of(LinkState::Busy).inc();
+        Some(lease)
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        drop(self.unbind());
+    }
+}
