@@ -12,10 +12,13 @@
 //!            ▼                                           │
 //!  ──▶ First ──OK──────────────────────────────▶ end of result ──▶ Done
 //!        │  └─ERR─────────────────────────────────────────────────▶ Done
-//!        └─column count──▶ Columns ──last──▶ Rows ──OK(0xFE)──▶ end of result
-//!                                              └──ERR────────────▶ Done
+//!        └─column count──▶ Columns ──last──▶ AfterColumns ──▶ Rows ──OK(0xFE)──▶ end of result
+//!                                           (old clients)        └──ERR────────────▶ Done
 //!  ──▶ PrepareFirst ──▶ Definitions (parameters) ──▶ Definitions (columns) ──▶ Done
 //! ```
+//!
+//! What an old client misses: the flag for OUT parameters of a prepared CALL stands in the EOF packet after the columns
+//! if a server sends it, but a backend that speaks `DEPRECATE_EOF` tells it only after the row.
 
 mod edits;
 mod scan;

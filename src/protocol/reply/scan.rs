@@ -1,5 +1,7 @@
 //! The machine that follows a reply.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use super::edits::Edits;
@@ -12,6 +14,19 @@ use crate::protocol::statement::{PrepareOk, set_statement_id};
 /// The longest packet that is held back until it is complete: an OK with all the trackers of a session is far below.
 const MAX_CONTROL_PACKET: usize = 1 << 20;
 
+/// The first byte of a request for a local file, where a column count could stand.
+const LOCAL_INFILE: u8 = 0xFB;
+
+/// Bytes of a real EOF packet.
+const EOF_LEN: usize = 5;
+
+/// What a status says about the session; the other flags are about the statement that it came with.
+const OF_THE_SESSION: StatusFlags = StatusFlags::IN_TRANS
+    .union(StatusFlags::IN_TRANS_READONLY)
+    .union(StatusFlags::AUTOCOMMIT)
+    .union(StatusFlags::NO_BACKSLASH_ESCAPES)
+    .union(StatusFlags::ANSI_QUOTES);
+
 /// Who wants to know what the packets said that are not rows.
 pub trait Observer {
     /// A result ended well. Comes once for each result of the reply.
@@ -22,7 +37,8 @@ pub trait Observer {
     fn prepared(&mut self, ok: &PrepareOk) -> u32;
 }
 
-/// A backend that does not keep to the protocol: the link can't be used any more.
+/// A backend that does not keep to the protocol: the link can't be used any more, the reply not be followed further,
+/// and nothing of the chunk goes to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReplyError {
     #[error(transparent)]
@@ -52,6 +68,9 @@ enum State {
     Columns {
         left: u64,
     },
+    /// Awaits the first row, or the packet that ends the result: until then the EOF packet after the columns, which
+    /// the client wants, is owed. Where the server opened a cursor no row comes, and the one packet is both ends.
+    AfterColumns,
     /// Awaits rows, or the packet that ends them.
     Rows,
     PrepareFirst,
@@ -84,12 +103,20 @@ pub struct Reply {
     shift: u8,
     /// Sequence id of the last packet as the client sees it.
     seq: u8,
-    /// Bytes of the current packet that pass without being looked at.
-    pass: usize,
+    /// Bytes left of the current packet that pass without being looked at.
+    passing: Option<usize>,
     /// The current packet is a full 16 MiB piece: the next header continues it.
     continues: bool,
     /// The start of a packet that can't go on yet.
     held: Vec<u8>,
+    sent: Sent,
+}
+
+/// Where the client stands after the chunks that were let through.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    seq: u8,
+    mid_packet: bool,
 }
 
 impl Reply {
@@ -103,7 +130,7 @@ impl Reply {
         Self::new(State::PrepareFirst, client, status)
     }
 
-    /// The reply to COM_FIELD_LIST: definitions with nothing in front.
+    /// The reply to COM_FIELD_LIST or COM_STMT_FETCH: definitions or rows with nothing in front.
     pub fn to_field_list(client: Capabilities, status: StatusFlags) -> Self {
         Self::new(State::Rows, client, status)
     }
@@ -114,51 +141,100 @@ impl Reply {
     }
 
     fn new(state: State, client: Capabilities, status: StatusFlags) -> Self {
-        Reply { state, client, status, shift: 0, seq: 0, pass: 0, continues: false, held: Vec::new() }
+        Reply {
+            state,
+            client,
+            status,
+            shift: 0,
+            seq: 0,
+            passing: None,
+            continues: false,
+            held: Vec::new(),
+            sent: Sent { seq: 0, mid_packet: false },
+        }
     }
 
     /// The sequence id with which a packet of our own would follow what the client has got.
     pub fn next_seq(&self) -> u8 {
-        self.seq.wrapping_add(1)
+        self.sent.seq.wrapping_add(1)
     }
 
-    /// Looks through the next chunk. Sequence ids are changed in place, everything else is left to `edits`.
+    /// Whether the client has got a packet in part: then no packet of our own can follow.
+    pub fn mid_packet(&self) -> bool {
+        self.sent.mid_packet
+    }
+
+    /// Looks through the next chunk. Sequence ids are changed in place, everything else is left to `edits`, which come
+    /// in cleared.
     pub fn scan(
         &mut self,
         chunk: &mut [u8],
         edits: &mut Edits,
         observer: &mut dyn Observer,
     ) -> Result<Scanned, ReplyError> {
+        let relay = self.walk(chunk, edits, observer)?;
+        self.sent = Sent { seq: self.seq, mid_packet: self.passing.is_some() || self.continues };
+        Ok(Scanned { relay, done: self.state == State::Done })
+    }
+
+    /// Goes from packet to packet, and returns how many bytes of the chunk go on.
+    fn walk(
+        &mut self,
+        chunk: &mut [u8],
+        edits: &mut Edits,
+        observer: &mut dyn Observer,
+    ) -> Result<usize, ReplyError> {
         let mut at = 0;
         loop {
-            if self.pass > 0 {
-                let passed = self.pass.min(chunk.len() - at);
+            if let Some(left) = self.passing {
+                let passed = left.min(chunk.len() - at);
                 at += passed;
-                self.pass -= passed;
-                if self.pass > 0 {
-                    return Ok(Scanned { relay: at, done: false });
+                self.passing = Some(left - passed);
+                if passed < left {
+                    return Ok(at);
                 }
+                self.passing = None;
                 self.packet_passed(at, edits);
             }
-            if self.state == State::Done {
-                return if at == chunk.len() {
-                    Ok(Scanned { relay: at, done: true })
-                } else {
-                    Err(ReplyError::BeyondEnd)
-                };
+            if self.state == State::Rows && !self.continues && self.held.is_empty() {
+                at += self.rows(chunk.get_mut(at..).unwrap_or_default());
             }
             if at == chunk.len() {
-                return Ok(Scanned { relay: at, done: false });
+                return Ok(at);
             }
-            let began = at;
+            if self.state == State::Done {
+                return Err(ReplyError::BeyondEnd);
+            }
             if !self.packet(chunk, &mut at, edits, observer)? {
-                return Ok(Scanned { relay: began, done: false });
+                return Ok(at);
             }
         }
     }
 
-    /// Handles the packet that begins at `at` (or in what is held back). False if too little of it is there: then it
-    /// is held back.
+    /// Passes over the rows that `rest` begins with, whole ones that need no closer look: what a big result is made of.
+    /// Returns how many bytes they are.
+    fn rows(&mut self, rest: &mut [u8]) -> usize {
+        let len = rest.len();
+        let mut at = 0;
+        while let Some([a, b, c, seq, first]) = rest.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            let header = Header::parse([*a, *b, *c, *seq]);
+            let end = at + HEADER_LEN + header.len as usize;
+            // An empty packet has no first byte; what stands there is the next packet's.
+            let plain = *first < OkPacket::EOF_HEADER && header.len > 0 && !header.continues();
+            if !plain || end > len {
+                break;
+            }
+            self.seq = header.seq.wrapping_add(self.shift);
+            if self.shift != 0 {
+                *seq = self.seq;
+            }
+            at = end;
+        }
+        at
+    }
+
+    /// Handles the packet that begins at `at` (or in what is held back), and moves `at` on. False if too little of it
+    /// is there: then it is held back.
     fn packet(
         &mut self,
         chunk: &mut [u8],
@@ -166,26 +242,26 @@ impl Reply {
         edits: &mut Edits,
         observer: &mut dyn Observer,
     ) -> Result<bool, ReplyError> {
-        let start = *at;
         let mut held = std::mem::take(&mut self.held);
-        let rest = chunk.get_mut(start..).unwrap_or_default();
+        let rest = chunk.get_mut(*at..).unwrap_or_default();
         let Some(needed) = self.needed_bytes(&held, rest)? else {
             held.extend_from_slice(rest);
             self.held = held;
             return Ok(false);
         };
+        // What is held back is never more than what is needed: it was too little before.
+        let (fresh, _) = rest.split_at_mut(needed - held.len());
+        let range = *at..*at + fresh.len();
+        *at = range.end;
         if held.is_empty() {
-            let (packet, _) = rest.split_at_mut(needed);
-            *at += self.handle(packet, start..start + needed, edits, observer)?;
+            self.handle(fresh, range, edits, observer)?;
         } else {
-            let taken = needed - held.len();
-            held.extend_from_slice(rest.get(..taken).unwrap_or_default());
-            *at += taken;
-            let before = edits.len();
-            self.handle(&mut held, start..start + taken, edits, observer)?;
-            if edits.len() == before {
-                edits.replace(start..start + taken, |out| out.extend_from_slice(&held));
+            held.extend_from_slice(fresh);
+            if !self.handle(&mut held, range.clone(), edits, observer)? {
+                edits.replace(range, |out| out.extend_from_slice(&held));
             }
+            held.clear();
+            self.held = held;
         }
         Ok(true)
     }
@@ -210,69 +286,86 @@ impl Reply {
     }
 
     fn needed(&self, header: Header, first: Option<u8>) -> Needed {
-        // An empty packet has no first byte; what stands there is the next packet's.
-        if self.continues || (header.len == 0 && self.state == State::Rows) {
+        if self.continues {
             return Needed::Header;
         }
-        match (self.state, first) {
-            (State::First | State::PrepareFirst, _) => Needed::Whole,
-            (State::Rows, None) => Needed::FirstByte,
-            (State::Rows, Some(OkPacket::EOF_HEADER | ErrPacket::HEADER)) if !header.continues() => {
-                Needed::Whole
-            }
-            _ => Needed::Header,
+        if self.awaits_control() {
+            return Needed::Whole;
+        }
+        // An empty packet has no first byte; what stands there is the next packet's. And what begins a packet of
+        // 16 MiB is a value, whatever it looks like.
+        if header.len == 0 || header.continues() {
+            return Needed::Header;
+        }
+        match first {
+            None => Needed::FirstByte,
+            Some(first) if self.is_control(first) => Needed::Whole,
+            Some(_) => Needed::Header,
         }
     }
 
-    /// Handles a packet of which `packet` has what is needed, standing at `range` of the chunk. Returns how many bytes
-    /// of it are dealt with; the others pass.
+    /// Whether the next packet is looked at as a whole, whatever it begins with.
+    fn awaits_control(&self) -> bool {
+        matches!(self.state, State::First | State::PrepareFirst)
+    }
+
+    /// Whether a packet that begins so is looked at as a whole.
+    fn is_control(&self, first: u8) -> bool {
+        match self.state {
+            State::First | State::PrepareFirst => true,
+            State::AfterColumns | State::Rows => {
+                matches!(first, OkPacket::EOF_HEADER | ErrPacket::HEADER)
+            }
+            // Definitions begin with the length of a name, and text is ASCII.
+            State::Columns { .. } | State::Definitions { .. } | State::Text => first == ErrPacket::HEADER,
+            State::Done => false,
+        }
+    }
+
+    /// Handles a packet of which `packet` has what is needed, standing at `range` of the chunk; the other bytes pass.
+    /// True if another packet has taken its place among the edits.
     fn handle(
         &mut self,
         packet: &mut [u8],
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         edits: &mut Edits,
         observer: &mut dyn Observer,
-    ) -> Result<usize, ReplyError> {
-        let Some((head, payload)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return Ok(0) };
+    ) -> Result<bool, ReplyError> {
+        let Some((head, payload)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return Ok(false) };
+        if self.state == State::AfterColumns {
+            self.state = State::Rows;
+            if !opens_cursor(payload) {
+                self.insert_eof(range.start, edits);
+            }
+        }
         let mut header = Header::parse(*head);
         header.seq = header.seq.wrapping_add(self.shift);
         *head = header.encode();
         self.seq = header.seq;
-        let whole = payload.len() == header.len as usize;
-        let control = !self.continues
-            && match self.state {
-                State::First | State::PrepareFirst => true,
-                State::Rows => {
-                    whole && matches!(payload.first(), Some(&(OkPacket::EOF_HEADER | ErrPacket::HEADER)))
-                }
-                _ => false,
-            };
+        let first = payload.first().copied();
+        let control =
+            !self.continues && (self.awaits_control() || first.is_some_and(|first| self.is_control(first)));
         self.continues = header.continues();
         if control {
-            self.control(payload, range.clone(), edits, observer)?;
-            return Ok(range.len());
+            return self.control(payload, range, edits, observer);
         }
-        let seen = HEADER_LEN + payload.len();
-        self.pass = header.len as usize - payload.len().min(header.len as usize);
-        if self.pass == 0 {
-            self.packet_passed(range.end, edits);
-        }
-        Ok(seen)
+        self.passing = Some((header.len as usize).saturating_sub(payload.len()));
+        Ok(false)
     }
 
-    /// A packet that is looked at as a whole.
+    /// A packet that is looked at as a whole. True if it is replaced.
     fn control(
         &mut self,
         payload: &mut [u8],
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         edits: &mut Edits,
         observer: &mut dyn Observer,
-    ) -> Result<(), ReplyError> {
+    ) -> Result<bool, ReplyError> {
         let first = payload.first().copied();
         if first == Some(ErrPacket::HEADER) {
             observer.err(ErrPacket::parse(payload)?.code);
             self.state = State::Done;
-            return Ok(());
+            return Ok(false);
         }
         match (self.state, first) {
             (State::PrepareFirst, _) => {
@@ -283,48 +376,46 @@ impl Reply {
                     (0, left) => State::Definitions { left, after: 0 },
                     (left, after) => State::Definitions { left, after },
                 };
-                Ok(())
+                Ok(false)
             }
-            (State::First, Some(0xFB)) => Err(ReplyError::LocalInfile),
-            (State::First, Some(1..)) => {
-                self.state = State::Columns { left: Reader::new(payload).lenenc_int()? };
-                Ok(())
+            (State::First, Some(LOCAL_INFILE)) => Err(ReplyError::LocalInfile),
+            // 0xFE is the OK that stands for an EOF packet, as after COM_SET_OPTION: no table has 16 million columns.
+            (State::First, Some(0x01..OkPacket::EOF_HEADER)) => {
+                self.state = State::Columns { left: column_count(payload)? };
+                Ok(false)
             }
             _ => self.end_of_result(payload, range, edits, observer),
         }
     }
 
-    /// An OK packet, or what ends rows.
+    /// An OK packet, or what ends rows. True if it is replaced.
     fn end_of_result(
         &mut self,
         payload: &[u8],
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         edits: &mut Edits,
         observer: &mut dyn Observer,
-    ) -> Result<(), ReplyError> {
-        let eof = EofPacket::parse(payload).ok().filter(|_| payload.len() == 5);
-        let ok = match eof {
-            Some(eof) => OkPacket { status: eof.status, warnings: eof.warnings, ..OkPacket::END_OF_ROWS },
-            None => OkPacket::parse(payload, Capabilities::SESSION_TRACK)?,
-        };
+    ) -> Result<bool, ReplyError> {
+        let ok = parse_end(payload)?;
         observer.ok(&ok);
         self.status = ok.status;
         let more = ok.status.contains(StatusFlags::MORE_RESULTS_EXISTS);
         self.state = if more { State::First } else { State::Done };
-        let seq = self.seq;
-        if eof.is_none()
-            && ok.header == OkPacket::EOF_HEADER
-            && !self.client.contains(Capabilities::DEPRECATE_EOF)
-        {
+        if is_eof(payload) {
+            return Ok(false);
+        }
+        if ok.header == OkPacket::EOF_HEADER && !self.client.contains(Capabilities::DEPRECATE_EOF) {
             let eof = EofPacket { warnings: ok.warnings, status: ok.status }.encode();
-            edits.packet(range, seq, &eof);
-        } else if ok.status.contains(StatusFlags::SESSION_STATE_CHANGED)
+            edits.packet(range, self.seq, &eof);
+            return Ok(true);
+        }
+        if ok.status.contains(StatusFlags::SESSION_STATE_CHANGED)
             && !self.client.contains(Capabilities::SESSION_TRACK)
         {
-            let ok = ok.encode(self.client);
-            edits.packet(range, seq, &ok);
+            edits.packet(range, self.seq, &ok.encode(self.client));
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A packet that was not looked at has passed, up to `at`.
@@ -336,8 +427,8 @@ impl Reply {
             State::Columns { left } => {
                 *left = left.saturating_sub(1);
                 if *left == 0 {
-                    self.state = State::Rows;
-                    self.insert_eof(at, edits);
+                    let deprecated = self.client.contains(Capabilities::DEPRECATE_EOF);
+                    self.state = if deprecated { State::Rows } else { State::AfterColumns };
                 }
             }
             State::Definitions { left, after } => {
@@ -362,8 +453,35 @@ impl Reply {
         }
         self.shift = self.shift.wrapping_add(1);
         self.seq = self.seq.wrapping_add(1);
-        let eof = EofPacket { warnings: 0, status: self.status - StatusFlags::MORE_RESULTS_EXISTS }.encode();
-        let seq = self.seq;
-        edits.packet(at..at, seq, &eof);
+        let eof = EofPacket { warnings: 0, status: self.status & OF_THE_SESSION }.encode();
+        edits.packet(at..at, self.seq, &eof);
     }
+}
+
+fn column_count(payload: &[u8]) -> Result<u64, Malformed> {
+    let mut reader = Reader::new(payload);
+    match reader.lenenc_int()? {
+        count @ 1.. if reader.is_empty() => Ok(count),
+        _ => Err(Malformed::Field("column count")),
+    }
+}
+
+/// A real EOF packet, from a backend that does not do as agreed: an OK packet is longer.
+fn is_eof(payload: &[u8]) -> bool {
+    payload.len() == EOF_LEN && payload.first() == Some(&EofPacket::HEADER)
+}
+
+/// What ends a result: an OK packet, or a real EOF packet as if it were one.
+fn parse_end(payload: &[u8]) -> Result<OkPacket<'_>, Malformed> {
+    if is_eof(payload) {
+        let eof = EofPacket::parse(payload)?;
+        return Ok(OkPacket { status: eof.status, warnings: eof.warnings, ..OkPacket::END_OF_ROWS });
+    }
+    OkPacket::parse(payload, Capabilities::SESSION_TRACK)
+}
+
+/// Whether what follows the columns says that the rows are to be fetched through a cursor.
+fn opens_cursor(payload: &[u8]) -> bool {
+    payload.first() == Some(&OkPacket::EOF_HEADER)
+        && parse_end(payload).is_ok_and(|ok| ok.status.contains(StatusFlags::CURSOR_EXISTS))
 }
