@@ -5,6 +5,9 @@
 //!
 //! - floor 0, bytes and values: [`protocol`], [`config`], [`metrics`].
 //! - floor 1: [`net`] moves bytes, [`parser`] reads statements, [`circuit`] limits them.
+//! - floor 2: [`pool`] opens, lends and closes links to backends.
+//! - floor 3: [`session`] is one client, from greeting to goodbye.
+//! - floor 4: [`worker`] is one core's life, [`control`] the process's.
 
 pub mod circuit;
 pub mod config;
@@ -14,3 +17,5 @@ pub mod net;
 pub mod parser;
 pub mod pool;
 pub mod protocol;
+pub mod session;
+pub mod worker;

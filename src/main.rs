@@ -1,1 +1,158 @@
-fn main() {}
+//! Arguments, start-up, exit codes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use athena::config::{Config, Cpus, DEFAULT_PATH, LogFormat, Problems};
+use athena::control::{Control, logging, resolver, run};
+use athena::net::{BoundListener, Sender, check_host, inbox};
+use athena::protocol::auth::rsa::RsaKeyPair;
+use athena::worker::{CorePlan, Message, start};
+use clap::Parser;
+
+/// The configuration is refused.
+const EXIT_CONFIG: u8 = 2;
+/// Anything else that keeps Athena from serving.
+const EXIT_FAILURE: u8 = 1;
+
+/// A MySQL proxy: connection pooling, one executor per CPU core, io_uring underneath.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// Reads the configuration, says what is wrong with it, and starts nothing.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(&arguments.config, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(problems) => return refused(&problems),
+    };
+    if arguments.check {
+        println!("{}: ok", arguments.config.display());
+        return ExitCode::SUCCESS;
+    }
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(problems)) => refused(&problems),
+        Err(Failure::Other(reason)) => {
+            eprintln!("athena: {reason}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn refused(problems: &Problems) -> ExitCode {
+    eprintln!("{problems}");
+    ExitCode::from(EXIT_CONFIG)
+}
+
+enum Failure {
+    Config(Problems),
+    Other(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
+    let format = match config.log.format {
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+    };
+    let log = logging::init(&config.log.level, format)?;
+    let cpus = cpus(&config)?;
+    config.check_cores(cpus.len()).map_err(Failure::Config)?;
+    let open_files = check_host(cpus.len(), config.runtime.ring_entries)?;
+    let config = Arc::new(config);
+    let control = start_cores(config.clone(), &cpus, log)?;
+    tracing::info!(
+        target: "athena",
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %config.server.listen,
+        metrics = config.metrics.map(tracing::field::display),
+        ?cpus,
+        open_files,
+        "serving"
+    );
+    Ok(run(control)?)
+}
+
+/// The CPUs that get a core. `auto` takes no more than every limit can be shared among: a small limit on a big host
+/// is a reason for fewer cores, not for none.
+fn cpus(config: &Config) -> Result<Vec<usize>, Failure> {
+    let allowed: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    match &config.runtime.cpus {
+        Cpus::List(list) => match list.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(cpu) => Err(Failure::Other(format!(
+                "runtime.cpus: CPU {cpu} is not there, or this process may not use it; it may use {allowed:?}"
+            ))),
+            None => Ok(list.clone()),
+        },
+        Cpus::Auto => {
+            let cpus: Vec<usize> = allowed.iter().copied().take(config.cores_max()).collect();
+            if cpus.len() < allowed.len() {
+                let (used, of) = (cpus.len(), allowed.len());
+                tracing::warn!(target: "athena", used, of, "fewer cores than CPUs: each needs a share of every limit; raise [pool] or [circuit] limits to use more");
+            }
+            Ok(cpus)
+        }
+    }
+}
+
+fn start_cores(config: Arc<Config>, cpus: &[usize], log: logging::Guard) -> Result<Control, Failure> {
+    let listen = config.server.listen;
+    nobody_listens(listen, "[server]")?;
+    if let Some(metrics) = config.metrics {
+        nobody_listens(metrics, "[metrics]")?;
+    }
+    let rsa = Arc::new(RsaKeyPair::generate()?);
+    let connections = Arc::new(AtomicUsize::new(0));
+    let addresses: Vec<_> =
+        config.clusters.iter().map(|cluster| resolver::resolve(&cluster.primary)).collect();
+    let (ended, has_ended) = async_channel::unbounded();
+    let mut cores: Vec<Sender<Message>> = Vec::new();
+    let mut plans = Vec::new();
+    for (index, cpu) in cpus.iter().enumerate() {
+        let (sender, receiver) = inbox()?;
+        cores.push(sender);
+        plans.push(CorePlan {
+            index,
+            cores: cpus.len(),
+            cpu: *cpu,
+            config: config.clone(),
+            rsa: rsa.clone(),
+            listener: BoundListener::bind(listen)
+                .map_err(|error| Failure::Other(format!("can't listen on {listen} ([server]): {error}")))?,
+            inbox: receiver,
+            connections: connections.clone(),
+            addresses: addresses.clone(),
+            ended: ended.clone(),
+        });
+    }
+    // All listeners are bound before any accepts: the kernel spreads clients over those that are there.
+    for plan in plans {
+        start(plan)?;
+    }
+    Ok(Control { config, cores, ended: has_ended, log })
+}
+
+/// The cores share their address by `SO_REUSEPORT`, which would also share it with another Athena, silently.
+fn nobody_listens(address: SocketAddr, section: &str) -> Result<(), Failure> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Other(format!("can't listen on {address} ({section}): {error}"))),
+    }
+}

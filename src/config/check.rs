@@ -10,6 +10,15 @@ use super::problem::{Problem, Problems, Reason};
 pub(super) const METRICS_OFFSET: u16 = 1000;
 
 impl Config {
+    /// The most cores of which each gets a share of every limit.
+    pub fn cores_max(&self) -> usize {
+        let limits = self.clusters.iter().flat_map(|cluster| {
+            let circuit = Some(cluster.circuit.max_concurrent).filter(|_| cluster.circuit.enabled);
+            [Some(cluster.pool.max_connections), Some(cluster.pool.max_connecting), circuit]
+        });
+        limits.flatten().min().unwrap_or(usize::MAX)
+    }
+
     /// Checks the limits against the number of cores that will serve: each core gets a fixed share of every limit,
     /// so that a limit below their number would leave a core with nothing.
     ///

@@ -36,6 +36,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Longest payload taken from a client.
     pub max_packet_bytes: usize,
+    /// Longest payload that is collected before it is passed on.
+    pub command_buffer_bytes: usize,
     /// The plugin named in the greeting; a client that starts with another is switched to it.
     pub auth_plugin: AuthPlugin,
 }

@@ -67,6 +67,7 @@ fn server(section: &Section<'_>) -> Server {
         write_timeout: section.millis("write_timeout_ms"),
         drain_timeout: section.millis("drain_timeout_ms"),
         max_packet_bytes: section.count("max_packet_bytes"),
+        command_buffer_bytes: section.count("command_buffer_bytes"),
         auth_plugin: match section.choice("auth_plugin") {
             "caching_sha2_password" => AuthPlugin::CachingSha2,
             _ => AuthPlugin::Native,

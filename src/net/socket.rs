@@ -98,11 +98,10 @@ impl Socket {
         got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
-    /// Ready when something can be read or the peer has gone; reads nothing, holds no buffer, and is cancelled
-    /// in the kernel when dropped. For sockets at rest.
-    pub fn watch(&self) -> Watch {
-        let mask = (libc::POLLIN | libc::POLLRDHUP) as u32;
-        let entry = opcode::PollAdd::new(types::Fd(self.descriptor.fd), mask).build();
+    /// Ready when the peer has closed its side; reads nothing, holds no buffer, and is cancelled in the kernel when
+    /// dropped.
+    pub fn watch_hangup(&self) -> Watch {
+        let entry = opcode::PollAdd::new(types::Fd(self.descriptor.fd), libc::POLLRDHUP as u32).build();
         Watch(Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Nothing))
     }
 }
@@ -150,7 +149,7 @@ impl Drop for Operation {
     }
 }
 
-/// See [`Socket::watch`].
+/// See [`Socket::watch_hangup`].
 pub struct Watch(Operation);
 
 impl Future for Watch {

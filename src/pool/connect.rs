@@ -41,8 +41,8 @@ const NEEDED: [(Capabilities, &str); 2] = [
 pub(super) const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
                                        session_track_transaction_info='CHARACTERISTICS'";
 
-/// What a reset needs to know to bring the character set back, which the handshake had set.
-const SELECT_CHARACTER_SET: &str = "SELECT @@character_set_client, @@collation_connection";
+/// The character set of the handshake, which a reset has to bring back, and how the server reads quotes.
+const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode";
 
 /// What a server says of itself before anybody logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,10 @@ pub struct ServerProfile {
     pub capabilities: Capabilities,
     /// The server's default collation.
     pub collation: u8,
+    /// The flags of a new session: `NO_BACKSLASH_ESCAPES` among them.
+    pub status: StatusFlags,
+    /// `"x"` is an identifier in new sessions. Only MariaDB tells by a status flag.
+    pub ansi_quotes: bool,
 }
 
 /// A connection that is logged in.
@@ -106,7 +110,7 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
             AuthAction::Failed(err) => return Err(ConnectError::Refused(err)),
         }
     };
-    let set_names = set_up(&mut conversation).await?;
+    let settings = set_up(&mut conversation).await?;
     if !conversation.is_over() {
         return Err(ConnectError::Closed);
     }
@@ -115,7 +119,10 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         version: greeting.version,
         capabilities: greeting.capabilities,
         collation: greeting.collation,
+        status,
+        ansi_quotes: settings.ansi_quotes,
     };
+    let set_names = settings.set_names;
     Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names })
 }
 
@@ -150,9 +157,16 @@ fn response(
     }
 }
 
-/// Both commands go out at once. Returns the statement that restores the character set.
-async fn set_up(conversation: &mut Conversation<'_>) -> Result<Option<String>, ConnectError> {
-    for sql in [SET_TRACKERS, SELECT_CHARACTER_SET] {
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settings {
+    /// The statement that restores the character set.
+    set_names: Option<String>,
+    ansi_quotes: bool,
+}
+
+/// Both commands go out at once.
+async fn set_up(conversation: &mut Conversation<'_>) -> Result<Settings, ConnectError> {
+    for sql in [SET_TRACKERS, SELECT_SETTINGS] {
         conversation.send(0, &query(sql));
     }
     conversation.expect_reply();
@@ -162,19 +176,24 @@ async fn set_up(conversation: &mut Conversation<'_>) -> Result<Option<String>, C
     }
     conversation.expect_reply();
     Ok(match read_reply(conversation).await? {
-        SmallReply::Row(values) => set_names(&values),
-        SmallReply::Ok(_) | SmallReply::Err(_) => None,
+        SmallReply::Row(values) => settings(&values),
+        SmallReply::Ok(_) | SmallReply::Err(_) => Settings::default(),
     })
 }
 
 /// Character sets and collations have names of letters, digits and underscores; anything else is not one.
-fn set_names(values: &[Option<Vec<u8>>]) -> Option<String> {
-    let [Some(charset), Some(collation)] = values else { return None };
+fn settings(values: &[Option<Vec<u8>>]) -> Settings {
+    let [Some(charset), Some(collation), sql_mode] = values else { return Settings::default() };
     let name = |bytes: &[u8]| {
         let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         (plain && !bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
     };
-    Some(format!("SET NAMES {} COLLATE {}", name(charset)?, name(collation)?))
+    let names = name(charset).zip(name(collation));
+    let modes = sql_mode.as_deref().unwrap_or_default();
+    Settings {
+        set_names: names.map(|(charset, collation)| format!("SET NAMES {charset} COLLATE {collation}")),
+        ansi_quotes: modes.split(|byte| *byte == b',').any(|mode| mode == b"ANSI_QUOTES"),
+    }
 }
 
 /// The payload of COM_QUERY.
@@ -187,16 +206,27 @@ pub(super) fn query(sql: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::set_names;
+    use super::*;
 
     #[test]
     fn only_names_become_a_statement() {
-        let row = |a: &str, b: &str| [Some(a.as_bytes().to_vec()), Some(b.as_bytes().to_vec())];
+        let row = |a: &str, b: &str, c: &str| [a, b, c].map(|value| Some(value.as_bytes().to_vec()));
+        let names = |a: &str, b: &str| settings(&row(a, b, "")).set_names;
         let statement = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci";
-        assert_eq!(set_names(&row("utf8mb4", "utf8mb4_general_ci")).as_deref(), Some(statement));
-        assert_eq!(set_names(&row("utf8mb4; DROP", "x")), None);
-        assert_eq!(set_names(&row("utf8mb4", "")), None);
-        assert_eq!(set_names(&[None, None]), None);
-        assert_eq!(set_names(&[]), None);
+        assert_eq!(names("utf8mb4", "utf8mb4_general_ci").as_deref(), Some(statement));
+        assert_eq!(names("utf8mb4; DROP", "x"), None);
+        assert_eq!(names("utf8mb4", ""), None);
+        assert_eq!(settings(&[None, None, None]), Settings::default());
+        assert_eq!(settings(&[]), Settings::default());
+    }
+
+    #[test]
+    fn the_mode_of_quotes_is_found_among_others() {
+        let ansi = |modes: &str| {
+            let row = ["utf8mb4", "utf8mb4_bin", modes].map(|value| Some(value.as_bytes().to_vec()));
+            settings(&row).ansi_quotes
+        };
+        assert!(ansi("REAL_AS_FLOAT,ANSI_QUOTES,ANSI") && ansi("ANSI_QUOTES"));
+        assert!(!ansi("") && !ansi("NOT_ANSI_QUOTES,STRICT_TRANS_TABLES"));
     }
 }

@@ -50,9 +50,8 @@ fn tidy(pool: &Rc<StatelessPool>) {
 /// Finds out whether the server answers, if nothing has told for a while (or the last attempt failed).
 async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
     let now = pool.core.timers.now();
-    let fresh = pool
-        .contact()
-        .is_some_and(|(at, good)| good && now.saturating_duration_since(at) < SILENCE_MAX);
+    let fresh =
+        pool.contact().is_some_and(|(at, good)| good && now.saturating_duration_since(at) < SILENCE_MAX);
     if fresh && !pool.take_suspicion() {
         return;
     }

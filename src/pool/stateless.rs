@@ -193,8 +193,7 @@ impl StatelessPool {
             return Err(PoolError::Closed);
         }
         let since = self.core.timers.now();
-        let waiter =
-            Rc::new(Waiter { want: want.clone(), since, answer: RefCell::new(Answer::None(None)) });
+        let waiter = Rc::new(Waiter { want: want.clone(), since, answer: RefCell::new(Answer::None(None)) });
         state.waiters.push_back(waiter.clone());
         state.last_want = Some(want.clone());
         Ok(waiter)
@@ -289,7 +288,9 @@ impl StatelessPool {
     pub(super) fn open_for_waiters(self: &Rc<Self>) {
         loop {
             let mut state = self.state.borrow_mut();
-            let Some(want) = state.waiters.get(state.connecting).map(|waiter| waiter.want.clone()) else { return };
+            let Some(want) = state.waiters.get(state.connecting).map(|waiter| waiter.want.clone()) else {
+                return;
+            };
             let paused = state.retry_after.is_some_and(|at| self.core.timers.now() < at);
             if state.closed || paused || state.connecting >= self.settings.max_connecting {
                 return;

@@ -44,12 +44,18 @@ impl Bound {
     }
 
     /// Nothing binds the link any more.
-    pub fn release(mut self) -> Option<Lease> {
-        self.unbind()
+    pub fn release(mut self) -> Lease {
+        match self.unbind() {
+            Some(lease) => lease,
+            None => unreachable!("the lease leaves with the binding"),
+        }
     }
 
-    pub fn lease(&mut self) -> Option<&mut Lease> {
-        self.lease.as_mut()
+    pub fn lease(&mut self) -> &mut Lease {
+        match &mut self.lease {
+            Some(lease) => lease,
+            None => unreachable!("the lease leaves with the binding"),
+        }
     }
 
     fn unbind(&mut self) -> Option<Lease> {

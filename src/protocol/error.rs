@@ -46,6 +46,8 @@ error_codes! {
     LockWaitTimeout = 1205, b"HY000";
     NotSupportedYet = 1235, b"42000";
     UnknownStmtHandler = 1243, b"HY000";
+    StmtHasNoOpenCursor = 1421, b"HY000";
+    MaxPreparedStmtCountReached = 1461, b"42000";
     MalformedPacket = 1835, b"HY000";
     /// `CR_CONN_HOST_ERROR`: a backend can't be reached.
     ConnHostError = 2003, b"HY000";

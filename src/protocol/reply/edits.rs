@@ -34,6 +34,11 @@ impl Edits {
         self.list.len()
     }
 
+    /// By how many bytes the chunk grows where it grows. (Where it shrinks, that does not always make room elsewhere.)
+    pub fn growth(&self) -> usize {
+        self.list.iter().map(|edit| edit.replacement.len().saturating_sub(edit.range.len())).sum()
+    }
+
     /// Replaces `range` by what `write` appends. Ranges come in rising order and don't overlap.
     pub(super) fn replace(&mut self, range: Range<usize>, write: impl FnOnce(&mut Vec<u8>)) {
         let from = self.bytes.len();

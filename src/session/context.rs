@@ -1,0 +1,187 @@
+//! What the sessions of one core share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::circuit::Gate;
+use crate::config::Config;
+use crate::metrics::CoreMetrics;
+use crate::net::{Executor, Poker};
+use crate::pool::StatelessPool;
+use crate::protocol::auth::Credential;
+use crate::protocol::auth::rsa::RsaKeyPair;
+use crate::protocol::reply::Edits;
+
+use super::statements::TextStore;
+
+/// Schemas that are remembered as good; one more starts the list anew.
+const KNOWN_SCHEMAS_MAX: usize = 1024;
+
+/// How far the end of the core has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// Sessions without work end; statements and transactions may finish.
+    Draining,
+    /// Everything ends.
+    Ending,
+}
+
+/// An account as sessions see it.
+#[derive(Debug, Clone)]
+pub(super) struct AccountEntry {
+    /// Its number in the limiter's keys.
+    pub index: u32,
+    pub cluster: usize,
+    pub credential: Credential,
+    pub default_database: Option<Rc<[u8]>>,
+}
+
+/// One cluster on this core.
+pub struct Cluster {
+    pub pool: Rc<StatelessPool>,
+    /// `None` where nothing is limited.
+    pub gate: Option<Gate>,
+    pub queue_timeout: Duration,
+    pub query_timeout: Duration,
+}
+
+/// Everything that is not one session's own.
+pub struct Context {
+    pub core: Rc<Executor>,
+    pub metrics: Rc<CoreMetrics>,
+    pub config: Arc<Config>,
+    pub rsa: Arc<RsaKeyPair>,
+    pub clusters: Vec<Cluster>,
+    pub registry: Registry,
+    /// Clients of the whole process: touched at accept and at goodbye only.
+    pub connections: Arc<AtomicUsize>,
+    pub texts: TextStore,
+    pub(super) accounts: HashMap<Vec<u8>, AccountEntry>,
+    /// Reused for every chunk of every reply.
+    pub(super) edits: RefCell<Edits>,
+    known_schemas: RefCell<HashSet<Rc<[u8]>>>,
+    phase: Cell<Phase>,
+    core_index: u32,
+    cores: u32,
+    next_id: Cell<u32>,
+}
+
+impl Context {
+    /// `place` is the number of this core and how many there are.
+    pub fn new(
+        core: Rc<Executor>,
+        metrics: Rc<CoreMetrics>,
+        config: Arc<Config>,
+        rsa: Arc<RsaKeyPair>,
+        clusters: Vec<Cluster>,
+        connections: Arc<AtomicUsize>,
+        place: (u32, u32),
+    ) -> Rc<Self> {
+        let accounts = accounts(&config);
+        Rc::new(Self {
+            core,
+            metrics,
+            config,
+            rsa,
+            clusters,
+            registry: Registry::default(),
+            connections,
+            texts: TextStore::default(),
+            accounts,
+            edits: RefCell::default(),
+            known_schemas: RefCell::default(),
+            phase: Cell::new(Phase::Serving),
+            core_index: place.0,
+            cores: place.1.max(1),
+            next_id: Cell::new(0),
+        })
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Goes on to `phase`, and has every session look at it.
+    pub fn enter_phase(&self, phase: Phase) {
+        self.phase.set(self.phase.get().max(phase));
+        self.registry.poke_all();
+    }
+
+    /// An id for the next connection. Modulo the number of cores it is this core's number, so that it leads back here.
+    pub(super) fn next_connection_id(&self) -> u32 {
+        let turn = self.next_id.get().wrapping_add(1);
+        self.next_id.set(turn);
+        turn.wrapping_mul(self.cores).wrapping_add(self.core_index)
+    }
+
+    /// Whether a link has had this schema lately, so that a login with it needs no proof.
+    pub(super) fn knows_schema(&self, schema: &Rc<[u8]>) -> bool {
+        self.known_schemas.borrow().contains(schema)
+    }
+
+    pub(super) fn note_schema(&self, schema: &Rc<[u8]>, good: bool) {
+        let mut known = self.known_schemas.borrow_mut();
+        if !good {
+            known.remove(schema);
+        } else if !known.contains(schema) {
+            if known.len() >= KNOWN_SCHEMAS_MAX {
+                known.clear();
+            }
+            known.insert(schema.clone());
+        }
+    }
+}
+
+fn accounts(config: &Config) -> HashMap<Vec<u8>, AccountEntry> {
+    let of_cluster = config
+        .clusters
+        .iter()
+        .enumerate()
+        .flat_map(|(cluster, c)| c.accounts.iter().map(move |account| (cluster, account)));
+    let entries = of_cluster.zip(0..).map(|((cluster, account), index)| {
+        let entry = AccountEntry {
+            index,
+            cluster,
+            credential: Credential::Password(account.password.expose().to_vec()),
+            default_database: account.default_database.as_deref().map(|name| name.as_bytes().into()),
+        };
+        (account.name.clone().into_bytes(), entry)
+    });
+    entries.collect()
+}
+
+/// The sessions of a core, to be woken when the core's phase changes.
+#[derive(Default)]
+pub struct Registry {
+    pokers: RefCell<Slab<Poker>>,
+}
+
+impl Registry {
+    pub(super) fn enter(&self, poker: Poker) -> usize {
+        self.pokers.borrow_mut().insert(poker)
+    }
+
+    pub(super) fn leave(&self, key: usize) {
+        self.pokers.borrow_mut().try_remove(key);
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.pokers.borrow().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn poke_all(&self) {
+        self.pokers.borrow().iter().for_each(|(_, poker)| poker.poke());
+    }
+}

@@ -1,0 +1,163 @@
+//! What a command is, and who answers it.
+
+use crate::metrics::label::Target;
+use crate::net::Payload;
+use crate::protocol::capability::StatusFlags;
+use crate::protocol::command::Command;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::response::OkPacket;
+
+use super::driver::{Incoming, Session};
+use super::failure::{End, Refusal, Stop};
+use super::input::Oversized;
+
+/// Characters of a slow statement that the log shows.
+const LOGGED_CHARS: usize = 512;
+
+impl Session {
+    /// Answers one command. What is returned is still to be sent: all of the reply, or the end of it.
+    pub async fn dispatch(&mut self, incoming: Incoming) -> Result<Option<Payload>, End> {
+        let started = self.timer.now();
+        let code = match &incoming {
+            Incoming::Command(command) => command.get(HEADER_LEN).copied(),
+            Incoming::Oversized(command) => command.start.first().copied(),
+        };
+        let command = code.and_then(Command::from_byte);
+        let text = self.text_for_the_log(&incoming);
+        let outcome = match (incoming, command) {
+            (_, None) => Err(Refusal::unknown_command("").into()),
+            (Incoming::Command(bytes), Some(command)) => self.execute_command(command, bytes).await,
+            (Incoming::Oversized(bytes), Some(command)) => self.execute_oversized(command, bytes).await,
+        };
+        let reply = match outcome {
+            Ok(reply) => reply,
+            Err(Stop::End(end)) => return Err(end),
+            Err(Stop::Refuse(refusal)) => Some(self.refuse(*refusal).await?),
+        };
+        if let Some(command) = command {
+            let elapsed = self.timer.now().saturating_duration_since(started);
+            self.ctx.metrics.query(command, elapsed);
+            self.ctx.metrics.queries_routed.of(target(command)).inc();
+            if let Some(text) = text
+                && self.ctx.config.log.slow_query.is_some_and(|limit| elapsed >= limit)
+            {
+                let (id, user) = (self.id, &self.account.name);
+                tracing::warn!(target: "athena::slow", id, %user, ?elapsed, command = command.name(), text, "slow statement");
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn execute_command(&mut self, command: Command, bytes: Payload) -> Result<Option<Payload>, Stop> {
+        match command {
+            Command::Query => self.query(bytes).await.map(Some),
+            Command::StmtExecute => self.execute(bytes).await.map(Some),
+            Command::StmtPrepare => self.prepare(bytes).await.map(Some),
+            Command::StmtClose => {
+                self.close_statement(&bytes);
+                Ok(None)
+            }
+            Command::StmtSendLongData => Box::pin(self.long_data(bytes)).await.map(|()| None),
+            Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
+            Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
+            Command::Ping => Ok(Some(self.ok())),
+            Command::InitDb => Box::pin(self.init_db(bytes)).await.map(Some),
+            Command::Statistics => Box::pin(self.statistics(bytes)).await.map(Some),
+            Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
+            Command::ResetConnection => Ok(Some(self.reset_connection())),
+            Command::Quit => Err(End::Quit.into()),
+            other => Err(Refusal::unknown_command(other.name()).into()),
+        }
+    }
+
+    async fn execute_oversized(
+        &mut self,
+        command: Command,
+        bytes: Oversized,
+    ) -> Result<Option<Payload>, Stop> {
+        match command {
+            Command::Query => Box::pin(self.oversized_query(bytes)).await.map(Some),
+            Command::StmtExecute => Box::pin(self.oversized_execute(bytes)).await.map(Some),
+            Command::StmtSendLongData => Box::pin(self.oversized_long_data(bytes)).await.map(|()| None),
+            other => {
+                let limit = self.ctx.config.server.command_buffer_bytes;
+                let message = format!(
+                    "Got a packet bigger than {limit} bytes ([server] command_buffer_bytes) for the command {}",
+                    other.name()
+                );
+                let kind = crate::metrics::label::ErrorKind::TooLarge;
+                Err(Refusal::new(kind, ErrorCode::NetPacketTooLarge, message).fatal().into())
+            }
+        }
+    }
+
+    /// The packet of an error that the session survives.
+    async fn refuse(&mut self, refusal: Refusal) -> Result<Payload, End> {
+        if let (false, Some(seq)) = (refusal.fatal, refusal.seq) {
+            match refusal.kind {
+                Some(kind) => self.ctx.metrics.errors.of(kind).inc(),
+                None => self.ctx.metrics.server_errors.inc(),
+            }
+            tracing::debug!(target: "athena::session", id = self.id, user = %self.account.name, error = %refusal.error, "refused");
+            return Ok(refusal.error.packet(seq).into());
+        }
+        Err(self.tell(refusal).await)
+    }
+
+    /// COM_RESET_CONNECTION: the session starts anew, in the schema that it has.
+    fn reset_connection(&mut self) -> Payload {
+        self.part_with_link();
+        self.statements = Default::default();
+        self.trace = None;
+        self.last_insert_id = 0;
+        self.status = self.first_status();
+        self.ok()
+    }
+
+    /// An OK packet of Athena's own, as the whole reply.
+    pub fn ok(&self) -> Payload {
+        let mut status = self.status - StatusFlags::MORE_RESULTS_EXISTS;
+        if !self.holds.in_transaction() {
+            status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+        }
+        let session = StatusFlags::IN_TRANS
+            | StatusFlags::IN_TRANS_READONLY
+            | StatusFlags::AUTOCOMMIT
+            | StatusFlags::NO_BACKSLASH_ESCAPES
+            | StatusFlags::ANSI_QUOTES;
+        let ok = OkPacket { header: OkPacket::HEADER, status: status & session, ..OkPacket::END_OF_ROWS };
+        let mut bytes = Vec::with_capacity(16);
+        write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
+        bytes.into()
+    }
+
+    /// The start of a statement's text, if slow statements are logged.
+    fn text_for_the_log(&self, incoming: &Incoming) -> Option<String> {
+        self.ctx.config.log.slow_query?;
+        let text = match incoming {
+            Incoming::Command(command) if command.get(HEADER_LEN) == Some(&(Command::Query as u8)) => {
+                command.get(HEADER_LEN + 1..)?
+            }
+            Incoming::Command(_) => b"",
+            Incoming::Oversized(command) => command.start.get(1..)?,
+        };
+        let start = text.get(..text.len().min(4 * LOGGED_CHARS)).unwrap_or_default();
+        Some(String::from_utf8_lossy(start).chars().take(LOGGED_CHARS).collect())
+    }
+}
+
+/// Where a command is answered, for the metric.
+fn target(command: Command) -> Target {
+    match command {
+        Command::Query
+        | Command::StmtPrepare
+        | Command::StmtExecute
+        | Command::StmtFetch
+        | Command::StmtSendLongData
+        | Command::InitDb
+        | Command::Statistics
+        | Command::FieldList => Target::Primary,
+        _ => Target::Local,
+    }
+}

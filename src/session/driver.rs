@@ -1,0 +1,248 @@
+//! The life of a session: log in, take commands, say goodbye.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use crate::circuit::Permit;
+use crate::metrics::label::Direction;
+use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
+use crate::pool::{Bound, Identity, Trace};
+use crate::protocol::capability::{Capabilities, StatusFlags};
+
+use super::context::{Cluster, Context, Phase};
+use super::failure::{End, Refusal};
+use super::holds::Holds;
+use super::input::{Input, Oversized, Taken};
+use super::login::{Account, log_in};
+use super::statements::Statements;
+
+/// One client that is logged in.
+pub(super) struct Session {
+    pub ctx: Rc<Context>,
+    pub socket: Socket,
+    pub timer: Timer,
+    pub input: Input,
+    pub id: u32,
+    pub capabilities: Capabilities,
+    pub account: Account,
+    pub identity: Identity,
+    pub schema: Option<Rc<[u8]>>,
+    /// As of the last OK packet that the client got.
+    pub status: StatusFlags,
+    pub statements: Statements,
+    /// The link that is the session's own, while it holds something there.
+    pub bound: Option<Bound>,
+    /// The permit of a transaction, which lasts as long as that does.
+    pub permit: Option<Permit>,
+    pub holds: Holds,
+    /// The last use of a link: the one that knows of warnings and counts.
+    pub trace: Option<Trace>,
+    pub last_insert_id: u64,
+}
+
+/// What a client sent.
+pub(super) enum Incoming {
+    Command(Payload),
+    Oversized(Oversized),
+}
+
+/// Serves one client until it is gone.
+pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
+    let timer = Timer::new(&ctx.core.timers);
+    let key = ctx.registry.enter(timer.poker());
+    let _leaves = Leaves { ctx: ctx.clone(), key };
+    let id = ctx.next_connection_id();
+    // Logging in needs room that a session does not.
+    let Some(session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
+    let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name);
+    session.run().instrument(span).await;
+}
+
+/// Takes the session out of the registry, however it ends.
+struct Leaves {
+    ctx: Rc<Context>,
+    key: usize,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.ctx.registry.leave(self.key);
+    }
+}
+
+impl Session {
+    pub fn cluster(&self) -> &Cluster {
+        &self.ctx.clusters[self.account.cluster]
+    }
+
+    async fn run(mut self) {
+        let end = self.commands().await;
+        tracing::debug!(target: "athena::session", id = self.id, %end, "session ended");
+        self.part_with_link();
+    }
+
+    async fn commands(&mut self) -> End {
+        let mut reply = None;
+        loop {
+            let command = match self.next_command(reply.take()).await {
+                Ok(command) => command,
+                Err(end) => return end,
+            };
+            match self.dispatch(command).await {
+                Ok(answer) => reply = answer,
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Sends `reply` and waits for the next command; with both queued together, that is one system call.
+    async fn next_command(&mut self, mut reply: Option<Payload>) -> Result<Incoming, End> {
+        let server = &self.ctx.config.server;
+        let (buffered_max, max) = (server.command_buffer_bytes, server.max_packet_bytes);
+        loop {
+            let taken = match self.input.take(buffered_max, max) {
+                Ok(taken) => taken,
+                Err(error) => return Err(self.tell(error.into()).await),
+            };
+            let incoming = match taken {
+                Taken::Command(command) => Some(Incoming::Command(command)),
+                Taken::Oversized(oversized) => Some(Incoming::Oversized(oversized)),
+                Taken::Nothing => None,
+            };
+            if let Some(incoming) = incoming {
+                if let Some(reply) = reply {
+                    self.send(reply).await?;
+                }
+                return Ok(incoming);
+            }
+            self.listen(reply.take()).await?;
+        }
+    }
+
+    /// Receives once, after sending `reply`.
+    async fn listen(&mut self, reply: Option<Payload>) -> Result<(), End> {
+        let idle = self.ctx.config.server.idle_timeout;
+        // A client in mid-command or with a transaction is at work; others are at rest, and a drain ends them.
+        let at_rest = self.input.is_empty() && !self.holds.in_transaction();
+        let until = if at_rest { Phase::Draining } else { Phase::Ending };
+        let got = match reply {
+            Some(reply) => {
+                self.count(Direction::ClientOut, reply.len());
+                let exchange = self.socket.exchange(reply, &self.socket);
+                self.exchange(exchange, idle, until).await
+            }
+            None => match self.wait(idle, until, self.socket.receive()).await {
+                Ok(got) => got.map_err(|error| Waited::Failed(ExchangeError::Receive(error))),
+                Err(waited) => Err(waited),
+            },
+        };
+        match got {
+            Ok(Some(chunk)) => {
+                self.count(Direction::ClientIn, chunk.len());
+                self.input.push(chunk);
+                Ok(())
+            }
+            Ok(None) => Err(End::Quit),
+            Err(Waited::Failed(error)) => Err(End::Lost(error.into())),
+            Err(Waited::Unread) => Err(self.unread()),
+            Err(Waited::Elapsed) => Err(self.tell(Refusal::idle(idle)).await),
+            Err(Waited::Ended) => {
+                let refusal = Refusal { seq: Some(0), ..Refusal::shutdown() };
+                Err(self.tell(refusal).await)
+            }
+        }
+    }
+
+    /// Waits for an exchange that sends to the client. What is sent has `write_timeout`, what is received `limit`.
+    pub async fn exchange(
+        &self,
+        mut exchange: Exchange,
+        limit: Duration,
+        until: Phase,
+    ) -> Result<Option<Buf>, Waited> {
+        let write_timeout = self.ctx.config.server.write_timeout;
+        let first = match limit {
+            Duration::ZERO => write_timeout,
+            limit => limit.min(write_timeout),
+        };
+        match self.wait(first, until, &mut exchange).await {
+            Err(Waited::Elapsed) if exchange.is_sent() => {}
+            Err(Waited::Elapsed) => return Err(Waited::Unread),
+            Err(Waited::Ended) if !exchange.is_sent() && self.ctx.phase() < Phase::Ending => {}
+            Err(waited) => return Err(waited),
+            Ok(got) => return got.map_err(Waited::Failed),
+        }
+        // All is sent (or about to be, while the core drains); what is left of the limit is for receiving.
+        let rest = limit.saturating_sub(first);
+        if rest.is_zero() && !limit.is_zero() {
+            return Err(Waited::Elapsed);
+        }
+        self.wait(rest, until, &mut exchange).await?.map_err(Waited::Failed)
+    }
+
+    /// Waits for `future`, at most for `limit` (zero: without limit) and until the core is in phase `until`.
+    pub async fn wait<F: Future>(
+        &self,
+        limit: Duration,
+        until: Phase,
+        future: F,
+    ) -> Result<F::Output, Waited> {
+        let mut future = pin!(future);
+        let watched = std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if self.ctx.phase() >= until => Poll::Ready(Err(Waited::Ended)),
+            Poll::Pending => Poll::Pending,
+        });
+        self.timer.within(limit, watched).await.unwrap_or(Err(Waited::Elapsed))
+    }
+
+    /// Sends to the client, and waits until all of it has left.
+    pub async fn send(&self, payload: Payload) -> Result<(), End> {
+        self.count(Direction::ClientOut, payload.len());
+        let limit = self.ctx.config.server.write_timeout;
+        match self.timer.within(limit, self.socket.send(payload)).await {
+            Ok(sent) => sent.map_err(End::Lost),
+            Err(_) => Err(self.unread()),
+        }
+    }
+
+    /// Tells the client why its session ends, if it can be told.
+    pub async fn tell(&self, refusal: Refusal) -> End {
+        if let Some(kind) = refusal.kind {
+            self.ctx.metrics.errors.of(kind).inc();
+        }
+        tracing::info!(target: "athena::session", id = self.id, user = %self.account.name, error = %refusal.error, "session ended by Athena");
+        if let Some(seq) = refusal.seq {
+            // That it can't be told is no news: it is about to be closed anyway.
+            let _ = self.send(refusal.error.packet(seq).into()).await;
+        }
+        End::Told(refusal.error.to_string())
+    }
+
+    pub fn unread(&self) -> End {
+        self.ctx.metrics.errors.of(crate::metrics::label::ErrorKind::ClientTimeout).inc();
+        tracing::info!(target: "athena::session", id = self.id, user = %self.account.name, "the client does not read ([server] write_timeout_ms)");
+        End::Told("it does not read".to_owned())
+    }
+
+    pub fn count(&self, direction: Direction, bytes: usize) {
+        self.ctx.metrics.bytes.of(direction).add(bytes as u64);
+    }
+}
+
+/// Why a wait ended without what was waited for.
+#[derive(Debug)]
+pub(super) enum Waited {
+    Elapsed,
+    /// The client took nothing in time.
+    Unread,
+    /// The core ends.
+    Ended,
+    Failed(ExchangeError),
+}

@@ -1,0 +1,183 @@
+//! What can go wrong in a session, and what its client is told of it: the one table.
+
+use std::io;
+use std::time::Duration;
+
+use crate::metrics::label::ErrorKind;
+use crate::pool::{ConnectError, LinkError, PoolError};
+use crate::protocol::error::{ErrorCode, ServerError};
+use crate::protocol::packet::PacketError;
+use crate::protocol::response::ErrPacket;
+
+/// Why a session ends.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    #[error("the client left")]
+    Quit,
+    #[error("the client's connection failed: {0}")]
+    Lost(#[from] io::Error),
+    /// The client was told why in a last packet, or could not be told.
+    #[error("ended by Athena: {0}")]
+    Told(String),
+}
+
+/// A command that fails without harm to the session: an error goes to the client, counted under `kind`.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// `None` for an error of the server itself, passed on.
+    pub kind: Option<ErrorKind>,
+    pub error: ServerError,
+    /// The session can't go on after it.
+    pub fatal: bool,
+    /// Sequence id of the error packet; `None` if none can be sent, since the client is in the middle of another.
+    pub seq: Option<u8>,
+}
+
+/// Why a command has no reply to give.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Refuse(Box<Refusal>),
+    End(End),
+}
+
+impl<T: Into<Refusal>> From<T> for Stop {
+    fn from(refusal: T) -> Self {
+        Self::Refuse(Box::new(refusal.into()))
+    }
+}
+
+impl From<End> for Stop {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+impl Refusal {
+    pub fn new(kind: ErrorKind, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { kind: Some(kind), error: ServerError::new(code, message.into()), fatal: false, seq: Some(1) }
+    }
+
+    /// The server's own words.
+    pub fn of_server(err: ErrPacket) -> Self {
+        let message = String::from_utf8_lossy(&err.message).into_owned();
+        let error = ServerError { code: err.code, sql_state: err.sql_state, message: message.into() };
+        Self { kind: None, error, fatal: false, seq: Some(1) }
+    }
+
+    /// The session ends after this.
+    pub fn fatal(mut self) -> Self {
+        self.fatal = true;
+        self
+    }
+
+    /// Whether the link that the command was for is as good as before.
+    pub fn leaves_link(&self) -> bool {
+        !matches!(self.kind, Some(ErrorKind::LinkLost | ErrorKind::BackendTimeout | ErrorKind::Shutdown))
+    }
+
+    pub fn unsupported(what: &str) -> Self {
+        let message = format!("This version of Athena doesn't yet support '{what}'");
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+
+    pub fn unknown_command(name: &str) -> Self {
+        let message =
+            if name.is_empty() { "Unknown command".to_owned() } else { format!("Unknown command ({name})") };
+        Self::new(ErrorKind::Unsupported, ErrorCode::UnknownCommand, message)
+    }
+
+    pub fn malformed() -> Self {
+        Self::new(ErrorKind::Protocol, ErrorCode::MalformedPacket, "Malformed communication packet.")
+    }
+
+    pub fn unknown_statement(id: u32, function: &str) -> Self {
+        let message = format!("Unknown prepared statement handler ({id}) given to {function}");
+        Self::new(ErrorKind::UnknownStatement, ErrorCode::UnknownStmtHandler, message)
+    }
+
+    pub fn queue_full(user: &str) -> Self {
+        let message = format!(
+            "Too many statements: those of user '{user}' fill the queue ([circuit] queue_size); try again later"
+        );
+        Self::new(ErrorKind::RateLimit, ErrorCode::ConCount, message)
+    }
+
+    pub fn queue_timeout(user: &str, limit: Duration) -> Self {
+        let message = format!(
+            "Wait timeout exceeded: no place among the running statements of user '{user}' became free within {} ms \
+             ([circuit] queue_timeout_ms)",
+            limit.as_millis()
+        );
+        Self::new(ErrorKind::RateLimit, ErrorCode::LockWaitTimeout, message)
+    }
+
+    pub fn shutdown() -> Self {
+        Self::new(ErrorKind::Shutdown, ErrorCode::ServerShutdown, "Server shutdown in progress").fatal()
+    }
+
+    /// The statement asks about the one before, which ran on a link that others have used since.
+    pub fn other_link() -> Self {
+        let message = "This statement asks about the one before it (warnings, FOUND_ROWS() or ROW_COUNT()), which ran on \
+                       another backend connection; run both in one transaction. From now on this session keeps its \
+                       connection";
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+
+    pub fn idle(limit: Duration) -> Self {
+        let message = format!(
+            "The client was disconnected by the server because of inactivity for {} s ([server] idle_timeout_ms)",
+            limit.as_secs()
+        );
+        let refusal = Self::new(ErrorKind::ClientTimeout, ErrorCode::ClientInteractionTimeout, message);
+        Self { seq: Some(0), ..refusal }.fatal()
+    }
+
+    pub fn backend_timeout(limit: Duration) -> Self {
+        let message = format!(
+            "Lost connection to the backend: no answer within {} ms ([pool] query_timeout_ms)",
+            limit.as_millis()
+        );
+        Self::new(ErrorKind::BackendTimeout, ErrorCode::ServerLost, message)
+    }
+}
+
+impl From<PoolError> for Refusal {
+    fn from(error: PoolError) -> Self {
+        match &error {
+            PoolError::Timeout(_) => {
+                let message = format!("Backend not available: {error}");
+                Self::new(ErrorKind::CheckoutTimeout, ErrorCode::ServerIsntAvailable, message)
+            }
+            PoolError::Connect(connect) => match &**connect {
+                ConnectError::Refused(err) if connect.is_about_schema() => Self::of_server(err.clone()),
+                connect => {
+                    let message = format!("Can't connect to the backend: {connect}");
+                    Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)
+                }
+            },
+            PoolError::Closed => Self::shutdown(),
+        }
+    }
+}
+
+impl From<LinkError> for Refusal {
+    fn from(error: LinkError) -> Self {
+        let message = format!("Lost connection to the backend during the statement ({error})");
+        Self::new(ErrorKind::LinkLost, ErrorCode::ServerLost, message)
+    }
+}
+
+impl From<PacketError> for Refusal {
+    fn from(error: PacketError) -> Self {
+        match error {
+            PacketError::OutOfOrder { .. } => {
+                Self::new(ErrorKind::Protocol, ErrorCode::NetPacketsOutOfOrder, "Got packets out of order")
+                    .fatal()
+            }
+            PacketError::TooLarge { max, .. } => {
+                let message = format!("Got a packet bigger than {max} bytes ([server] max_packet_bytes)");
+                Self::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message).fatal()
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Commands out of the bytes that a client sends, however they are cut or strung together.
+
+use crate::net::{Buf, Payload};
+use crate::protocol::packet::{HEADER_LEN, Header, PacketError};
+
+/// The bytes of a client that are not answered yet.
+#[derive(Default)]
+pub(super) struct Input {
+    /// What the last receive brought, or the rest of it.
+    chunk: Option<Buf>,
+    /// A command of which the end is missing.
+    partial: Vec<u8>,
+}
+
+/// What the input holds.
+pub(super) enum Taken {
+    /// One command, with its header.
+    Command(Payload),
+    /// A command that is longer than is collected. Its bytes come out of [`Input::piece`].
+    Oversized(Oversized),
+    /// Not enough for a command.
+    Nothing,
+}
+
+/// Where an oversized command stands.
+pub(super) struct Oversized {
+    /// The command byte and the beginning of what follows it, as far as it has come.
+    pub start: Vec<u8>,
+    /// Bytes of the current piece that have not come out yet.
+    left: usize,
+    /// Another piece follows.
+    continues: bool,
+    /// As much of its header as has come.
+    head: Vec<u8>,
+    /// Payload bytes of the pieces begun so far.
+    len: usize,
+}
+
+impl Oversized {
+    fn is_over(&self) -> bool {
+        self.left == 0 && !self.continues
+    }
+
+    /// How many bytes at the front of `bytes` belong to the command.
+    fn pass(&mut self, bytes: &[u8], max: usize) -> Result<usize, PacketError> {
+        let mut at = 0;
+        while at < bytes.len() && !self.is_over() {
+            if self.left > 0 {
+                let passed = self.left.min(bytes.len() - at);
+                at += passed;
+                self.left -= passed;
+                continue;
+            }
+            self.head.extend(bytes.get(at));
+            at += 1;
+            if let Some(head) = self.head.first_chunk::<HEADER_LEN>() {
+                let header = Header::parse(*head);
+                self.head.clear();
+                self.len += header.len as usize;
+                if self.len > max {
+                    return Err(PacketError::TooLarge { len: self.len, max });
+                }
+                self.continues = header.continues();
+                self.left = header.len as usize;
+            }
+        }
+        Ok(at)
+    }
+}
+
+impl Input {
+    pub fn push(&mut self, chunk: Buf) {
+        self.chunk = Some(chunk);
+    }
+
+    /// Whether bytes are there that no command has been made of.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_none() && self.partial.is_empty()
+    }
+
+    /// Takes the next command, if it is all there. One that came alone, in one chunk, is that chunk: no byte moves.
+    /// A payload of more than `buffered_max` bytes is not collected; one of more than `max` is refused.
+    pub fn take(&mut self, buffered_max: usize, max: usize) -> Result<Taken, PacketError> {
+        if self.partial.is_empty()
+            && let Some(chunk) = &mut self.chunk
+            && let Some(head) = chunk.first_chunk::<HEADER_LEN>()
+        {
+            let header = Header::parse(*head);
+            let total = HEADER_LEN + header.len as usize;
+            check(header, max)?;
+            if !header.continues() && total <= chunk.len() {
+                if total == chunk.len() {
+                    return Ok(self
+                        .chunk
+                        .take()
+                        .map_or(Taken::Nothing, |chunk| Taken::Command(chunk.into())));
+                }
+                let command = chunk.get(..total).unwrap_or_default().to_vec();
+                chunk.advance(total);
+                return Ok(Taken::Command(command.into()));
+            }
+        }
+        self.collect(buffered_max, max)
+    }
+
+    /// The slow way: puts a command together from several chunks.
+    fn collect(&mut self, buffered_max: usize, max: usize) -> Result<Taken, PacketError> {
+        let Some(mut chunk) = self.chunk.take() else { return Ok(Taken::Nothing) };
+        let missing = HEADER_LEN.saturating_sub(self.partial.len());
+        self.move_bytes(&mut chunk, missing);
+        let Some(head) = self.partial.first_chunk::<HEADER_LEN>() else { return Ok(Taken::Nothing) };
+        let header = Header::parse(*head);
+        check(header, max)?;
+        let total = HEADER_LEN + header.len as usize;
+        if header.continues() || header.len as usize > buffered_max {
+            self.keep(chunk);
+            // What has been collected comes out first; a bit of the text is there to tell what the command is.
+            let mut start = self.partial.get(HEADER_LEN..).unwrap_or_default().to_vec();
+            start.extend_from_slice(self.chunk.as_deref().unwrap_or_default());
+            start.truncate(header.len as usize);
+            return Ok(Taken::Oversized(Oversized {
+                start,
+                left: total,
+                continues: header.continues(),
+                head: Vec::new(),
+                len: header.len as usize,
+            }));
+        }
+        self.partial.reserve_exact(total - self.partial.len());
+        self.move_bytes(&mut chunk, total - self.partial.len());
+        self.keep(chunk);
+        if self.partial.len() < total {
+            return Ok(Taken::Nothing);
+        }
+        Ok(Taken::Command(std::mem::take(&mut self.partial).into()))
+    }
+
+    /// The next bytes of an oversized command; `None` until more have come. With the flag: these are the last.
+    pub fn piece(
+        &mut self,
+        command: &mut Oversized,
+        max: usize,
+    ) -> Result<Option<(Payload, bool)>, PacketError> {
+        if !self.partial.is_empty() {
+            // The header of the first piece, and what was collected with it.
+            let collected = std::mem::take(&mut self.partial);
+            command.left -= collected.len();
+            return Ok(Some((collected.into(), false)));
+        }
+        let Some(chunk) = &mut self.chunk else { return Ok(None) };
+        let at = command.pass(chunk, max)?;
+        let last = command.is_over();
+        if at == chunk.len() {
+            return Ok(self.chunk.take().map(|chunk| (chunk.into(), last)));
+        }
+        let bytes = chunk.get(..at).unwrap_or_default().to_vec();
+        chunk.advance(at);
+        Ok(Some((bytes.into(), last)))
+    }
+
+    fn move_bytes(&mut self, chunk: &mut Buf, count: usize) {
+        let count = count.min(chunk.len());
+        self.partial.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        chunk.advance(count);
+    }
+
+    fn keep(&mut self, chunk: Buf) {
+        self.chunk = Some(chunk).filter(|chunk| !chunk.is_empty());
+    }
+}
+
+/// A command begins with sequence id 0.
+fn check(header: Header, max: usize) -> Result<(), PacketError> {
+    if header.seq != 0 {
+        return Err(PacketError::OutOfOrder { expected: 0, found: header.seq });
+    }
+    let len = header.len as usize;
+    if len > max {
+        return Err(PacketError::TooLarge { len, max });
+    }
+    Ok(())
+}

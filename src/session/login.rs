@@ -1,0 +1,413 @@
+//! From the greeting to the first OK: who is the client, and may it come in?
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use aws_lc_rs::rand;
+
+use crate::config::AuthPlugin;
+use crate::metrics::label::RefusedReason;
+use crate::net::{Elapsed, Payload, Socket, Timer};
+use crate::pool::{Identity, PoolError, ServerProfile, Want};
+use crate::protocol::auth::{Plugin, Salt, ServerAuth, Verdict};
+use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::error::{ErrorCode, ServerError};
+use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
+use crate::protocol::packet::{Packet, PacketReader, write_packet};
+
+use super::context::{AccountEntry, Context, Phase};
+use super::driver::Session;
+use super::failure::Refusal;
+use super::holds::Holds;
+use super::input::Input;
+
+/// What is offered to clients, as far as the backend has it. Compression, TLS, LOCAL INFILE, query attributes and
+/// optional metadata are not among it: what is offered works.
+const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
+    .union(Capabilities::FOUND_ROWS)
+    .union(Capabilities::LONG_FLAG)
+    .union(Capabilities::CONNECT_WITH_DB)
+    .union(Capabilities::NO_SCHEMA)
+    .union(Capabilities::ODBC)
+    .union(Capabilities::IGNORE_SPACE)
+    .union(Capabilities::PROTOCOL_41)
+    .union(Capabilities::INTERACTIVE)
+    .union(Capabilities::IGNORE_SIGPIPE)
+    .union(Capabilities::TRANSACTIONS)
+    .union(Capabilities::RESERVED)
+    .union(Capabilities::SECURE_CONNECTION)
+    .union(Capabilities::MULTI_STATEMENTS)
+    .union(Capabilities::MULTI_RESULTS)
+    .union(Capabilities::PS_MULTI_RESULTS)
+    .union(Capabilities::PLUGIN_AUTH)
+    .union(Capabilities::CONNECT_ATTRS)
+    .union(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(Capabilities::SESSION_TRACK)
+    .union(Capabilities::DEPRECATE_EOF);
+
+/// What Athena does itself, whatever the backend has.
+const OWN: Capabilities = Capabilities::PLUGIN_AUTH
+    .union(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(Capabilities::CONNECT_ATTRS)
+    .union(Capabilities::CONNECT_WITH_DB)
+    .union(Capabilities::LONG_PASSWORD);
+
+/// The longest packet of a login; names and attributes are far below.
+const PACKET_MAX: usize = 64 * 1024;
+
+/// `utf8mb4_general_ci`, which every server has.
+const DEFAULT_COLLATION: u8 = 45;
+
+/// Who is logged in.
+pub(super) struct Account {
+    pub name: Rc<str>,
+    pub index: u32,
+    pub cluster: usize,
+}
+
+/// Why somebody was not let in.
+struct Denied {
+    reason: RefusedReason,
+    /// `None` when the client is gone, or would not understand.
+    error: Option<ServerError>,
+}
+
+impl Denied {
+    fn new(reason: RefusedReason, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { reason, error: Some(ServerError::new(code, message.into())) }
+    }
+
+    fn handshake(message: impl Into<String>) -> Self {
+        Self::new(RefusedReason::Handshake, ErrorCode::HandshakeError, message)
+    }
+
+    fn silent() -> Self {
+        Self { reason: RefusedReason::Handshake, error: None }
+    }
+
+    fn shutdown() -> Self {
+        Self::new(RefusedReason::Shutdown, ErrorCode::ServerShutdown, "Server shutdown in progress")
+    }
+}
+
+/// A client on its way in.
+struct Door {
+    ctx: Rc<Context>,
+    socket: Socket,
+    reader: PacketReader,
+    input: Input,
+    /// Sequence id of the next packet that goes out.
+    seq: u8,
+    /// The client has said what it can: errors carry SQLSTATEs from here on.
+    greeted: bool,
+}
+
+/// Logs a client in within `login_timeout`. `None`: it was refused, and told so.
+pub(super) async fn log_in(
+    ctx: Rc<Context>,
+    socket: Socket,
+    timer: Timer,
+    peer: Option<SocketAddr>,
+    id: u32,
+) -> Option<Session> {
+    let limit = ctx.config.server.login_timeout;
+    let reader = PacketReader::new(1, PACKET_MAX);
+    let mut door = Door { ctx: ctx.clone(), socket, reader, input: Input::default(), seq: 0, greeted: false };
+    let outcome = timer.within(limit, door.admit(id, peer)).await;
+    let denied = match outcome {
+        Ok(Ok(entered)) => return Some(entered.session(door, timer, id)),
+        Ok(Err(denied)) => denied,
+        Err(Elapsed) => {
+            let message =
+                format!("Login not finished within {} ms ([server] login_timeout_ms)", limit.as_millis());
+            Denied::new(RefusedReason::Timeout, ErrorCode::NetReadInterrupted, message)
+        }
+    };
+    ctx.metrics.connections_refused.of(denied.reason).inc();
+    let error = denied.error.as_ref().map(ToString::to_string).unwrap_or_default();
+    tracing::info!(target: "athena::login", id, peer = peer.map(tracing::field::display), reason = ?denied.reason, error, "client not let in");
+    if let Some(error) = denied.error {
+        let packet = if door.greeted { error.packet(door.seq) } else { error.packet_before_login(door.seq) };
+        let _ = timer.within(ctx.config.server.write_timeout.min(limit), door.socket.send(packet)).await;
+    }
+    None
+}
+
+/// A client that has been let in.
+struct Entered {
+    account: Account,
+    capabilities: Capabilities,
+    identity: Identity,
+    schema: Option<Rc<[u8]>>,
+    status: StatusFlags,
+}
+
+impl Entered {
+    fn session(self, door: Door, timer: Timer, id: u32) -> Session {
+        Session {
+            ctx: door.ctx,
+            socket: door.socket,
+            timer,
+            input: door.input,
+            id,
+            capabilities: self.capabilities,
+            account: self.account,
+            identity: self.identity,
+            schema: self.schema,
+            status: self.status,
+            statements: Default::default(),
+            bound: None,
+            permit: None,
+            holds: Holds::default(),
+            trace: None,
+            last_insert_id: 0,
+        }
+    }
+}
+
+impl Door {
+    async fn admit(&mut self, id: u32, peer: Option<SocketAddr>) -> Result<Entered, Denied> {
+        let profile = self.profile().await?;
+        let config = self.ctx.config.clone();
+        let plugin = match config.server.auth_plugin {
+            AuthPlugin::Native => Plugin::Native,
+            AuthPlugin::CachingSha2 => Plugin::CachingSha2,
+        };
+        let salt = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
+        let offered = (OFFERED & profile.capabilities) | OWN;
+        let greeting = Greeting {
+            version: profile.version.clone(),
+            connection_id: id,
+            scramble: salt,
+            capabilities: offered,
+            collation: profile.collation,
+            status: first_status(&profile),
+            auth_plugin: plugin.name().as_bytes().to_vec(),
+        };
+        let packet = self.converse(&greeting.encode()).await?;
+        let response = self.response(&packet, offered)?;
+        let account = self.authenticate(&response, plugin, &salt, peer).await?;
+        let entry = self.ctx.accounts.get(&response.username[..]).cloned();
+        let schema = match &response.database {
+            Some(name) => Some(Rc::from(&name[..])),
+            None => entry.and_then(|entry| entry.default_database),
+        };
+        let capabilities = response.capabilities & offered;
+        let collation = if response.collation == 0 { DEFAULT_COLLATION } else { response.collation };
+        let identity = Identity::of_client(collation, capabilities);
+        self.check_schema(&account, identity, schema.as_ref()).await?;
+        let entered = Entered { account, capabilities, identity, schema, status: first_status(&profile) };
+        self.welcome(&entered).await?;
+        Ok(entered)
+    }
+
+    /// What the server behind is. Without any link yet, one has to be opened to know.
+    async fn profile(&self) -> Result<Rc<ServerProfile>, Denied> {
+        let Some(cluster) = self.ctx.clusters.first() else { return Err(Denied::silent()) };
+        if let Some(profile) = cluster.pool.profile() {
+            return Ok(profile);
+        }
+        let flags = Capabilities::empty();
+        let want = Want { identity: Identity { collation: DEFAULT_COLLATION, flags }, schema: None };
+        let timer = Timer::new(&self.ctx.core.timers);
+        match self.unless_ending(cluster.pool.checkout(&want, &timer)).await? {
+            Ok(lease) => lease.give_back(),
+            Err(error) => return Err(unavailable(error)),
+        }
+        cluster.pool.profile().ok_or_else(Denied::silent)
+    }
+
+    fn response(&mut self, packet: &Packet, offered: Capabilities) -> Result<HandshakeResponse, Denied> {
+        match ClientHello::parse(&packet.payload) {
+            Ok(ClientHello::Response(response)) => {
+                self.greeted = true;
+                if response.capabilities.contains(Capabilities::COMPRESS)
+                    && !offered.contains(Capabilities::COMPRESS)
+                {
+                    // The client goes on in a dialect that was not offered only if it is broken; its packets then are noise.
+                    tracing::debug!(target: "athena::login", "the client asks for compression, which was not offered");
+                }
+                Ok(response)
+            }
+            Ok(ClientHello::SslRequest(_)) => {
+                Err(Denied::handshake("Athena does not offer TLS to clients: connect without it"))
+            }
+            Err(_) => Err(Denied::handshake("Bad handshake")),
+        }
+    }
+
+    async fn authenticate(
+        &mut self,
+        response: &HandshakeResponse,
+        plugin: Plugin,
+        salt: &Salt,
+        peer: Option<SocketAddr>,
+    ) -> Result<Account, Denied> {
+        let ctx = self.ctx.clone();
+        let entry = ctx.accounts.get(&response.username[..]);
+        let credential = entry.map(|entry| &entry.credential);
+        // The password itself is known here, so its scramble can always be checked: nobody has to send it.
+        let mut auth = ServerAuth::new(plugin, salt, credential, &ctx.rsa, true, false);
+        let named = response.auth_plugin.as_deref();
+        let mut verdict = auth.begin(named, &response.auth_response);
+        let accepted = loop {
+            match verdict {
+                Verdict::Send(payload) => {
+                    let packet = self.converse(&payload).await?;
+                    verdict = auth.step(&packet.payload);
+                }
+                Verdict::SendThenAccept(payload) => {
+                    self.send(&payload).await?;
+                    break true;
+                }
+                Verdict::Accept => break true,
+                Verdict::Deny => break false,
+            }
+        };
+        let name = String::from_utf8_lossy(&response.username);
+        match entry.filter(|_| accepted) {
+            Some(AccountEntry { index, cluster, .. }) => {
+                Ok(Account { name: name.as_ref().into(), index: *index, cluster: *cluster })
+            }
+            None => {
+                let host = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+                let using = if response.auth_response.is_empty() { "NO" } else { "YES" };
+                let message = format!("Access denied for user '{name}'@'{host}' (using password: {using})");
+                Err(Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message))
+            }
+        }
+    }
+
+    /// A schema that no link has had yet has to be proved: a wrong one is an error of the login.
+    async fn check_schema(
+        &self,
+        account: &Account,
+        identity: Identity,
+        schema: Option<&Rc<[u8]>>,
+    ) -> Result<(), Denied> {
+        let Some(schema) = schema.filter(|schema| !self.ctx.knows_schema(schema)) else { return Ok(()) };
+        let pool = &self.ctx.clusters[account.cluster].pool;
+        let timer = Timer::new(&self.ctx.core.timers);
+        let want = Want { identity, schema: Some(schema.clone()) };
+        let checkout = async {
+            match pool.try_checkout(&want) {
+                Some(lease) => Ok(lease),
+                None => pool.checkout(&want, &timer).await,
+            }
+        };
+        let mut lease = self.unless_ending(checkout).await?.map_err(unavailable)?;
+        if lease.schema.as_ref() != Some(schema) {
+            let reply = self.unless_ending(lease.use_schema(schema)).await?;
+            match reply {
+                Ok(crate::pool::SmallReply::Err(err)) => {
+                    lease.give_back();
+                    return Err(Denied {
+                        reason: RefusedReason::AccessDenied,
+                        error: Some(Refusal::of_server(err).error),
+                    });
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let refusal: Refusal = error.into();
+                    return Err(Denied { reason: RefusedReason::Unavailable, error: Some(refusal.error) });
+                }
+            }
+        }
+        lease.give_back();
+        self.ctx.note_schema(schema, true);
+        Ok(())
+    }
+
+    /// The OK that ends the login.
+    async fn welcome(&mut self, entered: &Entered) -> Result<(), Denied> {
+        let ok = crate::protocol::response::OkPacket {
+            header: crate::protocol::response::OkPacket::HEADER,
+            status: entered.status,
+            ..crate::protocol::response::OkPacket::END_OF_ROWS
+        };
+        self.send(&ok.encode(entered.capabilities)).await
+    }
+
+    /// Sends a packet and waits for the one that answers it.
+    async fn converse(&mut self, payload: &[u8]) -> Result<Packet, Denied> {
+        let mut out = Some(self.encode(payload));
+        loop {
+            let got = match out.take() {
+                Some(out) => {
+                    let exchange = self.socket.exchange(out, &self.socket);
+                    self.unless_ending(exchange).await?.map_err(std::io::Error::from)
+                }
+                None => self.unless_ending(self.socket.receive()).await?,
+            };
+            let Ok(Some(mut chunk)) = got else { return Err(Denied::silent()) };
+            let mut rest = &chunk[..];
+            let packet = match self.reader.feed(&mut rest) {
+                Ok(packet) => packet,
+                Err(error) => return Err(Denied::handshake(format!("Bad handshake: {error}"))),
+            };
+            let used = chunk.len() - rest.len();
+            chunk.advance(used);
+            if let Some(packet) = packet {
+                self.seq = packet.seq.wrapping_add(1);
+                if !chunk.is_empty() {
+                    // A client that does not wait for the answer: what follows is no part of a login.
+                    return Err(Denied::handshake("Bad handshake: bytes behind the packet"));
+                }
+                return Ok(packet);
+            }
+        }
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<(), Denied> {
+        let bytes: Payload = self.encode(payload).into();
+        self.socket.send(bytes).await.map_err(|_| Denied::silent())
+    }
+
+    fn encode(&mut self, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(payload.len() + 4);
+        self.seq = write_packet(&mut bytes, self.seq, payload);
+        self.reader.expect_seq(self.seq);
+        bytes
+    }
+
+    /// Waits for `future`, unless the core drains.
+    async fn unless_ending<F: Future>(&self, future: F) -> Result<F::Output, Denied> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => std::task::Poll::Ready(Ok(output)),
+            std::task::Poll::Pending if self.ctx.phase() > Phase::Serving => {
+                std::task::Poll::Ready(Err(Denied::shutdown()))
+            }
+            std::task::Poll::Pending => std::task::Poll::Pending,
+        })
+        .await
+    }
+}
+
+impl Session {
+    /// The status of a session that has not done anything yet.
+    pub fn first_status(&self) -> StatusFlags {
+        self.cluster().pool.profile().map_or(StatusFlags::AUTOCOMMIT, |profile| first_status(&profile))
+    }
+}
+
+fn first_status(profile: &ServerProfile) -> StatusFlags {
+    let of_new_sessions =
+        StatusFlags::AUTOCOMMIT | StatusFlags::NO_BACKSLASH_ESCAPES | StatusFlags::ANSI_QUOTES;
+    profile.status & of_new_sessions
+}
+
+fn unavailable(error: PoolError) -> Denied {
+    let refusal: Refusal = error.into();
+    Denied { reason: RefusedReason::Unavailable, error: Some(refusal.error) }
+}
+
+/// Twenty random bytes without NUL, and seven-bit, as servers make them.
+fn salt() -> Option<Salt> {
+    let mut salt = Salt::default();
+    rand::fill(&mut salt).ok()?;
+    Some(salt.map(|byte| match byte & 0x7F {
+        0 | b'$' => 1,
+        byte => byte,
+    }))
+}

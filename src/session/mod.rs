@@ -1,0 +1,29 @@
+//! One client, from its greeting to its goodbye.
+//!
+//! A packet's way through this room: [`serve`] (`driver`) logs the client in (`login`) and then takes commands, one at
+//! a time, out of the bytes that arrive (`input`). `dispatch` decides what a command is: answered here, or run on a
+//! link. For the latter `link` gets a permit and a link, `relay` passes the command on and the reply back, and
+//! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
+//!
+//! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
+//! - `context` is what the sessions of a core share.
+//! - `failure` is the one table from what can go wrong to the errors that clients see.
+
+mod context;
+mod dispatch;
+mod driver;
+mod failure;
+mod holds;
+mod input;
+mod link;
+mod login;
+mod prepared;
+mod query;
+mod relay;
+mod seen;
+mod settle;
+mod statements;
+
+pub use context::{Cluster, Context, Phase, Registry};
+pub use driver::serve;
+pub use statements::TextStore;

@@ -1,0 +1,371 @@
+//! The commands of prepared statements. Their ids are the session's own; each link has its own for the same text.
+
+use std::rc::Rc;
+
+use crate::metrics::label::ErrorKind;
+use crate::net::Payload;
+use crate::parser::facts;
+use crate::protocol::capability::StatusFlags;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::reply::Reply;
+use crate::protocol::statement::{ExecuteHeader, insert_types, set_statement_id, statement_id};
+
+use super::driver::Session;
+use super::failure::{Refusal, Stop};
+use super::input::Oversized;
+use super::link::{NO_SQL, Use};
+use super::query::allowed;
+use super::seen::Seen;
+use super::statements::{Statement, StatementText};
+
+/// Statements that a session may have prepared; a server's default for all of its sessions together.
+const STATEMENTS_MAX: usize = 16_382;
+
+impl Session {
+    /// COM_STMT_PREPARE.
+    pub async fn prepare(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
+        let facts = facts(sql, self.sql_mode());
+        allowed(facts)?;
+        if self.statements.len() >= STATEMENTS_MAX {
+            let message = format!("Can't create more than {STATEMENTS_MAX} prepared statements in a session");
+            let code = ErrorCode::MaxPreparedStmtCountReached;
+            return Err(Refusal::new(ErrorKind::TooLarge, code, message).into());
+        }
+        let text = self.ctx.texts.get(self.schema.as_ref(), sql, facts);
+        let mut seen = Seen { statement_id: self.statements.next_id(), ..Seen::default() };
+        let mut reply = Reply::to_prepare(self.capabilities, self.status);
+        let mut link = self.take_link(NO_SQL).await?;
+        match self.relay(&mut link, command, &mut reply, &mut seen).await {
+            Ok(last) => {
+                if let Some(ok) = seen.prepared {
+                    link.lease().add_statement(text.key, ok.statement_id);
+                    let types = Vec::new();
+                    let statement = Statement { text, params: ok.params, types, long_data_failure: None };
+                    self.statements.insert(seen.statement_id, statement);
+                }
+                self.count_server_error(&seen);
+                self.settle(link, NO_SQL, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// COM_STMT_EXECUTE.
+    pub async fn execute(&mut self, command: Payload) -> Result<Payload, Stop> {
+        const NAME: &str = "mysqld_stmt_execute";
+        let (id, text, params) = self.statement_of(&command, NAME)?;
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let header = ExecuteHeader::parse(payload, params).map_err(|_| Refusal::malformed())?;
+        let mut link = self.take_link(text.facts).await?;
+        if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
+            return Err(self.unprepared(link, stop));
+        }
+        let command = self.bound_to_link(&mut link, id, &text, command, &header);
+        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut seen = Seen::default();
+        match self.relay(&mut link, command, &mut reply, &mut seen).await {
+            Ok(last) => {
+                self.executed(id, &header, &seen);
+                self.settle(link, text.facts, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// COM_STMT_EXECUTE with more parameters than are collected: passed on as they come.
+    pub async fn oversized_execute(&mut self, command: Oversized) -> Result<Payload, Stop> {
+        let id = statement_id(&command.start).map_err(|_| Refusal::malformed().fatal())?;
+        let Some(statement) = self.statements.get(id) else {
+            return Err(Refusal::unknown_statement(id, "mysqld_stmt_execute").fatal().into());
+        };
+        let (text, params) = (statement.text.clone(), statement.params);
+        let header =
+            ExecuteHeader::parse(&command.start, params).map_err(|_| Refusal::malformed().fatal())?;
+        if header.new_params_bound {
+            let types = command.start.get(header.types.clone()).unwrap_or_default();
+            statement.types = types.to_vec();
+        }
+        let mut link = self.take_link(text.facts).await?;
+        let mut seen = Seen::default();
+        match self.stream_execute(&mut link, command, id, &text, &header, &mut seen).await {
+            Ok(last) => {
+                self.executed(id, &header, &seen);
+                self.settle(link, text.facts, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    async fn stream_execute(
+        &mut self,
+        link: &mut Use,
+        command: Oversized,
+        id: u32,
+        text: &Rc<StatementText>,
+        header: &ExecuteHeader,
+        seen: &mut Seen,
+    ) -> Result<Payload, Stop> {
+        self.have_prepared(link, id, text).await?;
+        let types = self.statements.get(id).map(|statement| statement.types.clone()).unwrap_or_default();
+        let mut on_server = None;
+        if let Some(on_link) = link.lease().statement(text.key) {
+            // Without types of its own the command can't be given any on its way: they would have to be the link's.
+            if !header.new_params_bound && on_link.types != types {
+                return Err(
+                    Refusal::unsupported("EXECUTE of more than command_buffer_bytes without types").into()
+                );
+            }
+            on_link.types = types;
+            on_server = Some(on_link.id);
+        }
+        let patch = |bytes: &mut [u8]| {
+            if let (Some(payload), Some(id)) = (bytes.get_mut(HEADER_LEN..), on_server) {
+                let _ = set_statement_id(payload, id);
+            }
+        };
+        let last = self.pass_through(link, command, patch).await?;
+        let mut reply = Reply::to_query(self.capabilities, self.status);
+        self.relay(link, last, &mut reply, seen).await
+    }
+
+    /// COM_STMT_FETCH.
+    pub async fn fetch(&mut self, mut command: Payload) -> Result<Payload, Stop> {
+        let (id, text, _) = self.statement_of(&command, "mysqld_stmt_fetch")?;
+        let no_cursor = || {
+            let message = format!("The statement ({id}) has no open cursor.");
+            Stop::from(Refusal::new(ErrorKind::UnknownStatement, ErrorCode::StmtHasNoOpenCursor, message))
+        };
+        if !self.holds.has_cursor(id) {
+            return Err(no_cursor());
+        }
+        let mut link = self.take_link(NO_SQL).await?;
+        let Some(on_link) = link.lease().statement(text.key).map(|statement| statement.id) else {
+            self.holds.cursor(id, false);
+            self.keep_or_give_back(link);
+            return Err(no_cursor());
+        };
+        patch_id(&mut command, on_link);
+        let mut reply = Reply::to_field_list(self.capabilities, self.status);
+        let mut seen = Seen::default();
+        match self.relay(&mut link, command, &mut reply, &mut seen).await {
+            Ok(last) => {
+                let ended = seen.status.is_some_and(|status| status.contains(StatusFlags::LAST_ROW_SENT));
+                if ended || seen.error.is_some() {
+                    self.holds.cursor(id, false);
+                }
+                self.count_server_error(&seen);
+                self.settle(link, NO_SQL, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// COM_STMT_SEND_LONG_DATA has no reply: what goes wrong is said at EXECUTE. From here to there the link is kept.
+    pub async fn long_data(&mut self, mut command: Payload) -> Result<(), Stop> {
+        let Ok((id, text, _)) = self.statement_of(&command, "mysqld_stmt_send_long_data") else {
+            return Ok(());
+        };
+        let sent = async {
+            let mut link = self.take_link(NO_SQL).await?;
+            if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
+                return Err(self.unprepared(link, stop));
+            }
+            if let Some(on_link) = link.lease().statement(text.key).map(|statement| statement.id) {
+                patch_id(&mut command, on_link);
+            }
+            if let Err(stop) = self.tell_backend(&mut link, command).await {
+                return Err(self.lost(link, stop));
+            }
+            self.holds.long_data(id, true);
+            self.keep_or_give_back(link);
+            Ok(())
+        };
+        match sent.await {
+            Err(Stop::Refuse(refusal)) if !refusal.fatal => {
+                if let Some(statement) = self.statements.get(id) {
+                    statement.long_data_failure = Some(*refusal);
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// COM_STMT_SEND_LONG_DATA of more bytes than are collected.
+    pub async fn oversized_long_data(&mut self, command: Oversized) -> Result<(), Stop> {
+        let id = statement_id(&command.start).map_err(|_| Refusal::malformed().fatal())?;
+        let Some(text) = self.statements.get(id).map(|statement| statement.text.clone()) else {
+            return Err(Refusal::unknown_statement(id, "mysqld_stmt_send_long_data").fatal().into());
+        };
+        let mut link = self.take_link(NO_SQL).await?;
+        let passed = async {
+            self.have_prepared(&mut link, id, &text).await?;
+            let on_link = link.lease().statement(text.key).map(|statement| statement.id);
+            let patch = |bytes: &mut [u8]| {
+                if let (Some(payload), Some(id)) = (bytes.get_mut(HEADER_LEN..), on_link) {
+                    let _ = set_statement_id(payload, id);
+                }
+            };
+            let last = self.pass_through(&mut link, command, patch).await?;
+            self.tell_backend(&mut link, last).await
+        };
+        match passed.await {
+            Ok(()) => {
+                self.holds.long_data(id, true);
+                self.keep_or_give_back(link);
+                Ok(())
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// COM_STMT_RESET: ends a cursor and forgets parameters sent ahead.
+    pub async fn reset_statement(&mut self, command: &Payload) -> Result<Payload, Stop> {
+        let id =
+            statement_id(command.get(HEADER_LEN..).unwrap_or_default()).map_err(|_| Refusal::malformed())?;
+        let Some(statement) = self.statements.get(id) else {
+            return Err(Refusal::unknown_statement(id, "mysqld_stmt_reset").into());
+        };
+        statement.long_data_failure = None;
+        let key = statement.text.key;
+        self.end_statement(id, key);
+        Ok(self.ok())
+    }
+
+    /// COM_STMT_CLOSE, which has no reply. Links keep the statement for others.
+    pub fn close_statement(&mut self, command: &Payload) {
+        let Ok(id) = statement_id(command.get(HEADER_LEN..).unwrap_or_default()) else { return };
+        if let Some(statement) = self.statements.remove(id) {
+            self.end_statement(id, statement.text.key);
+        }
+    }
+
+    /// Forgets what a statement has on the link: by closing it there, which needs no reply.
+    fn end_statement(&mut self, id: u32, key: crate::pool::StatementKey) {
+        if !self.holds.has_cursor(id) && !self.holds.has_long_data(id) {
+            return;
+        }
+        self.holds.cursor(id, false);
+        self.holds.long_data(id, false);
+        if let Some(mut bound) = self.bound.take() {
+            bound.lease().remove_statement(key);
+            let permit = self.permit.take();
+            self.keep_or_give_back(Use { held: super::link::Held::Bound(bound), permit });
+        }
+    }
+
+    fn executed(&mut self, id: u32, header: &ExecuteHeader, seen: &Seen) {
+        let cursor = seen.status.is_some_and(|status| {
+            status.contains(StatusFlags::CURSOR_EXISTS) && !status.contains(StatusFlags::LAST_ROW_SENT)
+        });
+        self.holds.cursor(id, header.opens_cursor() && cursor && seen.error.is_none());
+        self.holds.long_data(id, false);
+        self.count_server_error(seen);
+    }
+
+    fn count_server_error(&self, seen: &Seen) {
+        if seen.error.is_some() {
+            self.ctx.metrics.server_errors.inc();
+        }
+    }
+
+    /// The statement that a command names, if nothing stands against its execution.
+    fn statement_of(
+        &mut self,
+        command: &Payload,
+        function: &str,
+    ) -> Result<(u32, Rc<StatementText>, u16), Stop> {
+        let id =
+            statement_id(command.get(HEADER_LEN..).unwrap_or_default()).map_err(|_| Refusal::malformed())?;
+        let Some(statement) = self.statements.get(id) else {
+            return Err(Refusal::unknown_statement(id, function).into());
+        };
+        if function == "mysqld_stmt_execute"
+            && let Some(failure) = statement.long_data_failure.take()
+        {
+            return Err(failure.into());
+        }
+        Ok((id, statement.text.clone(), statement.params))
+    }
+
+    /// Prepares the statement on the link unless it is already.
+    async fn have_prepared(&mut self, link: &mut Use, id: u32, text: &StatementText) -> Result<(), Stop> {
+        let lease = link.lease();
+        if lease.statement(text.key).is_some() {
+            return Ok(());
+        }
+        if self.holds.has_long_data(id) {
+            let message = "Parameters sent ahead were lost: the session has too many statements prepared \
+                           ([pool] max_prepared_statements)";
+            self.holds.long_data(id, false);
+            return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::UnknownStmtHandler, message).into());
+        }
+        self.ctx.metrics.statements_reprepared.inc();
+        match Box::pin(self.backend(lease.prepare(text.key, &text.text))).await? {
+            None => Ok(()),
+            Some(err) => Err(Refusal::of_server(err).into()),
+        }
+    }
+
+    /// What becomes of the link when a statement could not be prepared on it: an error of the server's leaves it whole.
+    fn unprepared(&mut self, link: Use, stop: Stop) -> Stop {
+        match stop {
+            Stop::Refuse(refusal) if refusal.leaves_link() => {
+                self.keep_or_give_back(link);
+                Stop::Refuse(refusal)
+            }
+            stop => self.lost(link, stop),
+        }
+    }
+
+    /// The command as the link's server takes it: with its own id, and with the parameters' types if it needs them: a
+    /// client sends them once, and the server may have got others from another session since.
+    fn bound_to_link(
+        &mut self,
+        link: &mut Use,
+        id: u32,
+        text: &StatementText,
+        mut command: Payload,
+        header: &ExecuteHeader,
+    ) -> Payload {
+        let (Some(statement), Some(on_link)) = (self.statements.get(id), link.lease().statement(text.key))
+        else {
+            return command;
+        };
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        if header.new_params_bound {
+            let types = payload.get(header.types.clone()).unwrap_or_default();
+            if statement.types != types {
+                statement.types = types.to_vec();
+            }
+        }
+        let known = on_link.types == statement.types;
+        if !known {
+            on_link.types.clone_from(&statement.types);
+        }
+        if !known && !header.new_params_bound {
+            // Fails only for a client that never sent types: its command goes as it is, and the server says so.
+            if let Ok(with_types) = insert_types(payload, statement.params, &statement.types) {
+                let mut bytes = Vec::with_capacity(with_types.len() + HEADER_LEN);
+                write_packet(&mut bytes, 0, &with_types);
+                command = bytes.into();
+            }
+        }
+        patch_id(&mut command, on_link.id);
+        command
+    }
+}
+
+/// Writes the id by which a link's server knows the statement into a command.
+fn patch_id(command: &mut Payload, id: u32) {
+    if let Some(payload) = command.get_mut(HEADER_LEN..) {
+        // The command's own id has been read from there.
+        let _ = set_statement_id(payload, id);
+    }
+}

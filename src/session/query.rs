@@ -1,0 +1,191 @@
+//! Statements as text, and the other commands that a backend answers.
+
+use crate::metrics::label::{BoundReason, Direction};
+use crate::net::{ExchangeError, Payload};
+use crate::parser::{Facts, Hazards, facts};
+use crate::pool::LinkError;
+use crate::protocol::packet::{HEADER_LEN, PacketError};
+use crate::protocol::reply::Reply;
+
+use super::context::Phase;
+use super::driver::{Session, Waited};
+use super::failure::{End, Refusal, Stop};
+use super::input::Oversized;
+use super::link::{NO_SQL, Use, schema_name};
+use super::seen::Seen;
+
+/// Where the text begins: behind the header and the command byte.
+const TEXT: usize = HEADER_LEN + 1;
+
+impl Session {
+    /// COM_QUERY.
+    pub async fn query(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let facts = facts(command.get(TEXT..).unwrap_or_default(), self.sql_mode());
+        allowed(facts)?;
+        let reply = Reply::to_query(self.capabilities, self.status);
+        self.run_on_link(command, facts, reply).await
+    }
+
+    /// COM_INIT_DB.
+    pub async fn init_db(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let name = schema_name(command.get(TEXT..).unwrap_or_default());
+        let mut link = self.take_link(NO_SQL).await?;
+        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut seen = Seen::default();
+        match self.relay(&mut link, command, &mut reply, &mut seen).await {
+            Ok(last) => {
+                if seen.error.is_none() {
+                    seen.schema.get_or_insert(Some(name.clone()));
+                }
+                self.ctx.note_schema(&name, seen.error.is_none());
+                self.settle(link, NO_SQL, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// COM_STATISTICS.
+    pub async fn statistics(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let reply = Reply::to_statistics(self.capabilities, self.status);
+        self.run_on_link(command, NO_SQL, reply).await
+    }
+
+    /// COM_FIELD_LIST.
+    pub async fn field_list(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let reply = Reply::to_field_list(self.capabilities, self.status);
+        self.run_on_link(command, NO_SQL, reply).await
+    }
+
+    async fn run_on_link(
+        &mut self,
+        command: Payload,
+        facts: Facts,
+        mut reply: Reply,
+    ) -> Result<Payload, Stop> {
+        let mut link = self.take_link(facts).await?;
+        let mut seen = Seen::default();
+        match self.relay(&mut link, command, &mut reply, &mut seen).await {
+            Ok(last) => {
+                if seen.error.is_some() {
+                    self.ctx.metrics.server_errors.inc();
+                }
+                self.settle(link, facts, &seen);
+                if facts.hazards.contains(Hazards::RELEASE) && seen.error.is_none() {
+                    self.send(last).await?;
+                    return Err(End::Quit.into());
+                }
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// COM_QUERY with a text that is longer than is collected: passed on as it comes. What stands in the part that
+    /// nobody has read may have done anything to the link, so the session keeps it.
+    pub async fn oversized_query(&mut self, command: Oversized) -> Result<Payload, Stop> {
+        let mut facts = facts(command.start.get(1..).unwrap_or_default(), self.sql_mode());
+        allowed(facts)?;
+        facts.hazards |= Hazards::UNSURE;
+        let mut link = self.take_link(facts).await?;
+        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut seen = Seen::default();
+        self.holds.keep(BoundReason::Oversized);
+        let passed = self.pass_through(&mut link, command, |_| {}).await;
+        let relayed = match passed {
+            Ok(last) => self.relay(&mut link, last, &mut reply, &mut seen).await,
+            Err(stop) => Err(stop),
+        };
+        match relayed {
+            Ok(last) => {
+                self.settle(link, facts, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// Passes an oversized command on to the link, all but its last bytes, which are returned. `first` may change the
+    /// bytes that the command begins with.
+    pub async fn pass_through(
+        &mut self,
+        link: &mut Use,
+        mut command: Oversized,
+        first: impl FnOnce(&mut [u8]),
+    ) -> Result<Payload, Stop> {
+        let max = self.ctx.config.server.max_packet_bytes;
+        let mut first = Some(first);
+        loop {
+            let piece = match self.input.piece(&mut command, max) {
+                Ok(piece) => piece,
+                Err(error) => return Err(too_large(error)),
+            };
+            let Some((mut bytes, last)) = piece else {
+                self.receive_more(None, link).await?;
+                continue;
+            };
+            if bytes.len() > TEXT
+                && let Some(first) = first.take()
+            {
+                first(&mut bytes);
+            }
+            if last {
+                return Ok(bytes);
+            }
+            self.receive_more(Some(bytes), link).await?;
+        }
+    }
+}
+
+impl Session {
+    /// Sends `bytes` to the backend (if any) while more of an oversized command comes from the client.
+    async fn receive_more(&mut self, bytes: Option<Payload>, link: &mut Use) -> Result<(), Stop> {
+        let limit = self.ctx.config.server.write_timeout;
+        let got = match bytes {
+            Some(bytes) => {
+                self.count(Direction::BackendOut, bytes.len());
+                let exchange = link.lease().socket.exchange(bytes, &self.socket);
+                self.wait(limit, Phase::Ending, exchange).await
+            }
+            None => {
+                let received = self.wait(limit, Phase::Ending, self.socket.receive()).await;
+                received.map(|got| got.map_err(ExchangeError::Receive))
+            }
+        };
+        match got {
+            Ok(Ok(Some(chunk))) => {
+                self.count(Direction::ClientIn, chunk.len());
+                self.input.push(chunk);
+                Ok(())
+            }
+            Ok(Ok(None)) => Err(End::Quit.into()),
+            Ok(Err(ExchangeError::Receive(error))) => Err(End::Lost(error).into()),
+            Ok(Err(ExchangeError::Send(error))) => {
+                // The rest of the command is still to come from the client: it can't be told apart from the next one.
+                let refusal: Refusal = LinkError::Io(error).into();
+                Err(refusal.fatal().into())
+            }
+            Err(Waited::Ended) => Err(Refusal::shutdown().into()),
+            Err(_) => Err(self.unread().into()),
+        }
+    }
+
+    /// Sends a command that has no reply.
+    pub async fn tell_backend(&self, link: &mut Use, bytes: Payload) -> Result<(), Stop> {
+        self.count(Direction::BackendOut, bytes.len());
+        self.backend(async { Ok(link.lease().socket.send(bytes).await?) }).await
+    }
+}
+
+/// What can't be let through: ids of a server mean other sessions than those that the client knows.
+pub(super) fn allowed(facts: Facts) -> Result<(), Stop> {
+    match facts.hazards.contains(Hazards::KILL) {
+        true => Err(Refusal::unsupported("KILL").into()),
+        false => Ok(()),
+    }
+}
+
+fn too_large(error: PacketError) -> Stop {
+    let refusal: Refusal = error.into();
+    refusal.into()
+}

@@ -1,0 +1,118 @@
+//! Passing a command on, and its reply back.
+//!
+//! Rows go from the backend's socket to the client's in the buffers they arrived in. A receive on the link is queued
+//! together with the send to the client, so a reply of any size is in flight with one buffer on its way and one
+//! arriving; a client that stops reading stops the backend.
+
+use crate::metrics::label::Direction;
+use crate::net::{Buf, Payload};
+use crate::pool::LinkError;
+use crate::protocol::reply::Reply;
+
+use super::context::Phase;
+use super::driver::{Session, Waited};
+use super::failure::{End, Refusal, Stop};
+use super::link::Use;
+use super::seen::Seen;
+
+impl Session {
+    /// Sends a whole command on the link and passes on its reply but for the last chunk, which is returned: it goes
+    /// to the client together with the receive of the next command.
+    pub async fn relay(
+        &self,
+        link: &mut Use,
+        command: Payload,
+        reply: &mut Reply,
+        seen: &mut Seen,
+    ) -> Result<Payload, Stop> {
+        let mut chunk = self.ask(link, command).await?;
+        loop {
+            let (payload, done) = self.scan(chunk, reply, seen)?;
+            if done {
+                return Ok(payload);
+            }
+            chunk = self.pass_on(link, payload, reply).await?;
+        }
+    }
+
+    /// Sends bytes to the backend; returns the first that come back.
+    pub async fn ask(&self, link: &mut Use, bytes: Payload) -> Result<Buf, Stop> {
+        self.count(Direction::BackendOut, bytes.len());
+        let limit = self.cluster().query_timeout;
+        let socket = &link.lease().socket;
+        match self.wait(limit, Phase::Ending, socket.exchange(bytes, socket)).await {
+            Ok(Ok(Some(chunk))) => Ok(chunk),
+            Ok(Ok(None)) => Err(LinkError::Closed.into()),
+            Ok(Err(error)) => Err(LinkError::Io(error.into()).into()),
+            Err(Waited::Ended) => Err(Refusal::shutdown().into()),
+            Err(_) => Err(Refusal::backend_timeout(limit).into()),
+        }
+    }
+
+    /// Follows the reply through a chunk, and makes of it what the client gets.
+    fn scan(&self, mut chunk: Buf, reply: &mut Reply, seen: &mut Seen) -> Result<(Payload, bool), Stop> {
+        self.count(Direction::BackendIn, chunk.len());
+        let mut edits = self.ctx.edits.borrow_mut();
+        edits.clear();
+        let scanned = match reply.scan(&mut chunk, &mut edits, seen) {
+            Ok(scanned) => scanned,
+            Err(error) => {
+                let broken: Refusal = LinkError::Reply(error).into();
+                return Err(broken.behind(reply).into());
+            }
+        };
+        chunk.truncate(scanned.relay);
+        if edits.is_empty() {
+            return Ok((chunk.into(), scanned.done));
+        }
+        if edits.growth() > chunk.headroom() {
+            return Ok((edits.copied(&chunk).into(), scanned.done));
+        }
+        for (range, bytes) in edits.backwards() {
+            let spliced = chunk.splice(range, bytes);
+            debug_assert!(spliced, "the headroom was looked at");
+        }
+        Ok((chunk.into(), scanned.done))
+    }
+
+    /// Sends part of a reply to the client while the next part is received.
+    async fn pass_on(&self, link: &mut Use, payload: Payload, reply: &Reply) -> Result<Buf, Stop> {
+        let limit = self.cluster().query_timeout;
+        let source = &link.lease().socket;
+        let got = if payload.is_empty() {
+            let received = self.wait(limit, Phase::Ending, source.receive()).await;
+            received.and_then(|got| {
+                got.map_err(|error| Waited::Failed(crate::net::ExchangeError::Receive(error)))
+            })
+        } else {
+            self.count(Direction::ClientOut, payload.len());
+            self.exchange(self.socket.exchange(payload, source), limit, Phase::Ending).await
+        };
+        let broken: Refusal = match got {
+            Ok(Some(chunk)) => return Ok(chunk),
+            Ok(None) => LinkError::Closed.into(),
+            Err(Waited::Failed(crate::net::ExchangeError::Send(error))) => {
+                return Err(End::Lost(error).into());
+            }
+            Err(Waited::Failed(crate::net::ExchangeError::Receive(error))) => LinkError::Io(error).into(),
+            Err(Waited::Unread) => return Err(self.unread().into()),
+            Err(Waited::Ended) => Refusal::shutdown(),
+            Err(Waited::Elapsed) => Refusal::backend_timeout(limit),
+        };
+        Err(broken.behind(reply).into())
+    }
+}
+
+impl Refusal {
+    /// The same error, sent after the part of a reply that the client has. In the middle of a packet there is no place
+    /// for it: the connection must end, or the client would take the error for data.
+    pub fn behind(mut self, reply: &Reply) -> Self {
+        if reply.mid_packet() {
+            self.seq = None;
+            self.fatal = true;
+        } else {
+            self.seq = Some(reply.next_seq());
+        }
+        self
+    }
+}

@@ -1,0 +1,83 @@
+//! After a command: what was seen decides where the link goes.
+
+use crate::metrics::label::{BoundReason, ClosedReason};
+use crate::parser::{Facts, Hazards};
+
+use super::driver::Session;
+use super::failure::{Refusal, Stop};
+use super::link::{ASKS_BACK, Held, Use};
+use super::seen::Seen;
+
+/// Errors after which a server closes the connection: shutdown, a packet too large or out of order, KILL, inactivity.
+const CLOSING_ERRORS: [u16; 8] = [1053, 1153, 1156, 1158, 1159, 1927, 3169, 4031];
+
+impl Session {
+    /// Takes in what a complete reply showed, then keeps the link or gives it back.
+    pub fn settle(&mut self, mut link: Use, facts: Facts, seen: &Seen) {
+        if let Some(status) = seen.status {
+            self.status = status;
+            link.lease().status = status;
+        }
+        if let Some(schema) = &seen.schema {
+            self.schema.clone_from(schema);
+            link.lease().schema.clone_from(schema);
+        }
+        if let Some(id) = seen.last_insert_id {
+            self.last_insert_id = id;
+        }
+        if facts.hazards.intersects(ASKS_BACK) {
+            self.holds.keep(BoundReason::SessionState);
+        }
+        self.holds.after(facts, seen);
+        self.trace = Some(link.lease().trace());
+        let closes = seen.error.is_some_and(|code| CLOSING_ERRORS.contains(&code))
+            || (seen.error.is_none() && facts.hazards.contains(Hazards::RELEASE));
+        if closes {
+            self.bound = None;
+            self.holds.clear();
+            lease_of(link).close(ClosedReason::ServerClosed);
+            return;
+        }
+        self.keep_or_give_back(link);
+    }
+
+    /// Keeps the link if something is held on it.
+    pub fn keep_or_give_back(&mut self, link: Use) {
+        let Some(reason) = self.holds.reason() else {
+            lease_of(link).give_back();
+            return;
+        };
+        let Use { held, permit } = link;
+        self.permit = permit.filter(|_| self.holds.in_transaction());
+        let bound = match held {
+            Held::Bound(mut bound) => {
+                bound.set_reason(reason);
+                bound
+            }
+            Held::Free(lease) => crate::pool::Bound::new(lease, reason, self.timer.now()),
+        };
+        self.bound = Some(bound);
+    }
+
+    /// A command failed half-way, and its link with it. A session whose state was on that link can't go on: its client
+    /// would believe in variables and locks that are gone.
+    pub fn lost(&mut self, link: Use, stop: Stop) -> Stop {
+        drop(link);
+        let stateful = self.holds.has_state();
+        self.holds.clear();
+        match stop {
+            Stop::Refuse(refusal) if stateful => {
+                let fatal: Refusal = refusal.fatal();
+                fatal.into()
+            }
+            other => other,
+        }
+    }
+}
+
+fn lease_of(link: Use) -> crate::pool::Lease {
+    match link.held {
+        Held::Free(lease) => lease,
+        Held::Bound(bound) => bound.release(),
+    }
+}

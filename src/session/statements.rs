@@ -1,0 +1,141 @@
+//! The prepared statements of a session, and the texts that all sessions of a core share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use crate::parser::Facts;
+use crate::pool::StatementKey;
+
+use super::failure::Refusal;
+
+/// A statement's text in a schema: what a link has prepared, or has to.
+#[derive(Debug)]
+pub(super) struct StatementText {
+    pub key: StatementKey,
+    pub text: Box<[u8]>,
+    pub facts: Facts,
+}
+
+type Place = (Option<Rc<[u8]>>, Box<[u8]>);
+
+/// The texts of the statements that sessions of this core have prepared, each once. A text goes with its last session;
+/// the list is cleaned as it grows.
+#[derive(Default)]
+pub struct TextStore {
+    texts: RefCell<HashMap<Place, Weak<StatementText>>>,
+    next_key: Cell<StatementKey>,
+    /// The size at which the list is cleaned next.
+    clean_at: Cell<usize>,
+}
+
+const CLEAN_MIN: usize = 1024;
+
+impl TextStore {
+    pub(super) fn get(&self, schema: Option<&Rc<[u8]>>, text: &[u8], facts: Facts) -> Rc<StatementText> {
+        let mut texts = self.texts.borrow_mut();
+        let place = (schema.cloned(), Box::from(text));
+        if let Some(known) = texts.get(&place).and_then(Weak::upgrade).filter(|known| known.facts == facts) {
+            return known;
+        }
+        if texts.len() >= self.clean_at.get().max(CLEAN_MIN) {
+            texts.retain(|_, text| text.strong_count() > 0);
+            self.clean_at.set(texts.len() * 2);
+        }
+        let key = self.next_key.get();
+        self.next_key.set(key + 1);
+        let shared = Rc::new(StatementText { key, text: place.1.clone(), facts });
+        texts.insert(place, Rc::downgrade(&shared));
+        shared
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.texts.borrow().len()
+    }
+}
+
+/// A statement as its session knows it.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub text: Rc<StatementText>,
+    pub params: u16,
+    /// The parameter types that the client sent last; empty before the first EXECUTE.
+    pub types: Vec<u8>,
+    /// Why parameters sent ahead did not arrive: said at EXECUTE, as they have no reply of their own.
+    pub long_data_failure: Option<Refusal>,
+}
+
+/// The statements of one session, by the ids that it was told.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    list: HashMap<u32, Statement>,
+    last_id: u32,
+}
+
+impl Statements {
+    /// The id that the next statement will have.
+    pub fn next_id(&self) -> u32 {
+        let mut id = self.last_id;
+        loop {
+            id = id.wrapping_add(1).max(1);
+            if !self.list.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub fn insert(&mut self, id: u32, statement: Statement) {
+        self.last_id = id;
+        self.list.insert(id, statement);
+    }
+
+    pub fn get(&mut self, id: u32) -> Option<&mut Statement> {
+        self.list.get_mut(&id)
+    }
+
+    pub fn remove(&mut self, id: u32) -> Option<Statement> {
+        self.list.remove(&id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parser::{SqlMode, facts};
+
+    #[test]
+    fn a_text_is_shared_within_a_schema_and_goes_with_its_last_user() {
+        let store = TextStore::default();
+        let facts = facts(b"SELECT ?", SqlMode::default());
+        let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
+        let first = store.get(Some(&a), b"SELECT ?", facts);
+        assert!(Rc::ptr_eq(&first, &store.get(Some(&a), b"SELECT ?", facts)));
+        assert_ne!(store.get(Some(&b), b"SELECT ?", facts).key, first.key);
+        assert_ne!(store.get(None, b"SELECT ?", facts).key, first.key);
+        for n in 0..3 * CLEAN_MIN {
+            store.get(None, n.to_string().as_bytes(), facts);
+        }
+        assert!(store.len() <= CLEAN_MIN + 1, "{}", store.len());
+        assert!(Rc::ptr_eq(&first, &store.get(Some(&a), b"SELECT ?", facts)));
+    }
+
+    #[test]
+    fn ids_wrap_and_skip_those_in_use() {
+        let store = TextStore::default();
+        let text = store.get(None, b"SELECT 1", facts(b"SELECT 1", SqlMode::default()));
+        let statement =
+            || Statement { text: text.clone(), params: 0, types: Vec::new(), long_data_failure: None };
+        let mut statements = Statements::default();
+        assert_eq!(statements.next_id(), 1);
+        statements.insert(1, statement());
+        statements.insert(u32::MAX, statement());
+        assert_eq!(statements.next_id(), 2);
+        assert!(statements.remove(1).is_some() && statements.get(1).is_none());
+        assert_eq!(statements.len(), 1);
+    }
+}

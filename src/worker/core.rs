@@ -1,0 +1,216 @@
+//! The life of a core.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use glommio::{LocalExecutorBuilder, Placement};
+
+use crate::circuit::{Gate, Limits, slice};
+use crate::config::{self, Config};
+use crate::metrics::CoreMetrics;
+use crate::net::{BoundListener, Executor, Inbox, Receiver, Ring, Timer};
+use crate::pool::{PoolSettings, StatelessPool, maintain};
+use crate::protocol::auth::rsa::RsaKeyPair;
+use crate::session::{Cluster, Context, Phase};
+
+use super::accept::accept;
+use super::message::{Message, Report};
+
+/// glommio's own reactor has nothing to do on a core, so its timer must never fire: see `docs/DESIGN.md`.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+/// Memory that glommio registers for file I/O, which no core does. As little as it takes.
+const GLOMMIO_MEMORY: usize = 64 * 1024;
+const GLOMMIO_RING: usize = 16;
+
+/// How often a draining core looks whether its sessions are gone.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Time for the last packets of sessions that were ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// All that a core needs, made before its thread.
+pub struct CorePlan {
+    /// Number of this core, from 0, and how many there are.
+    pub index: usize,
+    pub cores: usize,
+    pub cpu: usize,
+    pub config: Arc<Config>,
+    pub rsa: Arc<RsaKeyPair>,
+    pub listener: BoundListener,
+    pub inbox: Inbox<Message>,
+    /// Clients of the whole process.
+    pub connections: Arc<AtomicUsize>,
+    /// Where each cluster's primary is.
+    pub addresses: Vec<Arc<[SocketAddr]>>,
+    /// Told when the core has ended, and how.
+    pub ended: async_channel::Sender<(usize, Result<(), CoreError>)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    #[error("core on CPU {cpu}: its io_uring can't be made: {source}")]
+    Ring { cpu: usize, source: io::Error },
+    #[error("core on CPU {cpu}: its io_uring failed: {source}")]
+    Enter { cpu: usize, source: io::Error },
+    #[error("core on CPU {cpu} can't be started: {reason}")]
+    Start { cpu: usize, reason: String },
+    #[error("core on CPU {cpu} died")]
+    Died { cpu: usize },
+}
+
+/// Starts the thread of a core.
+///
+/// # Errors
+/// When the thread or its executor can't be made. What goes wrong later comes through `ended`.
+pub fn start(plan: CorePlan) -> Result<(), CoreError> {
+    let cpu = plan.cpu;
+    LocalExecutorBuilder::new(Placement::Fixed(cpu))
+        .name(&format!("athena-core-{}", plan.index))
+        .preempt_timer(NEVER)
+        .io_memory(GLOMMIO_MEMORY)
+        .ring_depth(GLOMMIO_RING)
+        .spawn(move || async move {
+            let mut notice = Notice { core: plan.index, cpu, ended: plan.ended.clone(), outcome: None };
+            notice.outcome = Some(live(plan).await);
+        })
+        .map(drop)
+        .map_err(|error| CoreError::Start { cpu, reason: error.to_string() })
+}
+
+/// Tells the control executor that the core has ended, also when it died.
+struct Notice {
+    core: usize,
+    cpu: usize,
+    ended: async_channel::Sender<(usize, Result<(), CoreError>)>,
+    outcome: Option<Result<(), CoreError>>,
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or(Err(CoreError::Died { cpu: self.cpu }));
+        // Nobody listens only when the process is on its way out.
+        let _ = self.ended.try_send((self.core, outcome));
+    }
+}
+
+async fn live(plan: CorePlan) -> Result<(), CoreError> {
+    let runtime = plan.config.runtime.clone();
+    let cpu = plan.cpu;
+    let ring = Ring::new(runtime.ring_entries, runtime.buffers, runtime.buffer_bytes)
+        .map_err(|source| CoreError::Ring { cpu, source })?;
+    let core = Executor::new(ring);
+    let metrics = Rc::new(CoreMetrics::default());
+    let clusters = clusters(&plan, &core, &metrics);
+    let place = (small(plan.index), small(plan.cores));
+    let ctx = Context::new(core.clone(), metrics, plan.config, plan.rsa, clusters, plan.connections, place);
+    for cluster in &ctx.clusters {
+        core.spawn(maintain(cluster.pool.clone()));
+    }
+    let listener = plan.listener.on(&core.ring);
+    let inbox = plan.inbox.on(&core.ring).map_err(|source| CoreError::Ring { cpu, source })?;
+    let served = accept(ctx.clone(), listener);
+    let told = listen(ctx.clone(), inbox, plan.index);
+    core.spawn(run(ctx, served, told));
+    core.drive(runtime.spin).await.map_err(|source| CoreError::Enter { cpu, source })
+}
+
+/// Serves until the core is told to drain, then waits for its sessions and stops the core.
+async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, told: impl Future<Output = ()> + 'static) {
+    let timer = Timer::new(&ctx.core.timers);
+    ctx.core.spawn(told);
+    let draining = async {
+        while ctx.phase() == Phase::Serving {
+            timer.sleep(DRAIN_INTERVAL.max(IDLE_LOOK)).await;
+        }
+    };
+    // Whichever ends first drops the other: the listener closes.
+    served.or(draining).await;
+    let ending = Cell::new(Duration::ZERO);
+    while !ctx.registry.is_empty() && ending.get() < LAST_WORDS {
+        timer.sleep(DRAIN_INTERVAL).await;
+        if ctx.phase() == Phase::Ending {
+            ending.set(ending.get() + DRAIN_INTERVAL);
+        }
+    }
+    ctx.clusters.iter().for_each(|cluster| cluster.pool.close());
+    ctx.core.stop();
+}
+
+/// How long a core may take to notice that it is to drain.
+const IDLE_LOOK: Duration = Duration::from_millis(100);
+
+/// Does what the control executor says.
+async fn listen(ctx: Rc<Context>, inbox: Receiver<Message>, index: usize) {
+    loop {
+        match inbox.receive().await {
+            Message::Report(answer) => {
+                // A full or closed channel belongs to somebody who no longer waits.
+                let _ = answer.try_send(report(&ctx, index));
+            }
+            Message::Addresses { cluster, addresses } => {
+                if let Some(cluster) = ctx.clusters.get(cluster) {
+                    cluster.pool.set_addresses(addresses);
+                }
+            }
+            Message::Drain => ctx.enter_phase(Phase::Draining),
+            Message::End => ctx.enter_phase(Phase::Ending),
+        }
+    }
+}
+
+fn report(ctx: &Context, core: usize) -> Report {
+    let (metrics, stats) = (&ctx.metrics, &ctx.core.stats);
+    metrics.core_turns.set_total(stats.turns.get());
+    metrics.core_enters.set_total(ctx.core.ring.stats.enters.get());
+    for stall in [&stats.longest_turn, &stats.longest_oversleep, &stats.longest_neglect] {
+        metrics.core_stall.raise(stall.get());
+    }
+    metrics.buffers_free.set(ctx.core.ring.buffers().free() as u64);
+    let gates = || ctx.clusters.iter().filter_map(|cluster| cluster.gate.as_ref());
+    metrics.rate_limit_queued.set(gates().map(Gate::queued).sum::<usize>() as u64);
+    metrics.rate_limit_running.set(gates().map(Gate::running).sum::<usize>() as u64);
+    let backends = ctx.clusters.iter().map(|cluster| cluster.pool.contact().map(|(_, good)| good));
+    Report { core, snapshot: metrics.snapshot(), backends: backends.collect() }
+}
+
+/// This core's share of every cluster.
+fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> Vec<Cluster> {
+    let share = |total: usize| slice(total, plan.cores, plan.index);
+    let clusters = plan.config.clusters.iter().zip(&plan.addresses).map(|(cluster, addresses)| {
+        let settings = pool_settings(&cluster.pool, share);
+        let circuit = &cluster.circuit;
+        let limits =
+            Limits { max_concurrent: share(circuit.max_concurrent), queue_size: share(circuit.queue_size) };
+        Cluster {
+            pool: StatelessPool::new(cluster.primary.clone(), settings, addresses.clone(), core, metrics),
+            gate: circuit.enabled.then(|| Gate::new(limits)),
+            queue_timeout: circuit.queue_timeout,
+            query_timeout: cluster.pool.query_timeout.unwrap_or_default(),
+        }
+    });
+    clusters.collect()
+}
+
+fn pool_settings(pool: &config::Pool, share: impl Fn(usize) -> usize) -> PoolSettings {
+    PoolSettings {
+        max_connections: share(pool.max_connections),
+        min_idle: share(pool.min_idle),
+        max_connecting: share(pool.max_connecting),
+        idle_timeout: pool.idle_timeout,
+        max_lifetime: pool.max_lifetime,
+        checkout_timeout: pool.checkout_timeout,
+        connect_timeout: pool.connect_timeout,
+        max_prepared_statements: pool.max_prepared_statements,
+    }
+}
+
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,28 @@
+//! What the control executor and a core say to each other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::metrics::Snapshot;
+
+/// To a core, through its inbox.
+pub enum Message {
+    /// Tell what has been counted.
+    Report(async_channel::Sender<Report>),
+    /// Where the primary of a cluster is to be found now.
+    Addresses { cluster: usize, addresses: Arc<[SocketAddr]> },
+    /// Take no more clients; let work finish.
+    Drain,
+    /// End what still runs.
+    End,
+}
+
+/// From a core.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The core's number.
+    pub core: usize,
+    pub snapshot: Snapshot,
+    /// For each cluster, whether its primary answered when it was last spoken to; `None` before the first time.
+    pub backends: Vec<Option<bool>>,
+}
