@@ -1,0 +1,52 @@
+//! Two sessions never see each other's state, whatever links their statements run on.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod crowd;
+mod prepared;
+mod state;
+
+use std::thread;
+
+use common::TestResult;
+use common::stage::Stage;
+use common::wire::{self, Connection};
+
+/// One core, so that all of `links` serve all clients.
+fn stage(name: &str, links: usize) -> TestResult<Stage> {
+    stage_with(name, links, &[])
+}
+
+/// [`stage`] with more keys of `[pool]`.
+fn stage_with(name: &str, links: usize, keys: &[(&str, &str)]) -> TestResult<Stage> {
+    Stage::start_with(name, |config| {
+        let config = config
+            .set("runtime", "cpus", "\"0\"")
+            .set("pool", "max_connections", &links.to_string())
+            // A crowd on few links waits, and that is no error here.
+            .set("pool", "checkout_timeout_ms", "60000");
+        keys.iter().fold(config, |config, (key, value)| config.set("pool", key, value))
+    })
+}
+
+/// As many clients as there are links, each in a transaction: between them they have every link there is.
+fn clients_on_every_link(stage: &Stage, links: usize) -> wire::Result<Vec<Connection>> {
+    (0..links)
+        .map(|_| {
+            let mut client = stage.connect()?;
+            client.run("BEGIN")?;
+            // Athena may send a BEGIN with the first statement after it.
+            client.run("SELECT COUNT(*) FROM information_schema.SCHEMATA")?;
+            Ok(client)
+        })
+        .collect()
+}
+
+/// Runs `work` for each number below `count` at once, and gives the first error.
+fn crowd(count: usize, work: impl Fn(usize) -> TestResult + Sync) -> TestResult {
+    let work = &work;
+    thread::scope(|scope| {
+        let sessions: Vec<_> = (0..count).map(|number| scope.spawn(move || work(number))).collect();
+        sessions.into_iter().try_for_each(common::join)
+    })
+}

@@ -1,0 +1,261 @@
+//! Each kind of session state: set by one, unseen by others while it lives and after it is gone.
+
+use std::time::Duration;
+
+use crate::common::stage::Stage;
+use crate::common::wire::{self, Connection, Value, command};
+use crate::common::{TestResult, eventually};
+use crate::{clients_on_every_link, stage};
+
+const LINKS: usize = 2;
+
+/// Something that a session sets, and how anybody looks for it.
+struct State {
+    set: &'static [&'static str],
+    probe: &'static str,
+    /// What the session itself finds.
+    own: &'static str,
+}
+
+const STATES: [State; 20] = [
+    State { set: &["SET @a = 42"], probe: "SELECT @a", own: "42" },
+    State { set: &["SELECT @b := 42"], probe: "SELECT @b", own: "42" },
+    State { set: &["SELECT 42 INTO @c"], probe: "SELECT @c", own: "42" },
+    State { set: &["/*! SET @d = 42 */"], probe: "SELECT @d", own: "42" },
+    State { set: &["CALL set_e(42)"], probe: "SELECT @e", own: "42" },
+    State { set: &["SET sql_mode = 'ANSI_QUOTES'"], probe: "SELECT @@sql_mode", own: "ANSI_QUOTES" },
+    State { set: &["SET SESSION lock_wait_timeout = 77"], probe: "SELECT @@lock_wait_timeout", own: "77" },
+    State { set: &["SET @@max_error_count = 3, @f = 1"], probe: "SELECT @@max_error_count", own: "3" },
+    State { set: &["SET NAMES latin1"], probe: "SELECT @@character_set_client", own: "latin1" },
+    State { set: &["SET time_zone = '+07:00'"], probe: "SELECT @@time_zone", own: "+07:00" },
+    State { set: &["SET timestamp = 1"], probe: "SELECT @@timestamp = 1", own: "1" },
+    State { set: &["SET insert_id = 4242"], probe: "SELECT @@insert_id", own: "4242" },
+    State { set: &["USE sbtest"], probe: "SELECT DATABASE()", own: "sbtest" },
+    State { set: &["SET autocommit = 0"], probe: "SELECT @@autocommit", own: "0" },
+    State {
+        set: &["SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"],
+        probe: "SELECT @@tx_isolation",
+        own: "SERIALIZABLE",
+    },
+    State { set: &["SET SESSION TRANSACTION READ ONLY"], probe: "SELECT @@tx_read_only", own: "1" },
+    State { set: &["CREATE TEMPORARY TABLE leak (a INT)"], probe: "SELECT COUNT(*) FROM leak", own: "0" },
+    State { set: &["PREPARE p FROM 'SELECT 42'"], probe: "EXECUTE p", own: "42" },
+    State {
+        set: &["SELECT GET_LOCK('leak', 0)"],
+        // NULL and not 0 where the lock is free, which is as well.
+        probe: "SELECT COALESCE(IS_USED_LOCK('leak') = CONNECTION_ID(), 0)",
+        own: "1",
+    },
+    State {
+        set: &["LOCK TABLES t READ"],
+        // Whoever has tables locked can use no others.
+        probe: "SELECT COUNT(*) FROM other",
+        own: "error 1100",
+    },
+];
+
+#[test]
+fn what_one_session_sets_no_other_sees() -> TestResult {
+    let stage = stage("isolation_state", LINKS)?;
+    stage.server.sql(
+        "CREATE TABLE test.t (a INT PRIMARY KEY); CREATE TABLE test.other (a INT);
+         CREATE PROCEDURE test.set_e(value INT) SET @e = value;",
+    )?;
+    for state in &STATES {
+        let what = state.set[0];
+        let pristine = probe(&mut stage.connect()?, state)?;
+        assert_ne!(pristine, state.own, "{what}: nothing to tell");
+        let mut owner = stage.connect()?;
+        for sql in state.set {
+            owner.query(sql).map_err(|error| format!("{sql}: {error}"))?;
+        }
+        let mut other = stage.connect()?;
+        for _ in 0..2 {
+            assert_eq!(probe(&mut owner, state)?, state.own, "{what}: its owner");
+            assert_eq!(probe(&mut other, state)?, pristine, "{what}: another session");
+        }
+        drop((owner, other));
+        for client in &mut clients_on_every_link(&stage, LINKS)? {
+            assert_eq!(probe(client, state)?, pristine, "{what}: after its owner is gone");
+        }
+    }
+    Ok(())
+}
+
+/// What a session finds; an error that the server answers is a finding, too.
+fn probe(client: &mut Connection, state: &State) -> wire::Result<String> {
+    match client.scalar(state.probe) {
+        Err(wire::Error::Server { code, .. }) => Ok(format!("error {code}")),
+        other => other,
+    }
+}
+
+/// `SET TRANSACTION` without SESSION holds for the next transaction of its session, and for no other's.
+#[test]
+fn one_shot_characteristics_do_not_wait_for_somebody_else() -> TestResult {
+    let stage = stage("isolation_one_shot", LINKS)?;
+    stage.server.sql("CREATE TABLE test.t (a INT AUTO_INCREMENT PRIMARY KEY)")?;
+    let mut owner = stage.connect()?;
+    owner.run("SET TRANSACTION READ ONLY")?;
+    let mut other = stage.connect()?;
+    other.run("INSERT INTO t VALUES ()")?;
+    other.run("BEGIN")?;
+    other.run("INSERT INTO t VALUES ()")?;
+    other.run("COMMIT")?;
+    owner.run("BEGIN")?;
+    let error = owner.run("INSERT INTO t VALUES ()").expect_err("a transaction that only reads");
+    assert_eq!(error.code(), Some(1792), "{error}");
+    owner.run("ROLLBACK")?;
+    owner.run("SET TRANSACTION READ ONLY")?;
+    drop((owner, other));
+    for client in &mut clients_on_every_link(&stage, LINKS)? {
+        client.run("INSERT INTO t VALUES ()")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn locks_of_a_session_end_with_it() -> TestResult {
+    let stage = stage("isolation_locks", LINKS)?;
+    stage.server.sql("CREATE TABLE test.t (a INT AUTO_INCREMENT PRIMARY KEY)")?;
+    let mut owner = stage.connect()?;
+    let mut other = stage.connect()?;
+    assert_eq!(owner.scalar("SELECT GET_LOCK('mine', 0)")?, "1");
+    assert_eq!(other.scalar("SELECT GET_LOCK('mine', 0)")?, "0", "taken");
+    assert_eq!(other.scalar("SELECT RELEASE_LOCK('mine')")?, "0", "another's lock");
+    assert_eq!(owner.scalar("SELECT RELEASE_LOCK('mine')")?, "1", "its own lock");
+    assert_eq!(owner.scalar("SELECT GET_LOCK('mine', 0)")?, "1");
+    drop(owner);
+    eventually("the lock ends with its session", Duration::from_secs(10), || {
+        match other.scalar("SELECT GET_LOCK('mine', 0)") {
+            Ok(got) if got == "1" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    drop(other);
+    let mut owner = stage.connect()?;
+    owner.run("LOCK TABLES t WRITE")?;
+    owner.run("INSERT INTO t VALUES ()")?;
+    drop(owner);
+    for client in &mut clients_on_every_link(&stage, LINKS)? {
+        client.run("INSERT INTO t VALUES ()")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn transactions_stay_with_their_session() -> TestResult {
+    let stage = stage("isolation_transactions", LINKS)?;
+    stage.server.sql("CREATE TABLE test.t (a INT PRIMARY KEY)")?;
+    let count = |client: &mut Connection| client.scalar("SELECT COUNT(*) FROM t");
+    for start in ["SET autocommit = 0", "BEGIN", "START TRANSACTION", "/* a comment */ begin work"] {
+        let mut writer = stage.connect()?;
+        let mut reader = stage.connect()?;
+        writer.run(start)?;
+        writer.run("INSERT INTO t VALUES (1)")?;
+        assert_eq!((count(&mut writer)?, count(&mut reader)?), ("1".into(), "0".into()), "{start}");
+        writer.run("ROLLBACK")?;
+        assert_eq!(count(&mut writer)?, "0", "{start}");
+        // With autocommit off the next transaction has begun by itself.
+        writer.run(start)?;
+        writer.run("INSERT INTO t VALUES (2)")?;
+        reader.run("INSERT INTO t VALUES (3)")?;
+        writer.run("COMMIT")?;
+        assert_eq!(count(&mut reader)?, "2", "{start}");
+        writer.run(start)?;
+        writer.run("DELETE FROM t")?;
+        drop(writer);
+        eventually("what was not committed is rolled back", Duration::from_secs(10), || {
+            // It waits for the locks of the one that is gone.
+            reader
+                .run("SET STATEMENT lock_wait_timeout = 5 FOR DELETE FROM t")
+                .map_err(|error| error.to_string())
+        });
+        assert_eq!(stage.server.sql("SELECT COUNT(*) FROM test.t")?, "0");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_last_insert_id_is_ones_own() -> TestResult {
+    let stage = stage("isolation_insert_id", LINKS)?;
+    stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, owner INT)")?;
+    let mut first = stage.connect()?;
+    let mut second = stage.connect()?;
+    for round in 0..20 {
+        let ids = [&mut first, &mut second].map(|client| {
+            let sql = format!("INSERT INTO t (owner) VALUES ({round})");
+            Ok::<_, wire::Error>(client.query(&sql)?.ok()?.last_insert_id)
+        });
+        // In turns: each after the other's INSERT.
+        for (client, id) in [&mut first, &mut second].into_iter().zip(ids) {
+            let id = id?.to_string();
+            assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, id, "round {round}");
+            assert_eq!(client.scalar("SELECT @@last_insert_id")?, id, "round {round}");
+            assert_eq!(client.scalar("SELECT 'something else'")?, "something else");
+        }
+    }
+    drop((first, second));
+    for client in &mut clients_on_every_link(&stage, LINKS)? {
+        assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, "0", "nothing inserted");
+    }
+    Ok(())
+}
+
+/// The database of a login, and one that is chosen by a command instead of a statement.
+#[test]
+fn the_default_database_is_ones_own() -> TestResult {
+    let stage = stage("isolation_database", LINKS)?;
+    let mut moving = stage.connect()?;
+    let mut staying = stage.connect()?;
+    for _ in 0..5 {
+        for database in ["sbtest", "information_schema", "test"] {
+            moving.command(command::INIT_DB, database.as_bytes())?.ok()?;
+            assert_eq!(moving.scalar("SELECT DATABASE()")?, database);
+            assert_eq!(staying.scalar("SELECT DATABASE()")?, "test");
+        }
+    }
+    let error = moving.command(command::INIT_DB, b"nowhere").expect_err("no such database");
+    assert_eq!(error.code(), Some(1049), "{error}");
+    assert_eq!(moving.scalar("SELECT DATABASE()")?, "test", "where it was");
+    Ok(())
+}
+
+#[test]
+fn replies_are_not_cut_short() -> TestResult {
+    let stage = stage("isolation_replies", 1)?;
+    let mut client = stage.connect()?;
+    let mut other = stage.connect()?;
+    // Rows that begin with the bytes of an OK, of a NULL, of an EOF and of an ERR packet.
+    let rows = "SELECT '', 1 UNION ALL SELECT NULL, 2 UNION ALL SELECT REPEAT('x', 300), 3 UNION ALL \
+        SELECT REPEAT('y', 254), 4 UNION ALL SELECT REPEAT('z', 70000), 5";
+    for _ in 0..20 {
+        let found = client.query(rows)?.rows()?.rows;
+        assert_eq!(found.len(), 5);
+        assert_eq!(found[0], [Value::text(""), Value::text("1")]);
+        assert_eq!(found[1], [Value::Null, Value::text("2")]);
+        assert_eq!(other.scalar("SELECT 'other'")?, "other");
+        assert_eq!(found[4][1], Value::text("5"));
+    }
+    Ok(())
+}
+
+/// Reading the state of a link that is gone must not hurt the next.
+#[test]
+fn a_killed_link_takes_its_state_along() -> TestResult {
+    let stage: Stage = stage("isolation_killed", LINKS)?;
+    let mut owner = stage.connect()?;
+    owner.run("SET @a = 42")?;
+    let sql = "SELECT GROUP_CONCAT(CONCAT('KILL ', ID) SEPARATOR ';') FROM information_schema.PROCESSLIST \
+        WHERE USER = 'app'";
+    stage.server.sql(&stage.server.sql(sql)?)?;
+    // Either the session is told that its state is lost, or it has it again; it never goes on without.
+    match owner.scalar("SELECT @a") {
+        Ok(value) => assert_eq!(value, "42"),
+        Err(error) => assert!(error.is_refusal(), "{error}"),
+    }
+    for client in &mut clients_on_every_link(&stage, LINKS)? {
+        assert_eq!(client.scalar("SELECT @a")?, "NULL");
+    }
+    Ok(())
+}
