@@ -1,0 +1,9 @@
+//! Backends and clients that die, limits that are reached, and the end of Athena itself: an error in time, and nothing
+//! left behind.
+
+mod backend;
+mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod limits;
+mod shutdown;
