@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::stage::Stage;
-use crate::common::wire::{self, Connection, Value, command};
+use crate::common::wire::{self, Connection, Login, ResultSet, Value, capability, command};
 use crate::common::{TestResult, eventually};
 use crate::{clients_on_every_link, stage};
 
@@ -221,21 +221,49 @@ fn the_default_database_is_ones_own() -> TestResult {
     Ok(())
 }
 
+/// Clients of both kinds share a link: those that take an EOF packet after the columns, and those that take none.
 #[test]
 fn replies_are_not_cut_short() -> TestResult {
     let stage = stage("isolation_replies", 1)?;
-    let mut client = stage.connect()?;
-    let mut other = stage.connect()?;
+    let with_eof = Login::app().without(capability::DEPRECATE_EOF);
+    let mut clients = [stage.connect()?, stage.login(&with_eof)?];
     // Rows that begin with the bytes of an OK, of a NULL, of an EOF and of an ERR packet.
     let rows = "SELECT '', 1 UNION ALL SELECT NULL, 2 UNION ALL SELECT REPEAT('x', 300), 3 UNION ALL \
         SELECT REPEAT('y', 254), 4 UNION ALL SELECT REPEAT('z', 70000), 5";
-    for _ in 0..20 {
-        let found = client.query(rows)?.rows()?.rows;
-        assert_eq!(found.len(), 5);
-        assert_eq!(found[0], [Value::text(""), Value::text("1")]);
-        assert_eq!(found[1], [Value::Null, Value::text("2")]);
-        assert_eq!(other.scalar("SELECT 'other'")?, "other");
-        assert_eq!(found[4][1], Value::text("5"));
+    for round in 0..20 {
+        let client = &mut clients[round % 2];
+        assert_rows(&client.query(rows)?.rows()?, |number| Value::text(&number.to_string()));
+        let statement = client.prepare(rows)?;
+        assert_rows(&client.execute(&statement, &[])?.rows()?, Value::Int);
+        client.close(&statement)?;
+        assert_eq!(client.scalar("SELECT 'next'")?, "next");
+    }
+    Ok(())
+}
+
+fn assert_rows(found: &ResultSet, number: impl Fn(i64) -> Value) {
+    let texts = [Value::text(""), Value::Null];
+    let long =
+        [('x', 300), ('y', 254), ('z', 70_000)].map(|(letter, length)| letter.to_string().repeat(length));
+    let texts = texts.into_iter().chain(long.iter().map(|text| Value::text(text)));
+    let expected: Vec<_> = texts.zip(1..).map(|(text, place)| vec![text, number(place)]).collect();
+    // Not assert_eq: it would print 70 kB.
+    assert!(found.rows == expected, "{} rows, or another content", found.rows.len());
+}
+
+/// A text with two statements is how an injection works: only who asked for them gets them, whoever had the link before.
+#[test]
+fn several_statements_only_for_those_who_asked() -> TestResult {
+    let stage = stage("isolation_multi", 1)?;
+    let mut plain = stage.connect()?;
+    for _ in 0..3 {
+        let mut asking = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
+        // Whether this version has them is not the question here.
+        asking.send(command::QUERY, b"SELECT 1; SELECT 2")?;
+        drop(asking.read_reply());
+        drop(asking);
+        let error = plain.query("SELECT 1; SELECT 2").expect_err("it did not ask");
+        assert_eq!(error.code(), Some(1064), "{error}");
     }
     Ok(())
 }

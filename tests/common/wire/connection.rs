@@ -35,15 +35,15 @@ impl Connection {
     pub fn login(port: u16, login: &Login) -> Result<Self> {
         let mut stream = PacketStream::connect(port)?;
         let greeting = Greeting::read(&mut stream)?;
-        // What the server does not offer, a client must not use.
-        let offered = login.clone().without(!greeting.capabilities & capability::DEPRECATE_EOF);
-        offered.run(&mut stream, &greeting)?;
-        Ok(Self::after_login(stream, greeting, &offered))
+        login.run(&mut stream, &greeting)?;
+        Ok(Self::after_login(stream, greeting, login))
     }
 
     /// Goes on where a login by hand has ended.
     pub fn after_login(stream: PacketStream, greeting: Greeting, login: &Login) -> Self {
-        Self { stream, greeting, deprecate_eof: login.capabilities & capability::DEPRECATE_EOF != 0 }
+        // What only one side can do is not done.
+        let common = login.capabilities & greeting.capabilities;
+        Self { stream, greeting, deprecate_eof: common & capability::DEPRECATE_EOF != 0 }
     }
 
     pub fn greeting(&self) -> &Greeting {
