@@ -22,7 +22,11 @@ const FLOORS: [&[&str]; 6] = [
 const SAME_FLOOR: [(&str, &str, &str); 4] = [
     ("metrics", "protocol", "commands are a label; the protocol counts nothing, so it never imports back"),
     ("main", "worker", "main starts the cores, and nothing imports main"),
-    ("control", "worker", "the control executor speaks to the cores in their messages, and no core imports it"),
+    (
+        "control",
+        "worker",
+        "the control executor speaks to the cores in their messages, and no core imports it",
+    ),
     ("main", "control", "main starts the control executor, and nothing imports main"),
 ];
 

@@ -183,6 +183,11 @@ impl Buf {
         self.start = self.end.min(self.start.saturating_add(n.min(u32::MAX as usize) as u32));
     }
 
+    /// Whether the message filled the buffer: more of it may follow.
+    pub(super) fn is_full(&self) -> bool {
+        self.end as usize == self.pool.size
+    }
+
     /// Keeps the first `n` bytes of the window.
     pub fn truncate(&mut self, n: usize) {
         if n < self.len() {

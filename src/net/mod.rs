@@ -20,6 +20,7 @@ mod listener;
 mod payload;
 mod ring;
 mod socket;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -31,5 +32,5 @@ pub use inbox::{Inbox, Receiver, Sender, inbox};
 pub use listener::{BoundListener, Listener};
 pub use payload::Payload;
 pub use ring::Ring;
-pub use socket::{Exchange, ExchangeError, Socket, Watch};
+pub use socket::{Exchange, ExchangeError, Socket};
 pub use timer::{Elapsed, Poker, Timer, Timers};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
-use super::buffers::{Buf, BufferPool};
+use super::buffers::BufferPool;
 use super::payload::Payload;
 use super::socket::Descriptor;
 
@@ -34,8 +34,8 @@ pub(super) enum Hold {
 enum State {
     /// The kernel has it (or will, at the next enter).
     InFlight(Option<Waker>),
-    /// Complete: result and flags as in the completion entry.
-    Done(i32, u32),
+    /// Complete, with the result of the completion entry.
+    Done(i32),
     /// Complete as the enter returned without a completion: only sends that report nothing but failure.
     Silent,
     /// Nobody waits any more.
@@ -46,15 +46,15 @@ struct Op {
     state: State,
     hold: Hold,
     kind: Kind,
-    /// Keeps the descriptor open until the kernel is done with it.
-    _descriptor: Option<Rc<Descriptor>>,
+    /// Kept open until the kernel is done with it.
+    descriptor: Option<Rc<Descriptor>>,
 }
 
 /// What the completion of an abandoned operation must give back.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// Its result may carry a provided buffer.
-    Receive,
+    /// The receive of a descriptor's stream, which takes every completion; nobody else waits for them.
+    Stream,
     /// Its result may be a new descriptor.
     Accept,
     Other,
@@ -114,12 +114,7 @@ impl Ring {
         hold: Hold,
         descriptor: Option<Rc<Descriptor>>,
     ) -> usize {
-        let id = self.ops.borrow_mut().insert(Op {
-            state: State::InFlight(None),
-            hold,
-            kind,
-            _descriptor: descriptor,
-        });
+        let id = self.ops.borrow_mut().insert(Op { state: State::InFlight(None), hold, kind, descriptor });
         self.push(entry.user_data(id as u64));
         id
     }
@@ -158,13 +153,19 @@ impl Ring {
             }
             _ => {
                 let op = ops.remove(id);
-                let (result, flags) = match op.state {
-                    State::Done(result, flags) => (result, flags),
-                    _ => (i32::MAX, 0),
+                let result = match op.state {
+                    State::Done(result) => result,
+                    _ => i32::MAX,
                 };
-                Poll::Ready(Completion { result, flags, hold: op.hold })
+                Poll::Ready(Completion { result, hold: op.hold })
             }
         }
+    }
+
+    /// As [`Ring::poll`], for a silent send: it has no waker of its own. If it fails, its socket's stream is woken.
+    pub(super) fn poll_silent(&self, id: usize) -> Poll<Completion> {
+        let in_flight = self.ops.borrow().get(id).is_some_and(|op| matches!(op.state, State::InFlight(_)));
+        if in_flight { Poll::Pending } else { self.poll(id, Waker::noop()) }
     }
 
     /// The owner of operation `id` gives up. What it holds is released by its completion, never before.
@@ -177,8 +178,8 @@ impl Ring {
         }
         let op = ops.remove(id);
         drop(ops);
-        if let State::Done(result, flags) = op.state {
-            self.reclaim(op.kind, result, flags);
+        if let State::Done(result) = op.state {
+            self.reclaim(op.kind, result);
         }
     }
 
@@ -240,17 +241,34 @@ impl Ring {
         let id = entry.user_data() as usize;
         let mut ops = self.ops.borrow_mut();
         let Some(op) = ops.get_mut(id) else { return };
-        match std::mem::replace(&mut op.state, State::Done(entry.result(), entry.flags())) {
-            State::InFlight(waker) => {
+        if op.kind == Kind::Stream {
+            let descriptor = op.descriptor.clone();
+            drop(ops);
+            let last = descriptor
+                .is_none_or(|descriptor| descriptor.stream().arrive(self, entry.result(), entry.flags()));
+            if last {
+                let op = self.ops.borrow_mut().try_remove(id);
+                drop(op);
+            }
+            return;
+        }
+        match std::mem::replace(&mut op.state, State::Done(entry.result())) {
+            State::InFlight(Some(waker)) => {
                 drop(ops);
-                if let Some(waker) = waker {
-                    waker.wake();
+                waker.wake();
+            }
+            // A silent send that did not send all: whoever waits for its socket goes on with it.
+            State::InFlight(None) => {
+                let descriptor = op.descriptor.clone();
+                drop(ops);
+                if let Some(descriptor) = descriptor {
+                    descriptor.stream().wake();
                 }
             }
             _ => {
                 let op = ops.remove(id);
                 drop(ops);
-                self.reclaim(op.kind, entry.result(), entry.flags());
+                self.reclaim(op.kind, entry.result());
             }
         }
     }
@@ -267,7 +285,7 @@ impl Ring {
                     std::mem::replace(&mut op.hold, Hold::Nothing)
                 }
                 State::Abandoned => ops.remove(id).hold,
-                State::Done(..) | State::Silent => continue,
+                State::Done(_) | State::Silent => continue,
             };
             drop(ops);
             drop(released);
@@ -275,13 +293,9 @@ impl Ring {
     }
 
     /// Gives back what the completion of an abandoned operation brought.
-    fn reclaim(&self, kind: Kind, result: i32, flags: u32) {
-        match kind {
-            Kind::Receive => drop(self.pool.take(flags, usize::try_from(result).unwrap_or(0))),
-            Kind::Accept if result >= 0 => {
-                self.submit_and_forget(opcode::Close::new(types::Fd(result)).build())
-            }
-            _ => {}
+    fn reclaim(&self, kind: Kind, result: i32) {
+        if kind == Kind::Accept && result >= 0 {
+            self.submit_and_forget(opcode::Close::new(types::Fd(result)).build());
         }
     }
 
@@ -314,18 +328,11 @@ pub(super) fn send_entry(
 pub(super) struct Completion {
     /// As in the completion entry: a count or descriptor, or a negative errno. `i32::MAX` for a silent send.
     pub result: i32,
-    pub flags: u32,
     pub hold: Hold,
 }
 
 impl Completion {
     pub fn count(&self) -> io::Result<usize> {
         usize::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
-    }
-
-    /// The bytes that a receive brought; empty at the end of the stream.
-    pub fn received(self, pool: &Rc<BufferPool>) -> io::Result<Option<Buf>> {
-        let len = self.count()?;
-        Ok(pool.take(self.flags, len).filter(|buf| !buf.is_empty()))
     }
 }

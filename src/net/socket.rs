@@ -1,34 +1,43 @@
 //! Connected sockets on the ring: receive, send, and the exchange of both that makes a query cost two enters.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use io_uring::{opcode, types};
 
 use super::address::{RawAddress, set_option, tcp_socket};
-use super::buffers::{Buf, GROUP_ID};
+use super::buffers::Buf;
 use super::payload::Payload;
 use super::ring::{Completion, Hold, Kind, Ring, send_entry};
+use super::stream::Stream;
 
 /// An open descriptor. Every operation on it holds one reference, so it is closed, by the ring, when the kernel
 /// is done with the last of them.
 pub(super) struct Descriptor {
     fd: libc::c_int,
     ring: Rc<Ring>,
+    stream: Stream,
 }
 
 impl Descriptor {
     pub fn new(ring: &Rc<Ring>, fd: libc::c_int) -> Self {
-        Self { fd, ring: ring.clone() }
+        Self { fd, ring: ring.clone(), stream: Stream::default() }
     }
 
     pub fn raw(&self) -> libc::c_int {
         self.fd
+    }
+
+    pub fn ring(&self) -> &Rc<Ring> {
+        &self.ring
+    }
+
+    pub fn stream(&self) -> &Stream {
+        &self.stream
     }
 }
 
@@ -64,21 +73,21 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Waits for bytes. `None` is the end of the stream.
+    /// Waits for bytes. `None` is the end of the stream. Dropped, it loses nothing: what arrives waits for the next.
     pub fn receive(&self) -> Receive {
-        Receive::new(self.descriptor.clone())
+        Receive(self.descriptor.clone())
     }
 
     /// Sends all of `payload`, waiting for room in the socket as long as it takes.
     pub async fn send(&self, payload: impl Into<Payload>) -> io::Result<()> {
-        Send::waiting(self.descriptor.clone(), payload.into(), 0).await
+        WaitingSend::new(self.descriptor.clone(), payload.into(), 0).await
     }
 
     /// Sends `payload` here and receives from `from`, both queued together. Ready when bytes (or the end of the
     /// stream, `None`) have arrived *and* everything is sent.
     pub fn exchange(&self, payload: impl Into<Payload>, from: &Socket) -> Exchange {
         Exchange {
-            send: Send::silent(self.descriptor.clone(), payload.into()),
+            send: Sending::Silent(SilentSend::new(self.descriptor.clone(), payload.into())),
             receive: from.receive(),
             got: None,
         }
@@ -86,11 +95,15 @@ impl Socket {
 
     /// Queues a send that nobody waits for, of a message so small that the socket has room or is lost.
     pub fn send_and_forget(&self, payload: impl Into<Payload>) {
-        drop(Send::silent(self.descriptor.clone(), payload.into()));
+        drop(SilentSend::new(self.descriptor.clone(), payload.into()));
     }
 
-    /// Whether nothing has come that was not received: no byte, no end of the stream, no error. One system call.
+    /// Whether nothing has come that was not received: no byte, no end of the stream, no error. A system call only where
+    /// no receive is armed.
     pub fn is_quiet(&self) -> bool {
+        if let Some(quiet) = self.descriptor.stream.is_quiet() {
+            return quiet;
+        }
         let mut byte = 0u8;
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         // SAFETY: the one byte given is live.
@@ -98,17 +111,17 @@ impl Socket {
         got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
-    /// Ready when the peer has closed its side; reads nothing, holds no buffer, and is cancelled in the kernel when
-    /// dropped.
-    pub fn watch_hangup(&self) -> Watch {
-        let entry = opcode::PollAdd::new(types::Fd(self.descriptor.fd), libc::POLLRDHUP as u32).build();
-        Watch(Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Nothing))
+    /// Ready when the peer has closed, or the socket failed; what it sent before waits for the next receive.
+    pub async fn closed(&self) {
+        let descriptor = &self.descriptor;
+        std::future::poll_fn(|cx| descriptor.stream.poll_closed(descriptor, cx.waker())).await;
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if Rc::strong_count(&self.descriptor) > 1 {
+        // Operations of the kernel's hold the descriptor: they end with this, and the last of them closes it.
+        if self.descriptor.stream.is_armed() || Rc::strong_count(&self.descriptor) > 1 {
             let fd = types::Fd(self.descriptor.fd);
             self.descriptor.ring.submit_and_forget(opcode::Shutdown::new(fd, libc::SHUT_RDWR).build());
         }
@@ -149,147 +162,132 @@ impl Drop for Operation {
     }
 }
 
-/// See [`Socket::watch_hangup`].
-pub struct Watch(Operation);
-
-impl Future for Watch {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(id) = self.0.id {
-            self.0.descriptor.ring.submit_and_forget(opcode::AsyncCancel::new(id as u64).build());
-        }
-    }
-}
-
 /// See [`Socket::receive`].
-pub struct Receive {
-    operation: Operation,
-    /// The last attempt found no buffer; the next is queued once there is one.
-    starved: Cell<bool>,
-}
-
-impl Receive {
-    fn new(descriptor: Rc<Descriptor>) -> Self {
-        Self { operation: Self::queue(descriptor), starved: Cell::new(false) }
-    }
-
-    fn queue(descriptor: Rc<Descriptor>) -> Operation {
-        let entry = opcode::Recv::new(types::Fd(descriptor.fd), std::ptr::null_mut(), 0)
-            .buf_group(GROUP_ID)
-            .ioprio(RECV_POLL_FIRST)
-            .build()
-            .flags(io_uring::squeue::Flags::BUFFER_SELECT);
-        Operation::new(descriptor, entry, Kind::Receive, Hold::Nothing)
-    }
-}
-
-/// `IORING_RECVSEND_POLL_FIRST`: bytes are rarely there yet when a receive is queued, so don't try first.
-const RECV_POLL_FIRST: u16 = 1;
+pub struct Receive(Rc<Descriptor>);
 
 impl Future for Receive {
     type Output = io::Result<Option<Buf>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let ring = self.operation.descriptor.ring.clone();
-        loop {
-            if self.starved.get() {
-                if !ring.buffers().wait_for_one(cx.waker()) {
-                    return Poll::Pending;
-                }
-                self.starved.set(false);
-                self.operation = Self::queue(self.operation.descriptor.clone());
-            }
-            let done = match Pin::new(&mut self.operation).poll(cx) {
-                Poll::Ready(done) => done,
-                Poll::Pending => return Poll::Pending,
-            };
-            if done.result != -libc::ENOBUFS {
-                return Poll::Ready(done.received(ring.buffers()));
-            }
-            self.starved.set(true);
-        }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.stream.poll(&self.0, cx.waker())
     }
 }
 
-/// A send of a whole payload. A silent one does not wait for room and wakes nobody when all is sent (so it can
-/// only be awaited together with a receive); what did not fit is sent with waiting.
-struct Send {
-    operation: Operation,
-    sent: usize,
-    waiting: bool,
-    done: bool,
+/// A send that does not wait for room and wakes nobody when all is sent, so that it can only be awaited together with
+/// a receive.
+struct SilentSend {
+    descriptor: Rc<Descriptor>,
+    id: Option<usize>,
 }
 
-impl Send {
-    fn silent(descriptor: Rc<Descriptor>, payload: Payload) -> Self {
+impl SilentSend {
+    fn new(descriptor: Rc<Descriptor>, payload: Payload) -> Self {
         let id = descriptor.ring.submit_silent_send(payload, descriptor.clone());
-        Self { operation: Operation { descriptor, id: Some(id) }, sent: 0, waiting: false, done: false }
+        Self { descriptor, id: Some(id) }
     }
 
-    fn waiting(descriptor: Rc<Descriptor>, payload: Payload, sent: usize) -> Self {
-        let entry = send_entry(&descriptor, &payload, sent, libc::MSG_WAITALL | libc::MSG_NOSIGNAL);
-        let operation = Operation::new(descriptor, entry, Kind::Other, Hold::Payload(payload));
-        Self { operation, sent, waiting: true, done: false }
-    }
-
-    /// Takes a completion in; true when everything is sent.
-    fn advance(&mut self, completion: Completion) -> io::Result<bool> {
-        // The payload of a silent send that sent everything has been released already.
+    /// What has become of it: all sent (`Ok(None)`), or what is left to be sent with waiting.
+    fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Option<WaitingSend>>> {
+        let Some(id) = self.id else { return Poll::Pending };
+        let Poll::Ready(completion) = self.descriptor.ring.poll_silent(id) else {
+            self.descriptor.stream.register(waker);
+            return Poll::Pending;
+        };
+        self.id = None;
+        // The payload of a send that sent everything has been released already.
         let count = completion.count();
-        let Hold::Payload(payload) = completion.hold else { return Ok(true) };
-        let count = match count {
+        let Hold::Payload(payload) = completion.hold else { return Poll::Ready(Ok(None)) };
+        let sent = match count {
             Ok(count) => count,
             Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => 0,
-            Err(e) => return Err(e),
+            Err(e) => return Poll::Ready(Err(e)),
         };
-        let sent = self.sent + count;
         if sent >= payload.len() {
-            return Ok(true);
+            return Poll::Ready(Ok(None));
         }
-        if self.waiting && count == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        *self = Self::waiting(self.operation.descriptor.clone(), payload, sent);
-        Ok(false)
+        Poll::Ready(Ok(Some(WaitingSend::new(self.descriptor.clone(), payload, sent))))
     }
 }
 
-impl Future for Send {
+impl Drop for SilentSend {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.descriptor.ring.abandon(id);
+        }
+    }
+}
+
+/// A send of a whole payload, which waits for room as often as it takes.
+struct WaitingSend {
+    operation: Operation,
+    sent: usize,
+}
+
+impl WaitingSend {
+    fn new(descriptor: Rc<Descriptor>, payload: Payload, sent: usize) -> Self {
+        let entry = send_entry(&descriptor, &payload, sent, libc::MSG_WAITALL | libc::MSG_NOSIGNAL);
+        Self { operation: Operation::new(descriptor, entry, Kind::Other, Hold::Payload(payload)), sent }
+    }
+}
+
+impl Future for WaitingSend {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let completion = match Pin::new(&mut self.operation).poll(cx) {
-                Poll::Ready(completion) => completion,
-                Poll::Pending => return Poll::Pending,
+            let Poll::Ready(completion) = Pin::new(&mut self.operation).poll(cx) else {
+                return Poll::Pending;
             };
-            match self.advance(completion) {
-                Ok(false) => {}
-                Ok(true) => {
-                    self.done = true;
-                    return Poll::Ready(Ok(()));
-                }
-                Err(e) => {
-                    self.done = true;
-                    return Poll::Ready(Err(e));
-                }
+            let count = completion.count();
+            let Hold::Payload(payload) = completion.hold else { return Poll::Ready(Ok(())) };
+            let count = match count {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+                Err(e) => return Poll::Ready(Err(e)),
+            };
+            let sent = self.sent + count;
+            if sent >= payload.len() {
+                return Poll::Ready(Ok(()));
             }
+            *self = Self::new(self.operation.descriptor.clone(), payload, sent);
         }
     }
 }
 
+/// Where the sending half of an exchange stands.
+enum Sending {
+    Silent(SilentSend),
+    Waiting(WaitingSend),
+    Done,
+}
+
 /// See [`Socket::exchange`].
 pub struct Exchange {
-    send: Send,
+    send: Sending,
     receive: Receive,
     got: Option<io::Result<Option<Buf>>>,
+}
+
+impl Exchange {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.send = match &mut self.send {
+                Sending::Silent(send) => match send.poll(cx.waker()) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(None)) => Sending::Done,
+                    Poll::Ready(Ok(Some(rest))) => Sending::Waiting(rest),
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                },
+                Sending::Waiting(send) => match Pin::new(send).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => Sending::Done,
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                },
+                Sending::Done => return Poll::Ready(Ok(())),
+            };
+        }
+    }
 }
 
 impl Future for Exchange {
@@ -297,20 +295,16 @@ impl Future for Exchange {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if !this.send.done
-            && let Poll::Ready(Err(e)) = Pin::new(&mut this.send).poll(cx)
-        {
-            return Poll::Ready(Err(ExchangeError::Send(e)));
-        }
+        let sent = match this.poll_send(cx) {
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(ExchangeError::Send(e))),
+            sent => sent.is_ready(),
+        };
         if this.got.is_none()
             && let Poll::Ready(got) = Pin::new(&mut this.receive).poll(cx)
         {
             this.got = Some(got);
         }
-        if !this.send.done {
-            return Poll::Pending;
-        }
-        match this.got.take() {
+        match this.got.take_if(|_| sent) {
             Some(got) => Poll::Ready(got.map_err(ExchangeError::Receive)),
             None => Poll::Pending,
         }
@@ -320,7 +314,7 @@ impl Future for Exchange {
 impl Exchange {
     /// Whether all bytes have been handed to the kernel.
     pub fn is_sent(&self) -> bool {
-        self.send.done
+        matches!(self.send, Sending::Done)
     }
 }
 

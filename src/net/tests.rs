@@ -214,9 +214,8 @@ fn a_listener_accepts_and_a_closed_socket_is_seen_by_its_peer() {
         let client = TcpStream::connect(address).unwrap();
         let (socket, from) = listener.accept().await.unwrap();
         assert_eq!(from, client.local_addr().ok());
-        let watch = socket.watch_hangup();
         drop(client);
-        watch.await;
+        socket.closed().await;
         assert!(socket.receive().await.unwrap().is_none());
         let mut client = TcpStream::connect(address).unwrap();
         let (socket, _) = listener.accept().await.unwrap();

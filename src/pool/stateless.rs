@@ -30,9 +30,6 @@ use super::identity::{Fit, Want};
 use super::lease::{Lease, Trace};
 use super::link::Link;
 
-/// A link that was idle for longer is looked at before it is lent: the server may have closed it.
-const TRUSTED_IDLE: Duration = Duration::from_millis(100);
-
 /// A waiter for whom no idle link fits is passed over by those behind it for no longer than this.
 const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
 
@@ -202,8 +199,7 @@ impl StatelessPool {
     /// A link leaves the idle ones, unless it turns out to be dead.
     fn lend(self: &Rc<Self>, mut link: Box<Link>) -> Option<Lease> {
         self.metrics.links.of(LinkState::Busy).inc();
-        let idle_for = self.core.timers.now().saturating_duration_since(link.idle_since);
-        if idle_for > TRUSTED_IDLE && !link.socket.is_quiet() {
+        if !link.socket.is_quiet() {
             self.closed(link, ClosedReason::ServerClosed);
             return None;
         }

@@ -163,13 +163,12 @@ impl Session {
     /// Waits in a queue, which a client that goes away leaves.
     async fn in_queue<F: Future>(&self, limit: std::time::Duration, turn: F) -> Result<F::Output, Stop> {
         let mut turn = pin!(turn);
-        let mut gone = None;
+        let mut gone = pin!(self.socket.closed());
         let waiting = std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = turn.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            let gone = gone.get_or_insert_with(|| self.socket.watch_hangup());
-            pin!(gone).poll(cx).map(|()| None)
+            gone.as_mut().poll(cx).map(|()| None)
         });
         match self.wait(limit, Phase::Ending, waiting).await {
             Ok(Some(output)) => Ok(output),
