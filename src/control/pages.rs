@@ -49,9 +49,9 @@ impl View {
 
     fn summary(&self, reports: &[Report]) -> Health {
         let backends = self.config.clusters.iter().enumerate().map(|(index, cluster)| {
-            let told = reports.iter().filter_map(|report| report.backends.get(index).copied().flatten());
+            let mut told = reports.iter().filter_map(|report| report.backends.get(index).copied().flatten());
             let (host, port) = (&cluster.primary.host, cluster.primary.port);
-            BackendHealth { address: format!("{host}:{port}"), up: told.fold(false, |up, good| up || good) }
+            BackendHealth { address: format!("{host}:{port}"), up: told.any(|good| good) }
         });
         Health {
             status: self.status.get(),

@@ -68,6 +68,7 @@ pub struct StatelessPool {
 #[derive(Default)]
 struct State {
     /// The most recently used is last.
+    #[expect(clippy::vec_box, reason = "a link goes from hand to hand: by its address, not its bytes")]
     idle: Vec<Box<Link>>,
     /// Links that exist: idle, lent, being reset, being opened.
     open: usize,
@@ -445,6 +446,7 @@ impl StatelessPool {
 }
 
 /// Takes the most recently used of the links that fit best.
+#[expect(clippy::vec_box, reason = "as in `State::idle`")]
 fn take_fitting(idle: &mut Vec<Box<Link>>, want: &Want) -> Option<Box<Link>> {
     let mut switch = None;
     for (at, link) in idle.iter().enumerate().rev() {
