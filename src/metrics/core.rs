@@ -50,6 +50,8 @@ pub struct CoreMetrics {
 
     /// Longest time between two waits of the core's loop.
     pub core_stall: Peak,
+    /// Longest wait of the core's loop in which a task could have run.
+    pub core_neglect: Peak,
     /// Times that the core went through its loop.
     pub core_turns: Counter,
     /// `io_uring_enter` calls of the core.

@@ -171,6 +171,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "Longest time that a core was busy between two waits, since the start.",
         Read::PerCore(|core| core.core_stall.get().as_secs_f64()),
     ),
+    gauge(
+        "athena_core_neglect_seconds_max",
+        "Longest time that a core slept while something could have run, since the start. Always 0.",
+        Read::PerCore(|core| core.core_neglect.get().as_secs_f64()),
+    ),
     counter(
         "athena_core_turns_total",
         "Times that a core went through its loop.",

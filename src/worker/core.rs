@@ -172,6 +172,7 @@ fn report(ctx: &Context, core: usize) -> Report {
     for stall in [&stats.longest_turn, &stats.longest_oversleep, &stats.longest_neglect] {
         metrics.core_stall.raise(stall.get());
     }
+    metrics.core_neglect.raise(stats.longest_neglect.get());
     metrics.buffers_free.set(ctx.core.ring.buffers().free() as u64);
     let gates = || ctx.clusters.iter().filter_map(|cluster| cluster.gate.as_ref());
     metrics.rate_limit_queued.set(gates().map(Gate::queued).sum::<usize>() as u64);
