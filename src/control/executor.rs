@@ -58,6 +58,8 @@ pub fn run(control: Control) -> Result<(), ControlError> {
     let placement = control.config.runtime.control_cpu.map_or(Placement::Unbound, Placement::Fixed);
     let executor = LocalExecutorBuilder::new(placement)
         .name("athena-control")
+        // Registered for file I/O, of which there is none; it counts against the limit of locked memory.
+        .io_memory(64 * 1024)
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
     executor.run(live(control))

@@ -47,6 +47,16 @@ pub fn check(cores: usize, ring_entries: u32) -> Result<u64, HostError> {
     if limit < DESCRIPTORS_MIN { Err(HostError::OpenFiles { limit }) } else { Ok(limit) }
 }
 
+/// What keeps one of `cores` rings from being made, if it is the limit of locked memory.
+pub fn explain(error: io::Error, cores: usize) -> HostError {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            HostError::Memlock { limit_kib: limit(libc::RLIMIT_MEMLOCK).0 / 1024, cores, source: error }
+        }
+        _ => HostError::Refused(error),
+    }
+}
+
 fn check_kernel(release: &str) -> Result<(), HostError> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|p| p.parse::<u32>().unwrap_or(0));
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
@@ -61,11 +71,8 @@ fn check_ring(disabled: &str, cores: usize, entries: u32) -> Result<(), HostErro
     let probe = builder.setup_single_issuer().setup_defer_taskrun().setup_clamp().build(entries);
     match probe {
         Ok(_) => Ok(()),
-        Err(source) if source.raw_os_error() == Some(libc::ENOMEM) => {
-            Err(HostError::Memlock { limit_kib: limit(libc::RLIMIT_MEMLOCK).0 / 1024, cores, source })
-        }
         Err(_) if matches!(disabled, "1" | "2") => Err(HostError::Disabled { value: disabled.to_owned() }),
-        Err(source) => Err(HostError::Refused(source)),
+        Err(source) => Err(explain(source, cores)),
     }
 }
 

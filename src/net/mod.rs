@@ -27,7 +27,7 @@ mod timer;
 
 pub use buffers::Buf;
 pub use executor::Executor;
-pub use host::{HostError, check as check_host};
+pub use host::{HostError, check as check_host, explain as explain_refusal};
 pub use inbox::{Inbox, Receiver, Sender, inbox};
 pub use listener::{BoundListener, Listener};
 pub use payload::Payload;

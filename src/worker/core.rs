@@ -14,7 +14,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use crate::circuit::{Gate, Limits, slice};
 use crate::config::{self, Config};
 use crate::metrics::CoreMetrics;
-use crate::net::{BoundListener, Executor, Inbox, Receiver, Ring, Timer};
+use crate::net::{BoundListener, Executor, HostError, Inbox, Receiver, Ring, Timer, explain_refusal};
 use crate::pool::{PoolSettings, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::session::{Cluster, Context, Phase};
@@ -55,8 +55,8 @@ pub struct CorePlan {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CoreError {
-    #[error("core on CPU {cpu}: its io_uring can't be made: {source}")]
-    Ring { cpu: usize, source: io::Error },
+    #[error("core on CPU {cpu}: {source}")]
+    Ring { cpu: usize, source: HostError },
     #[error("core on CPU {cpu}: its io_uring failed: {source}")]
     Enter { cpu: usize, source: io::Error },
     #[error("core on CPU {cpu} can't be started: {reason}")]
@@ -104,7 +104,7 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     let runtime = plan.config.runtime.clone();
     let cpu = plan.cpu;
     let ring = Ring::new(runtime.ring_entries, runtime.buffers, runtime.buffer_bytes)
-        .map_err(|source| CoreError::Ring { cpu, source })?;
+        .map_err(|source| CoreError::Ring { cpu, source: explain_refusal(source, plan.cores) })?;
     let core = Executor::new(ring);
     let metrics = Rc::new(CoreMetrics::default());
     let clusters = clusters(&plan, &core, &metrics);
@@ -114,7 +114,7 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
         core.spawn(maintain(cluster.pool.clone()));
     }
     let listener = plan.listener.on(&core.ring);
-    let inbox = plan.inbox.on(&core.ring).map_err(|source| CoreError::Ring { cpu, source })?;
+    let inbox = plan.inbox.on(&core.ring).map_err(|source| CoreError::Enter { cpu, source })?;
     let served = accept(ctx.clone(), listener);
     let told = listen(ctx.clone(), inbox, plan.index);
     core.spawn(run(ctx, served, told));
