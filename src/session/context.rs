@@ -157,22 +157,22 @@ fn accounts(config: &Config) -> HashMap<Vec<u8>, AccountEntry> {
     entries.collect()
 }
 
-/// The sessions of a core, to be woken when the core's phase changes.
+/// Who is woken when the core's phase changes: its sessions, mostly.
 #[derive(Default)]
 pub struct Registry {
     pokers: RefCell<Slab<Poker>>,
 }
 
 impl Registry {
-    pub(super) fn enter(&self, poker: Poker) -> usize {
+    pub fn enter(&self, poker: Poker) -> usize {
         self.pokers.borrow_mut().insert(poker)
     }
 
-    pub(super) fn leave(&self, key: usize) {
+    pub fn leave(&self, key: usize) {
         self.pokers.borrow_mut().try_remove(key);
     }
 
-    /// How many sessions there are.
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.pokers.borrow().len()
     }

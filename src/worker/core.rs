@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
@@ -125,13 +126,17 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
 async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, told: impl Future<Output = ()> + 'static) {
     let timer = Timer::new(&ctx.core.timers);
     ctx.core.spawn(told);
-    let draining = async {
-        while ctx.phase() == Phase::Serving {
-            timer.sleep(DRAIN_INTERVAL.max(IDLE_LOOK)).await;
-        }
+    let key = ctx.registry.enter(timer.poker());
+    let drains = std::future::poll_fn(|_| match ctx.phase() {
+        Phase::Serving => Poll::Pending,
+        Phase::Draining | Phase::Ending => Poll::Ready(()),
+    });
+    let drains = async {
+        let _ = timer.within(Duration::ZERO, drains).await;
     };
     // Whichever ends first drops the other: the listener closes.
-    served.or(draining).await;
+    served.or(drains).await;
+    ctx.registry.leave(key);
     let ending = Cell::new(Duration::ZERO);
     while !ctx.registry.is_empty() && ending.get() < LAST_WORDS {
         timer.sleep(DRAIN_INTERVAL).await;
@@ -142,9 +147,6 @@ async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, told: impl Futu
     ctx.clusters.iter().for_each(|cluster| cluster.pool.close());
     ctx.core.stop();
 }
-
-/// How long a core may take to notice that it is to drain.
-const IDLE_LOOK: Duration = Duration::from_millis(100);
 
 /// Does what the control executor says.
 async fn listen(ctx: Rc<Context>, inbox: Receiver<Message>, index: usize) {
