@@ -129,7 +129,7 @@ impl Session {
     async fn listen(&mut self, reply: Option<Payload>) -> Result<(), End> {
         let idle = self.ctx.config.server.idle_timeout;
         // A client in mid-command or with a transaction is at work; others are at rest, and a drain ends them.
-        let at_rest = self.input.is_empty() && !self.holds.in_transaction();
+        let at_rest = self.input.is_empty() && !self.holds.has_work();
         let until = if at_rest { Phase::Draining } else { Phase::Ending };
         let got = match reply {
             Some(reply) => {

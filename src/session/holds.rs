@@ -88,6 +88,12 @@ impl Holds {
         self.in_transaction || self.autocommit_off || self.tracked || self.characteristics
     }
 
+    /// Whether a transaction is under way. A session with autocommit off that has done nothing since its last COMMIT is
+    /// not at work: it needs no permit, and a drain need not wait for it.
+    pub fn has_work(&self) -> bool {
+        self.in_transaction || self.tracked
+    }
+
     /// Whether the client would miss something without its link that no error of a lost transaction tells.
     pub fn has_state(&self) -> bool {
         self.sticky.is_some() || self.autocommit_off || self.locked
@@ -180,7 +186,11 @@ mod tests {
         let changed = |status| Seen { state_change: true, ..seen(status) };
         let reason = after(&mut holds, "SET autocommit=0", &changed(StatusFlags::empty()));
         assert_eq!(reason, Some(BoundReason::Transaction));
-        assert!(holds.has_state());
+        assert!(holds.has_state() && !holds.has_work());
+        after(&mut holds, "SELECT 1 FROM t", &seen(StatusFlags::IN_TRANS));
+        assert!(holds.has_work());
+        after(&mut holds, "COMMIT", &seen(StatusFlags::empty()));
+        assert!(!holds.has_work() && holds.in_transaction());
         assert_eq!(after(&mut holds, "SET autocommit=1", &changed(StatusFlags::AUTOCOMMIT)), None);
     }
 

@@ -48,7 +48,7 @@ impl Session {
             return;
         };
         let Use { held, permit } = link;
-        self.permit = permit.filter(|_| self.holds.in_transaction());
+        self.permit = permit.filter(|_| self.holds.has_work());
         let bound = match held {
             Held::Bound(mut bound) => {
                 bound.set_reason(reason);
