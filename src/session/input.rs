@@ -32,6 +32,8 @@ pub(super) struct Oversized {
     continues: bool,
     /// As much of its header as has come.
     head: Vec<u8>,
+    /// The sequence id that the next header must have.
+    next_seq: u8,
     /// Payload bytes of the pieces begun so far.
     len: usize,
 }
@@ -56,6 +58,10 @@ impl Oversized {
             if let Some(head) = self.head.first_chunk::<HEADER_LEN>() {
                 let header = Header::parse(*head);
                 self.head.clear();
+                if header.seq != self.next_seq {
+                    return Err(PacketError::OutOfOrder { expected: self.next_seq, found: header.seq });
+                }
+                self.next_seq = self.next_seq.wrapping_add(1);
                 self.len += header.len as usize;
                 if self.len > max {
                     return Err(PacketError::TooLarge { len: self.len, max });
@@ -70,12 +76,18 @@ impl Oversized {
 
 impl Input {
     pub fn push(&mut self, chunk: Buf) {
+        debug_assert!(self.chunk.is_none(), "bytes of the client would be lost");
         self.chunk = Some(chunk);
     }
 
     /// Whether bytes are there that no command has been made of.
     pub fn is_empty(&self) -> bool {
         self.chunk.is_none() && self.partial.is_empty()
+    }
+
+    /// Whether [`Input::push`] would overwrite bytes: then there is something to take first.
+    pub fn has_chunk(&self) -> bool {
+        self.chunk.is_some()
     }
 
     /// Takes the next command, if it is all there. One that came alone, in one chunk, is that chunk: no byte moves.
@@ -123,6 +135,7 @@ impl Input {
                 left: total,
                 continues: header.continues(),
                 head: Vec::new(),
+                next_seq: header.seq.wrapping_add(1),
                 len: header.len as usize,
             }));
         }
@@ -179,4 +192,41 @@ fn check(header: Header, max: usize) -> Result<(), PacketError> {
         return Err(PacketError::TooLarge { len, max });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: [u8; 4] = [0xff, 0xff, 0xff, 0];
+
+    fn oversized() -> Oversized {
+        let Header { len, seq, .. } = Header::parse(LONGEST);
+        let len = len as usize;
+        let next_seq = seq.wrapping_add(1);
+        Oversized { start: Vec::new(), left: 2, continues: true, head: Vec::new(), next_seq, len }
+    }
+
+    #[test]
+    fn pieces_follow_each_other_wherever_they_are_cut() {
+        // The last two bytes of a piece, the header of the next and last one, its three bytes, and another command.
+        let bytes = [9, 9, 3, 0, 0, 1, 7, 7, 7, 1, 0, 0, 0, 14];
+        for cut in 0..9 {
+            let mut command = oversized();
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(command.pass(first, usize::MAX), Ok(cut));
+            assert!(!command.is_over());
+            assert_eq!(command.pass(second, usize::MAX), Ok(9 - cut), "cut at {cut}");
+            assert!(command.is_over());
+        }
+    }
+
+    #[test]
+    fn a_piece_out_of_order_or_too_much_of_them_is_refused() {
+        let gap = oversized().pass(&[9, 9, 3, 0, 0, 2], usize::MAX);
+        assert_eq!(gap, Err(PacketError::OutOfOrder { expected: 1, found: 2 }));
+        let max = 0xFF_FFFF + 2;
+        let sum = oversized().pass(&[9, 9, 3, 0, 0, 1], max);
+        assert_eq!(sum, Err(PacketError::TooLarge { len: max + 1, max }));
+    }
 }

@@ -118,7 +118,7 @@ impl Session {
         loop {
             let piece = match self.input.piece(&mut command, max) {
                 Ok(piece) => piece,
-                Err(error) => return Err(too_large(error)),
+                Err(error) => return Err(broken(error)),
             };
             let Some((mut bytes, last)) = piece else {
                 self.receive_more(None, link).await?;
@@ -131,6 +131,11 @@ impl Session {
             }
             if last {
                 return Ok(bytes);
+            }
+            if self.input.has_chunk() {
+                // The header came out first; what arrived with it is next.
+                self.tell_backend(link, bytes).await.map_err(in_mid_command)?;
+                continue;
             }
             self.receive_more(Some(bytes), link).await?;
         }
@@ -160,11 +165,7 @@ impl Session {
             }
             Ok(Ok(None)) => Err(End::Quit.into()),
             Ok(Err(ExchangeError::Receive(error))) => Err(End::Lost(error).into()),
-            Ok(Err(ExchangeError::Send(error))) => {
-                // The rest of the command is still to come from the client: it can't be told apart from the next one.
-                let refusal: Refusal = LinkError::Io(error).into();
-                Err(refusal.fatal().into())
-            }
+            Ok(Err(ExchangeError::Send(error))) => Err(in_mid_command(LinkError::Io(error).into())),
             Err(Waited::Ended) => Err(Refusal::shutdown().into()),
             Err(_) => Err(self.unread().into()),
         }
@@ -185,7 +186,15 @@ pub(super) fn allowed(facts: Facts) -> Result<(), Stop> {
     }
 }
 
-fn too_large(error: PacketError) -> Stop {
+/// The rest of the command is still to come from the client: it can't be told apart from the next one.
+fn in_mid_command(stop: Stop) -> Stop {
+    match stop {
+        Stop::Refuse(refusal) => refusal.fatal().into(),
+        stop => stop,
+    }
+}
+
+fn broken(error: PacketError) -> Stop {
     let refusal: Refusal = error.into();
     refusal.into()
 }
