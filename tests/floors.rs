@@ -460,7 +460,8 @@ fn rooms_of_one_floor_keep_apart_but_for_the_exceptions() {
     assert_eq!(beside("src/parser/facts.rs", "use crate::circuit::Gate;"), [1]);
     assert_eq!(beside("src/pool/link.rs", "use crate::router::Plan;"), [1]);
     assert_eq!(beside("src/protocol/buf.rs", "use crate::metrics::CoreMetrics;"), [1]);
-    assert_eq!(beside("src/control/http.rs", "use crate::worker::Core;"), [1]);
+    assert_eq!(beside("src/worker/core.rs", "use crate::control::Grant;"), [1]);
+    assert_eq!(beside("src/control/executor.rs", "use crate::worker::Message;"), []);
     assert_eq!(beside("src/metrics/core.rs", "use crate::protocol::command::Command;"), []);
     assert_eq!(beside("src/main.rs", "use athena::{control, worker};"), []);
 }
