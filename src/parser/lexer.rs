@@ -16,6 +16,9 @@ pub struct SqlMode {
     /// The client's character set is one (GBK, SJIS, Big5, ...) in which a character's second byte may look like a
     /// backslash or a quote.
     pub unsafe_charset: bool,
+    /// The server takes one statement in a text (no CLIENT_MULTI_STATEMENTS, or PREPARE): a `;` is no place where
+    /// another may begin.
+    pub one_statement: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +96,7 @@ const FIRST_DOUBTFUL_VERSION: u32 = 50700;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lexer<'a> {
     rest: &'a [u8],
-    mode: SqlMode,
+    pub(super) mode: SqlMode,
     /// Inside `/*! ... */`: how many bytes are left after its end, if it is read as a comment.
     code_comment: Option<usize>,
     /// Servers may see other tokens than these.

@@ -25,6 +25,10 @@ impl<'a> Scanner<'a> {
         self.lexer.misreadable
     }
 
+    pub(super) fn one_statement(&self) -> bool {
+        self.lexer.mode.one_statement
+    }
+
     pub(super) fn advance(&mut self) {
         self.previous = self.token.kind;
         self.token = self.lexer.token();
@@ -37,6 +41,10 @@ impl<'a> Scanner<'a> {
     /// At the end of the statement.
     pub(super) fn at_end(&self) -> bool {
         matches!(self.token.kind, TokenKind::End | TokenKind::Byte(b';'))
+    }
+
+    pub(super) fn at_end_of_text(&self) -> bool {
+        self.token.kind == TokenKind::End
     }
 
     /// The keyword that is the current token.

@@ -2,7 +2,6 @@
 
 use super::facts::{Hazards, StatementKind};
 use super::keyword::Keyword;
-use super::lexer::TokenKind;
 use super::scan::Scanner;
 
 impl Scanner<'_> {
@@ -178,14 +177,15 @@ impl Scanner<'_> {
     }
 
     /// Nothing in the body of a stored program runs now. Whether a `;` ends the body or one of its statements takes a
-    /// parser to tell, so what stands behind it may be another statement.
+    /// parser to tell, so what stands behind it may be another statement, where the server takes several.
     fn stored_program(&mut self) {
-        while !self.at_end() {
+        let end = if self.one_statement() { Self::at_end_of_text } else { Self::at_end };
+        while !end(self) {
             self.advance();
         }
         if self.skip_to_statement() {
             self.hazards |= Hazards::MULTI | Hazards::UNSURE;
-            while self.token.kind != TokenKind::End {
+            while !self.at_end_of_text() {
                 self.advance();
             }
         }

@@ -1,7 +1,9 @@
 use super::StatementKind as K;
 use super::*;
 
-const DEFAULT: SqlMode = SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false };
+const DEFAULT: SqlMode =
+    SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false, one_statement: false };
+const ONE: SqlMode = SqlMode { one_statement: true, ..DEFAULT };
 const ANSI: SqlMode = SqlMode { ansi_quotes: true, ..DEFAULT };
 const NO_ESCAPES: SqlMode = SqlMode { no_backslash_escapes: true, ..DEFAULT };
 const UNSAFE: SqlMode = SqlMode { unsafe_charset: true, ..DEFAULT };
@@ -284,7 +286,15 @@ const NO_ESCAPE_TEXTS: &[Row] = &[
     (r"select 'a\'', @a'", K::Select, ""),
 ];
 
-const ALL: [(SqlMode, &[Row]); 8] = [
+const ONE_ROWS: &[Row] = &[
+    ("create function f() returns int begin set @a=1; return 1; end", K::Ddl, "WRITES"),
+    ("create procedure p() begin select 1; select get_lock('a', 1); end;", K::Ddl, "WRITES"),
+    // The server refuses these; what they would do still counts.
+    ("select 1; set @a=1", K::Select, "MULTI USER_VARIABLE USER_VARIABLE_WRITE"),
+];
+
+const ALL: [(SqlMode, &[Row]); 9] = [
+    (ONE, ONE_ROWS),
     (DEFAULT, PLAIN),
     (DEFAULT, TRANSACTIONS),
     (DEFAULT, SESSION),
@@ -374,6 +384,7 @@ fn random_texts_never_panic() {
             ansi_quotes: round % 2 == 0,
             no_backslash_escapes: round % 3 == 0,
             unsafe_charset: round % 5 == 0,
+            one_statement: round % 7 == 0,
         };
         facts(&text, mode);
     }

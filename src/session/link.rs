@@ -9,7 +9,7 @@ use crate::circuit::{Key, Permit};
 use crate::metrics::label::{ErrorKind, RateLimitReason};
 use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
 use crate::pool::{Bound, Lease, SmallReply, Want};
-use crate::protocol::capability::StatusFlags;
+use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::ErrorCode;
 
 use super::context::Phase;
@@ -178,13 +178,14 @@ impl Session {
         }
     }
 
-    /// How the server reads this session's texts.
+    /// How the server reads this session's texts of statements.
     pub fn sql_mode(&self) -> SqlMode {
         let by_default = || self.cluster().pool.profile().is_some_and(|profile| profile.ansi_quotes);
         SqlMode {
             ansi_quotes: self.status.contains(StatusFlags::ANSI_QUOTES) || by_default(),
             no_backslash_escapes: self.status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
             unsafe_charset: UNSAFE_COLLATIONS.contains(&self.identity.collation),
+            one_statement: !self.identity.flags.contains(Capabilities::MULTI_STATEMENTS),
         }
     }
 

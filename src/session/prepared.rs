@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::facts;
+use crate::parser::{SqlMode, facts};
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
@@ -26,7 +26,7 @@ impl Session {
     /// COM_STMT_PREPARE.
     pub async fn prepare(&mut self, command: Payload) -> Result<Payload, Stop> {
         let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
-        let facts = facts(sql, self.sql_mode());
+        let facts = facts(sql, SqlMode { one_statement: true, ..self.sql_mode() });
         allowed(facts)?;
         if self.statements.len() >= STATEMENTS_MAX {
             let message = format!("Can't create more than {STATEMENTS_MAX} prepared statements in a session");
