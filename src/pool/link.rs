@@ -36,6 +36,10 @@ pub struct Link {
     pub schema: Option<Rc<[u8]>>,
     /// As of the last OK packet.
     pub status: StatusFlags,
+    /// The mark of the session whose LAST_INSERT_ID() the server has here; `None` in doubt.
+    pub insert_id_of: Option<u32>,
+    /// The mark of the session whose FOUND_ROWS() the server has here; `None` in doubt.
+    pub found_rows_of: Option<u32>,
     /// The server's id of this connection.
     pub connection_id: u32,
     /// Counts the links of a core.
@@ -62,6 +66,8 @@ impl Link {
             identity,
             schema,
             status: connected.status,
+            insert_id_of: None,
+            found_rows_of: None,
             connection_id: connected.connection_id,
             serial,
             uses: 0,
@@ -171,6 +177,7 @@ impl Link {
         }
         over(&conversation)?;
         self.status = status;
+        (self.insert_id_of, self.found_rows_of) = (None, None);
         self.statements.clear();
         Ok(done)
     }

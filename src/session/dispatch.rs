@@ -110,7 +110,8 @@ impl Session {
         self.part_with_link();
         self.statements = Default::default();
         self.trace = None;
-        self.last_insert_id = 0;
+        (self.last_insert_id, self.inserted) = (0, false);
+        self.mark = self.ctx.next_connection_id();
         self.status = self.first_status();
         self.ok()
     }

@@ -44,6 +44,10 @@ pub(super) struct Session {
     /// The last use of a link: the one that knows of warnings and counts.
     pub trace: Option<Trace>,
     pub last_insert_id: u64,
+    /// The statement before made that id.
+    pub inserted: bool,
+    /// What marks this session's values on links; another one after a reset.
+    pub mark: u32,
 }
 
 /// What a client sent.

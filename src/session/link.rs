@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::circuit::{Key, Permit};
-use crate::metrics::label::{ErrorKind, RateLimitReason};
+use crate::metrics::label::{BoundReason, ErrorKind, RateLimitReason};
 use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
 use crate::pool::{Bound, Lease, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -19,6 +19,13 @@ use super::failure::{End, Refusal, Stop};
 /// What asks about the statement before, on whichever link it ran.
 pub(super) const ASKS_BACK: Hazards =
     Hazards::READS_DIAGNOSTICS.union(Hazards::FOUND_ROWS).union(Hazards::ROW_COUNT);
+
+/// What may read LAST_INSERT_ID(): in the text itself, or unseen.
+const INSERT_ID: Hazards =
+    Hazards::LAST_INSERT_ID.union(Hazards::CALL).union(Hazards::TEXT_PREPARE).union(Hazards::UNSURE);
+
+/// What reads something of earlier statements that other sessions overwrite on a link that they share.
+const RECALLS: Hazards = INSERT_ID.union(Hazards::FOUND_ROWS);
 
 /// Commands that are no SQL leave nothing behind but what trackers tell.
 pub(super) const NO_SQL: Facts = Facts { kind: StatementKind::Empty, hazards: Hazards::empty() };
@@ -54,33 +61,71 @@ impl Session {
             Some(permit) => Some(permit),
             None => self.admit().await?,
         };
-        if let Some(bound) = self.bound.take() {
-            return Ok(Use { held: Held::Bound(bound), permit });
-        }
-        let want = Want { identity: self.identity, schema: self.schema.clone() };
-        let lease = match self.same_link(facts) {
-            Some(lease) => lease,
-            None if facts.hazards.intersects(ASKS_BACK) => {
-                self.holds.keep(crate::metrics::label::BoundReason::SessionState);
-                return Err(Refusal::other_link().into());
-            }
-            None => match self.cluster().pool.try_checkout(&want) {
-                Some(lease) => self.prepare_link(lease, facts).await?,
-                None => {
-                    let lease = Box::pin(self.wait_for_link(&want)).await?;
-                    self.prepare_link(lease, facts).await?
-                }
-            },
+        let held = match self.bound.take() {
+            Some(bound) => Held::Bound(bound),
+            None => Held::Free(self.free_link(facts).await?),
         };
-        Ok(Use { held: Held::Free(lease), permit })
+        let link = Use { held, permit };
+        if facts.hazards.intersects(RECALLS) {
+            return Box::pin(self.recall(link, facts)).await;
+        }
+        Ok(link)
     }
 
-    /// The link of the statement before, if this one asks about it and nobody came between.
-    fn same_link(&self, facts: Facts) -> Option<Lease> {
-        if !facts.hazards.intersects(ASKS_BACK | Hazards::LAST_INSERT_ID) {
-            return None;
+    /// A link from the pool in the session's schema.
+    async fn free_link(&mut self, facts: Facts) -> Result<Lease, Stop> {
+        if facts.hazards.intersects(ASKS_BACK) {
+            let same = self.trace.and_then(|trace| self.cluster().pool.try_checkout_same(trace));
+            return same.ok_or_else(|| self.asks_elsewhere());
         }
-        self.cluster().pool.try_checkout_same(self.trace?)
+        let want = Want { identity: self.identity, schema: self.schema.clone() };
+        let lease = match self.cluster().pool.try_checkout(&want) {
+            Some(lease) => lease,
+            None => Box::pin(self.wait_for_link(&want)).await?,
+        };
+        if self.schema.is_some() && self.schema != lease.schema {
+            return Box::pin(self.move_to_schema(lease)).await;
+        }
+        Ok(lease)
+    }
+
+    /// The statement asks about one that ran elsewhere. From now on the session keeps its link, so that asking again,
+    /// after the same statement, is answered.
+    fn asks_elsewhere(&mut self) -> Stop {
+        self.holds.keep(BoundReason::SessionState);
+        Refusal::other_link().into()
+    }
+
+    /// Makes sure that what the statement reads of earlier ones is this session's, and not what another one left on
+    /// the link.
+    async fn recall(&mut self, mut link: Use, facts: Facts) -> Result<Use, Stop> {
+        let lease = link.lease();
+        let others_rows =
+            facts.hazards.contains(Hazards::FOUND_ROWS) && lease.found_rows_of != Some(self.mark);
+        let others_id = facts.hazards.intersects(INSERT_ID) && lease.insert_id_of != Some(self.mark);
+        if others_id && !(self.inserted && facts.hazards.intersects(ASKS_BACK)) {
+            let sql = format!("SET last_insert_id={}", self.last_insert_id);
+            match self.backend(lease.query(&sql)).await {
+                Ok(SmallReply::Err(err)) => {
+                    self.keep_or_give_back(link);
+                    return Err(Refusal::of_server(err).into());
+                }
+                Ok(_) => lease.insert_id_of = Some(self.mark),
+                Err(stop) => return Err(self.lost(link, stop)),
+            }
+            // What else the statement asks about has just been overwritten.
+            if facts.hazards.intersects(ASKS_BACK) {
+                let refused = self.asks_elsewhere();
+                self.keep_or_give_back(link);
+                return Err(refused);
+            }
+        }
+        if others_rows {
+            let refused = self.asks_elsewhere();
+            self.keep_or_give_back(link);
+            return Err(refused);
+        }
+        Ok(link)
     }
 
     async fn wait_for_link(&self, want: &Want) -> Result<Lease, Stop> {
@@ -90,25 +135,13 @@ impl Session {
         Ok(self.in_queue(std::time::Duration::ZERO, checkout).await??)
     }
 
-    /// Brings a link from the pool to the session's schema, and to the value that LAST_INSERT_ID() is to return.
-    async fn prepare_link(&self, lease: Lease, facts: Facts) -> Result<Lease, Stop> {
-        let other_schema = self.schema.is_some() && self.schema != lease.schema;
-        if other_schema || facts.hazards.contains(Hazards::LAST_INSERT_ID) {
-            return Box::pin(self.adjust_link(lease, facts)).await;
-        }
-        Ok(lease)
-    }
-
-    async fn adjust_link(&self, mut lease: Lease, facts: Facts) -> Result<Lease, Stop> {
-        if let Some(schema) = self.schema.clone().filter(|schema| lease.schema.as_ref() != Some(schema)) {
-            let reply = self.backend(lease.use_schema(&schema)).await?;
-            self.ctx.note_schema(&schema, matches!(reply, SmallReply::Ok(_)));
-            lease = accepted(lease, reply)?;
-        }
-        if facts.hazards.contains(Hazards::LAST_INSERT_ID) {
-            let sql = format!("SET last_insert_id={}", self.last_insert_id);
-            let reply = self.backend(lease.query(&sql)).await?;
-            lease = accepted(lease, reply)?;
+    async fn move_to_schema(&self, mut lease: Lease) -> Result<Lease, Stop> {
+        let Some(schema) = self.schema.clone() else { return Ok(lease) };
+        let reply = self.backend(lease.use_schema(&schema)).await?;
+        self.ctx.note_schema(&schema, matches!(reply, SmallReply::Ok(_)));
+        if let SmallReply::Err(err) = reply {
+            lease.give_back();
+            return Err(Refusal::of_server(err).into());
         }
         Ok(lease)
     }
@@ -201,17 +234,6 @@ impl Session {
         } else {
             lease.close(crate::metrics::label::ClosedReason::Dirty);
         }
-    }
-}
-
-/// Gives the link back if the server refused.
-fn accepted(lease: Lease, reply: SmallReply) -> Result<Lease, Stop> {
-    match reply {
-        SmallReply::Err(err) => {
-            lease.give_back();
-            Err(Refusal::of_server(err).into())
-        }
-        SmallReply::Ok(_) | SmallReply::Row(_) => Ok(lease),
     }
 }
 

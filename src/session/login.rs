@@ -161,6 +161,8 @@ impl Entered {
             holds: Holds::default(),
             trace: None,
             last_insert_id: 0,
+            inserted: false,
+            mark: id,
         }
     }
 }

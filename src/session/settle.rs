@@ -1,7 +1,8 @@
 //! After a command: what was seen decides where the link goes.
 
 use crate::metrics::label::{BoundReason, ClosedReason};
-use crate::parser::{Facts, Hazards};
+use crate::parser::{Facts, Hazards, StatementKind};
+use crate::pool::Link;
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
@@ -22,9 +23,7 @@ impl Session {
             self.schema.clone_from(schema);
             link.lease().schema.clone_from(schema);
         }
-        if let Some(id) = seen.last_insert_id {
-            self.last_insert_id = id;
-        }
+        self.note_counts(link.lease(), facts, seen);
         if facts.hazards.intersects(ASKS_BACK) {
             self.holds.keep(BoundReason::SessionState);
         }
@@ -39,6 +38,31 @@ impl Session {
             return;
         }
         self.keep_or_give_back(link);
+    }
+
+    /// LAST_INSERT_ID() and FOUND_ROWS() live on the link: notes whose they are now.
+    fn note_counts(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
+        self.inserted = seen.last_insert_id.is_some();
+        if let Some(id) = seen.last_insert_id {
+            self.last_insert_id = id;
+        }
+        if link.insert_id_of != Some(self.mark) {
+            // A write that failed may have drawn a number, too.
+            if self.inserted || facts.hazards.contains(Hazards::WRITES) {
+                link.insert_id_of = None;
+            }
+            if facts.hazards.contains(Hazards::LAST_INSERT_ID_SET) && seen.error.is_none() {
+                link.insert_id_of = Some(self.mark);
+            }
+        }
+        let rows = match facts.kind {
+            StatementKind::Select | StatementKind::With | StatementKind::Values => true,
+            StatementKind::Call | StatementKind::Execute | StatementKind::Other => true,
+            _ => facts.hazards.contains(Hazards::MULTI),
+        };
+        if rows {
+            link.found_rows_of = Some(self.mark).filter(|_| seen.error.is_none());
+        }
     }
 
     /// Keeps the link if something is held on it.

@@ -202,6 +202,39 @@ fn the_last_insert_id_is_ones_own() -> TestResult {
     Ok(())
 }
 
+/// What a session finds on the link of its transaction, on which others have been before.
+#[test]
+fn counts_of_others_are_not_found_in_a_transaction() -> TestResult {
+    let stage = stage("isolation_counts", 1)?;
+    stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY)")?;
+    let mut other = stage.connect()?;
+    let mut client = stage.connect()?;
+    other.run("INSERT INTO t VALUES (), (), ()")?;
+    assert_eq!(other.query("SELECT id FROM t")?.rows()?.rows.len(), 3);
+    client.run("BEGIN")?;
+    // Refused, or none; not the three rows of the other.
+    match client.scalar("SELECT FOUND_ROWS()") {
+        Ok(found) => assert_eq!(found, "0"),
+        Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
+    }
+    match client.scalar("SELECT CONCAT(ROW_COUNT(), LAST_INSERT_ID())") {
+        Ok(found) => assert_eq!(found, "00"),
+        Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
+    }
+    let asked = client.prepare("SELECT LAST_INSERT_ID()")?;
+    assert_eq!(client.execute(&asked, &[])?.rows()?.scalar()?, Value::Int(0));
+    client.run("INSERT INTO t VALUES ()")?;
+    assert_eq!(client.scalar("SELECT CONCAT_WS(' ', ROW_COUNT(), LAST_INSERT_ID())")?, "1 4");
+    assert_eq!(client.query("SELECT id FROM t WHERE id < 3")?.rows()?.rows.len(), 2);
+    assert_eq!(client.scalar("SELECT FOUND_ROWS()")?, "2");
+    client.run("COMMIT")?;
+    drop(client);
+    assert_eq!(other.scalar("SELECT LAST_INSERT_ID()")?, "1");
+    other.command(command::RESET_CONNECTION, b"")?.ok()?;
+    assert_eq!(other.scalar("SELECT LAST_INSERT_ID()")?, "0", "after a reset");
+    Ok(())
+}
+
 /// The database of a login, and one that is chosen by a command instead of a statement.
 #[test]
 fn the_default_database_is_ones_own() -> TestResult {
