@@ -134,7 +134,7 @@ fn response(
     auth_response: Vec<u8>,
 ) -> HandshakeResponse {
     let mut capabilities = (WANTED | want.identity.flags) & greeting.capabilities;
-    // MariaDB's servers clear this to announce extended capabilities, which links don't use.
+    // MariaDB's servers clear this to announce extended capabilities; on the wire it goes where a link uses one.
     capabilities |= Capabilities::LONG_PASSWORD;
     if want.schema.is_some() {
         capabilities |= Capabilities::CONNECT_WITH_DB;

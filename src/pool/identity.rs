@@ -15,13 +15,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The capabilities by which a server treats statements in another way. `MULTI_STATEMENTS` is among them: a client
+    /// The capabilities by which a server treats statements or describes columns in another way. `MULTI_STATEMENTS` is among them: a client
     /// that did not ask for it must not get it, or an injected `;` becomes a statement.
     pub const FLAGS: Capabilities = Capabilities::FOUND_ROWS
         .union(Capabilities::NO_SCHEMA)
         .union(Capabilities::IGNORE_SPACE)
         .union(Capabilities::INTERACTIVE)
-        .union(Capabilities::MULTI_STATEMENTS);
+        .union(Capabilities::MULTI_STATEMENTS)
+        .union(Capabilities::MARIADB_EXTENDED_METADATA);
 
     /// That of a client with these capabilities.
     pub fn of_client(collation: u8, capabilities: Capabilities) -> Self {

@@ -7,8 +7,11 @@ use bitflags::bitflags;
 
 bitflags! {
     /// `CLIENT_*`. Both ends state what they can; the dialect is what both have.
+    ///
+    /// From bit 32 on they are MariaDB's extended ones, which take the last four reserved bytes of either packet, where
+    /// `LONG_PASSWORD` is clear.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-    pub struct Capabilities: u32 {
+    pub struct Capabilities: u64 {
         /// Called `CLIENT_MYSQL` by MariaDB, whose servers clear it to announce extended capabilities.
         const LONG_PASSWORD = 1;
         /// Affected rows count the rows found, not those changed.
@@ -47,6 +50,29 @@ bitflags! {
         const CAPABILITY_EXTENSION = 1 << 29;
         const SSL_VERIFY_SERVER_CERT = 1 << 30;
         const REMEMBER_OPTIONS = 1 << 31;
+        /// Column definitions tell MariaDB's own types, JSON and UUID among them.
+        const MARIADB_EXTENDED_METADATA = 1 << 35;
+    }
+}
+
+impl Capabilities {
+    /// What goes into the four bytes of old, and into MariaDB's four bytes.
+    pub(super) fn to_wire(self) -> ([u8; 4], [u8; 4]) {
+        let [.., e, f, g, h] = self.bits().to_le_bytes();
+        let extended = [e, f, g, h];
+        let basic = if extended == [0; 4] { self } else { self - Self::LONG_PASSWORD };
+        let [a, b, c, d, ..] = basic.bits().to_le_bytes();
+        ([a, b, c, d], extended)
+    }
+
+    /// The reverse. MariaDB's bytes hold something else, or nothing, where `LONG_PASSWORD` is set.
+    pub(super) fn from_wire([a, b, c, d]: [u8; 4], extended: [u8; 4]) -> Self {
+        let basic = Self::from_bits_retain(u64::from_le_bytes([a, b, c, d, 0, 0, 0, 0]));
+        if basic.contains(Self::LONG_PASSWORD) {
+            return basic;
+        }
+        let [e, f, g, h] = extended;
+        basic | Self::from_bits_retain(u64::from_le_bytes([0, 0, 0, 0, e, f, g, h]))
     }
 }
 

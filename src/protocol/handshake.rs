@@ -33,7 +33,7 @@ pub struct Greeting {
     pub version: Vec<u8>,           // string<NUL>
     pub connection_id: u32,         // int<4>
     pub scramble: [u8; 20],         // string<8>, and string<13> with a NUL further on
-    pub capabilities: Capabilities, // int<2> low half, int<2> high half further on
+    pub capabilities: Capabilities, // int<2> low half, int<2> high half and int<4> extended further on
     pub collation: u8,              // int<1>
     pub status: StatusFlags,        // int<2>
     /// Empty without `PLUGIN_AUTH`.
@@ -52,16 +52,16 @@ impl Greeting {
         let first: [u8; 8] = reader.array()?;
         reader.bytes(1)?;
         let low = reader.u16()?;
-        if !Capabilities::from_bits_retain(u32::from(low)).contains(Capabilities::PROTOCOL_41) {
+        if !Capabilities::from_bits_retain(u64::from(low)).contains(Capabilities::PROTOCOL_41) {
             return Err(HandshakeError::Pre41);
         }
         let collation = reader.u8()?;
         let status = StatusFlags::from_bits_retain(reader.u16()?);
         let high = reader.u16()?;
-        let capabilities = Capabilities::from_bits_retain(u32::from(high) << 16 | u32::from(low));
         let auth_data_len = usize::from(reader.u8()?);
-        // Reserved. The last four bytes are MariaDB's extended capabilities, which Athena does not use.
-        reader.bytes(10)?;
+        reader.bytes(6)?;
+        let ([a, b], [c, d]) = (low.to_le_bytes(), high.to_le_bytes());
+        let capabilities = Capabilities::from_wire([a, b, c, d], reader.array()?);
         let mut second = Reader::new(reader.bytes(auth_data_len.saturating_sub(8).max(13))?);
         let mut scramble = [0; SCRAMBLE_LEN];
         scramble[..8].copy_from_slice(&first);
@@ -76,7 +76,7 @@ impl Greeting {
 
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + self.version.len() + self.auth_plugin.len());
-        let [low_a, low_b, high_a, high_b] = self.capabilities.bits().to_le_bytes();
+        let ([low_a, low_b, high_a, high_b], extended) = self.capabilities.to_wire();
         let (first, second) = self.scramble.split_at(8);
         out.push(10);
         out.put_nul_bytes(&self.version);
@@ -86,7 +86,8 @@ impl Greeting {
         out.put_u16(self.status.bits());
         out.extend_from_slice(&[high_a, high_b]);
         out.push(SCRAMBLE_LEN as u8 + 1);
-        out.extend_from_slice(&[0; 10]);
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&extended);
         out.put_nul_bytes(second);
         if self.capabilities.contains(Capabilities::PLUGIN_AUTH) {
             out.put_nul_bytes(&self.auth_plugin);
@@ -106,9 +107,9 @@ pub enum ClientHello {
 /// Who the client is, and what it can.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandshakeResponse {
-    pub capabilities: Capabilities, // int<4>
+    pub capabilities: Capabilities, // int<4>, int<4> extended further on
     pub max_packet_size: u32,       // int<4>
-    pub collation: u8,              // int<1>, then 23 reserved bytes
+    pub collation: u8,              // int<1>, then 19 reserved bytes
     pub username: Vec<u8>,          // string<NUL>
     pub auth_response: Vec<u8>,     // string<lenenc>, int<1> + string, or string<NUL>
     /// `None` when absent or empty.
@@ -125,16 +126,18 @@ impl ClientHello {
         let mut reader = Reader::new(payload);
         // Before 4.1 the flags had two bytes: look there before reading four.
         let low = Reader::new(payload).u16()?;
-        if !Capabilities::from_bits_retain(u32::from(low)).contains(Capabilities::PROTOCOL_41) {
+        if !Capabilities::from_bits_retain(u64::from(low)).contains(Capabilities::PROTOCOL_41) {
             return Err(HandshakeError::Pre41);
         }
-        let capabilities = Capabilities::from_bits_retain(reader.u32()?);
+        let basic: [u8; 4] = reader.array()?;
+        let capabilities = Capabilities::from_wire(basic, [0; 4]);
         if payload.len() == SSL_REQUEST_LEN && capabilities.contains(Capabilities::SSL) {
             return Ok(ClientHello::SslRequest(capabilities));
         }
         let max_packet_size = reader.u32()?;
         let collation = reader.u8()?;
-        reader.bytes(23)?;
+        reader.bytes(19)?;
+        let capabilities = Capabilities::from_wire(basic, reader.array()?);
         let username = reader.nul_bytes()?.to_vec();
         let auth_response = auth_response(&mut reader, capabilities)?.to_vec();
         let database = if capabilities.contains(Capabilities::CONNECT_WITH_DB) {
@@ -189,10 +192,12 @@ impl HandshakeResponse {
     /// `PLUGIN_AUTH_LENENC_CLIENT_DATA` the authentication response is cut at 255 bytes, which no plugin reaches.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
-        out.put_u32(self.capabilities.bits());
+        let (basic, extended) = self.capabilities.to_wire();
+        out.extend_from_slice(&basic);
         out.put_u32(self.max_packet_size);
         out.push(self.collation);
-        out.extend_from_slice(&[0; 23]);
+        out.extend_from_slice(&[0; 19]);
+        out.extend_from_slice(&extended);
         out.put_nul_bytes(&self.username);
         if self.capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA) {
             out.put_lenenc_bytes(&self.auth_response);

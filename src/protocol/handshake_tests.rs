@@ -45,9 +45,25 @@ fn greeting_of_mariadb_is_read() {
     assert_eq!(greeting.version, b"5.5.5-10.11.19-MariaDB");
     assert_eq!(greeting.connection_id, 5);
     assert_eq!(&greeting.scramble, b"ABCDEFGHIJKLMNOPQRST");
-    assert_eq!(greeting.capabilities.bits(), 0x81FF_F7FE);
+    assert_eq!(greeting.capabilities.bits(), 0x1D_81FF_F7FE);
     assert!(greeting.capabilities.contains(Capabilities::DEPRECATE_EOF | Capabilities::SESSION_TRACK));
     assert_eq!(greeting.auth_plugin, b"mysql_native_password");
+}
+
+#[test]
+fn extended_capabilities_round_trip_without_the_flag_that_hides_them() {
+    let extended = Capabilities::MARIADB_EXTENDED_METADATA | Capabilities::PROTOCOL_41;
+    let greeting = Greeting { capabilities: extended | Capabilities::LONG_PASSWORD, ..greeting() };
+    assert_eq!(Greeting::parse(&greeting.encode()).unwrap().capabilities, extended);
+    let Ok(ClientHello::Response(read)) = ClientHello::parse(&response(extended).encode()) else {
+        panic!("no response");
+    };
+    assert_eq!(read.capabilities, extended);
+    // The bytes mean nothing where the flag is set.
+    let mut wire = response(extended).encode();
+    wire[0] |= 1;
+    let Ok(ClientHello::Response(read)) = ClientHello::parse(&wire) else { panic!("no response") };
+    assert_eq!(read.capabilities, Capabilities::PROTOCOL_41 | Capabilities::LONG_PASSWORD);
 }
 
 #[test]

@@ -43,7 +43,8 @@ const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::CONNECT_ATTRS)
     .union(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA)
     .union(Capabilities::SESSION_TRACK)
-    .union(Capabilities::DEPRECATE_EOF);
+    .union(Capabilities::DEPRECATE_EOF)
+    .union(Capabilities::MARIADB_EXTENDED_METADATA);
 
 /// What Athena does itself, whatever the backend has.
 const OWN: Capabilities = Capabilities::PLUGIN_AUTH
