@@ -326,6 +326,8 @@ impl StatelessPool {
                     pool.metrics.links_opened.inc();
                     pool.metrics.links.of(LinkState::Busy).inc();
                     pool.put(Box::new(link));
+                    // There is room for the next one to connect.
+                    pool.open_for_waiters();
                 }
                 Err(error) => pool.failed(error, &want),
             }

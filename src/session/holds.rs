@@ -126,6 +126,10 @@ impl Holds {
         self.long_data.contains(&statement)
     }
 
+    pub fn statements_with_long_data(&self) -> &[u32] {
+        &self.long_data
+    }
+
     /// The link is gone, or clean again.
     pub fn clear(&mut self) {
         *self = Self::default();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{SqlMode, facts};
+use crate::pool::{Lease, LinkError, SmallReply};
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
@@ -33,7 +34,10 @@ impl Session {
             let code = ErrorCode::MaxPreparedStmtCountReached;
             return Err(Refusal::new(ErrorKind::TooLarge, code, message).into());
         }
-        let text = self.ctx.texts.get(self.schema.as_ref(), sql, facts);
+        let mut text = self.ctx.texts.get(self.schema.as_ref(), sql, facts);
+        if self.statements.has_text(text.key) {
+            text = self.ctx.texts.own(self.schema.as_ref(), sql, facts);
+        }
         let mut seen = Seen { statement_id: self.statements.next_id(), ..Seen::default() };
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
         let mut link = self.take_link(NO_SQL).await?;
@@ -307,7 +311,27 @@ impl Session {
             return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::UnknownStmtHandler, message).into());
         }
         self.ctx.metrics.statements_reprepared.inc();
-        match Box::pin(self.backend(lease.prepare(text.key, &text.text))).await? {
+        Box::pin(self.prepare_anew(lease, text)).await
+    }
+
+    /// Prepares the statement in the schema that the session had when it prepared it, which may not be the one that it
+    /// has now: names without a schema would mean other tables.
+    async fn prepare_anew(&self, lease: &mut Lease, text: &StatementText) -> Result<(), Stop> {
+        let back =
+            lease.schema.clone().filter(|schema| text.schema.as_ref().is_some_and(|own| own != schema));
+        if let (Some(_), Some(own)) = (&back, &text.schema)
+            && let SmallReply::Err(err) = self.backend(lease.use_schema(own)).await?
+        {
+            return Err(Refusal::of_server(err).into());
+        }
+        let refused = self.backend(lease.prepare(text.key, &text.text)).await?;
+        if let Some(schema) = back
+            && let SmallReply::Err(_) = self.backend(lease.use_schema(&schema)).await?
+        {
+            // The link is where the session is not, and can't be brought back.
+            return Err(LinkError::Closed.into());
+        }
+        match refused {
             None => Ok(()),
             Some(err) => Err(Refusal::of_server(err).into()),
         }

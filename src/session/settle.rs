@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, ClosedReason};
 use crate::parser::{Facts, Hazards, StatementKind};
-use crate::pool::Link;
+use crate::pool::{Link, LinkError};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
@@ -33,6 +33,7 @@ impl Session {
             || (seen.error.is_none() && facts.hazards.contains(Hazards::RELEASE));
         if closes {
             self.bound = None;
+            self.lose_long_data();
             self.holds.clear();
             lease_of(link).close(ClosedReason::ServerClosed);
             return;
@@ -88,6 +89,7 @@ impl Session {
     pub fn lost(&mut self, link: Use, stop: Stop) -> Stop {
         drop(link);
         let stateful = self.holds.has_state();
+        self.lose_long_data();
         self.holds.clear();
         match stop {
             Stop::Refuse(refusal) if stateful => {
@@ -95,6 +97,15 @@ impl Session {
                 fatal.into()
             }
             other => other,
+        }
+    }
+
+    /// Parameters sent ahead are gone with their link, which EXECUTE has to say: without them it means something else.
+    fn lose_long_data(&mut self) {
+        for id in self.holds.statements_with_long_data() {
+            if let Some(statement) = self.statements.get(*id) {
+                statement.long_data_failure = Some(LinkError::Closed.into());
+            }
         }
     }
 }

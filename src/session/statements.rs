@@ -1,7 +1,7 @@
 //! The prepared statements of a session, and the texts that all sessions of a core share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 
 use crate::parser::Facts;
@@ -13,6 +13,7 @@ use super::failure::Refusal;
 #[derive(Debug)]
 pub(super) struct StatementText {
     pub key: StatementKey,
+    pub schema: Option<Rc<[u8]>>,
     pub text: Box<[u8]>,
     pub facts: Facts,
 }
@@ -42,11 +43,17 @@ impl TextStore {
             texts.retain(|_, text| text.strong_count() > 0);
             self.clean_at.set(texts.len() * 2);
         }
-        let key = self.next_key.get();
-        self.next_key.set(key + 1);
-        let shared = Rc::new(StatementText { key, text: place.1.clone(), facts });
+        let shared = self.own(schema, text, facts);
         texts.insert(place, Rc::downgrade(&shared));
         shared
+    }
+
+    /// The same for one statement alone: a session that has a text prepared twice needs both on its link, since each may
+    /// have a cursor or parameters sent ahead.
+    pub(super) fn own(&self, schema: Option<&Rc<[u8]>>, text: &[u8], facts: Facts) -> Rc<StatementText> {
+        let key = self.next_key.get();
+        self.next_key.set(key + 1);
+        Rc::new(StatementText { key, schema: schema.cloned(), text: text.into(), facts })
     }
 
     #[cfg(test)]
@@ -70,6 +77,8 @@ pub(super) struct Statement {
 #[derive(Debug, Default)]
 pub(super) struct Statements {
     list: HashMap<u32, Statement>,
+    /// The texts that are in use.
+    keys: HashSet<StatementKey>,
     last_id: u32,
 }
 
@@ -87,6 +96,7 @@ impl Statements {
 
     pub fn insert(&mut self, id: u32, statement: Statement) {
         self.last_id = id;
+        self.keys.insert(statement.text.key);
         self.list.insert(id, statement);
     }
 
@@ -95,7 +105,14 @@ impl Statements {
     }
 
     pub fn remove(&mut self, id: u32) -> Option<Statement> {
-        self.list.remove(&id)
+        let removed = self.list.remove(&id)?;
+        self.keys.remove(&removed.text.key);
+        Some(removed)
+    }
+
+    /// Whether one of them has this text.
+    pub fn has_text(&self, key: StatementKey) -> bool {
+        self.keys.contains(&key)
     }
 
     pub fn len(&self) -> usize {

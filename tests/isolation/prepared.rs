@@ -71,6 +71,53 @@ fn equal_texts_in_different_databases() -> TestResult {
     Ok(())
 }
 
+/// A statement means what it meant where it was prepared, also on a link that does not have it yet.
+#[test]
+fn a_statement_stays_in_its_database() -> TestResult {
+    let stage = stage("isolation_moved", 2)?;
+    for database in ["test", "sbtest"] {
+        stage.server.sql(&format!(
+            "CREATE TABLE {database}.t (name TEXT); INSERT INTO {database}.t VALUES ('{database}')"
+        ))?;
+    }
+    let mut client = stage.connect()?;
+    let statement = client.prepare("SELECT name, DATABASE() FROM t")?;
+    client.run("USE sbtest")?;
+    // Takes the link that has the statement, so that the other client needs another.
+    let mut other = stage.connect()?;
+    other.run("BEGIN")?;
+    for _ in 0..3 {
+        let found = client.execute(&statement, &[])?.rows()?.rows.remove(0);
+        assert_eq!(found[0], Value::text("test"));
+        assert_eq!(client.scalar("SELECT name FROM t")?, "sbtest");
+        // On the other link, too.
+        client.run("BEGIN")?;
+        other.run("COMMIT")?;
+        let found = client.execute(&statement, &[])?.rows()?.rows.remove(0);
+        assert_eq!(found[0], Value::text("test"));
+        assert_eq!(client.scalar("SELECT name FROM t")?, "sbtest");
+        other.run("BEGIN")?;
+        client.run("COMMIT")?;
+    }
+    Ok(())
+}
+
+/// Two statements of one session with one text have their parameters and cursors apart.
+#[test]
+fn one_text_prepared_twice() -> TestResult {
+    let stage = stage("isolation_twins", 1)?;
+    let mut client = stage.connect()?;
+    let sql = "SELECT ? AS v";
+    let (one, two) = (client.prepare(sql)?, client.prepare(sql)?);
+    client.send_long_data(&one, 0, b"for one")?;
+    client.send_long_data(&two, 0, b"for two")?;
+    assert_eq!(scalar(&mut client, &one, Value::LongData)?, Value::text("for one"));
+    assert_eq!(scalar(&mut client, &two, Value::LongData)?, Value::text("for two"));
+    client.close(&one)?;
+    assert_eq!(scalar(&mut client, &two, Value::text("still"))?, Value::text("still"));
+    Ok(())
+}
+
 /// More statements than a link keeps, used in any order.
 #[test]
 fn statements_that_a_link_has_forgotten() -> TestResult {
