@@ -40,6 +40,9 @@ pub struct Link {
     pub insert_id_of: Option<u32>,
     /// The mark of the session whose FOUND_ROWS() the server has here; `None` in doubt.
     pub found_rows_of: Option<u32>,
+    /// The mark of the session whose warnings or errors the server may still list here: a statement without a table
+    /// does not clear them on MariaDB. `None` if the list is empty.
+    pub warnings_of: Option<u32>,
     /// The server's id of this connection.
     pub connection_id: u32,
     /// Counts the links of a core.
@@ -68,6 +71,7 @@ impl Link {
             status: connected.status,
             insert_id_of: None,
             found_rows_of: None,
+            warnings_of: None,
             connection_id: connected.connection_id,
             serial,
             uses: 0,
@@ -76,6 +80,21 @@ impl Link {
             set_names: connected.set_names,
             statements: Statements::new(max_statements),
         }
+    }
+
+    /// The mark that no session has, of commands of Athena's own.
+    const NO_SESSION: u32 = 0;
+
+    /// Empties the server's list of warnings: any statement that reads a table does.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn clear_warnings(&mut self) -> Result<SmallReply, LinkError> {
+        let reply = self.query("SELECT 1 FROM information_schema.SCHEMATA LIMIT 0").await?;
+        if !matches!(reply, SmallReply::Err(_)) {
+            (self.warnings_of, self.found_rows_of) = (None, None);
+        }
+        Ok(reply)
     }
 
     /// A prepared statement, if this link has it; it becomes the most recently used.
@@ -114,8 +133,10 @@ impl Link {
         conversation.expect_reply();
         let reply = read_reply(&mut conversation).await?;
         over(&conversation)?;
-        if let SmallReply::Ok(status) = reply {
-            self.status = status;
+        match reply {
+            SmallReply::Ok(status) => self.status = status,
+            SmallReply::Err(_) => self.warnings_of = Some(Self::NO_SESSION),
+            SmallReply::Row(_) => {}
         }
         Ok(reply)
     }
@@ -147,6 +168,7 @@ impl Link {
         let first = conversation.receive().await?;
         if first.payload.first() == Some(&ErrPacket::HEADER) {
             over(&conversation)?;
+            self.warnings_of = Some(Self::NO_SESSION);
             return Ok(Some(ErrPacket::parse(&first.payload)?));
         }
         let ok = PrepareOk::parse(&first.payload)?;
@@ -177,7 +199,7 @@ impl Link {
         }
         over(&conversation)?;
         self.status = status;
-        (self.insert_id_of, self.found_rows_of) = (None, None);
+        (self.insert_id_of, self.found_rows_of, self.warnings_of) = (None, None, None);
         self.statements.clear();
         Ok(done)
     }

@@ -11,6 +11,7 @@ use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
 use crate::pool::{Bound, Lease, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::ErrorCode;
+use crate::protocol::response::ErrPacket;
 
 use super::context::Phase;
 use super::driver::{Session, Waited};
@@ -24,8 +25,11 @@ pub(super) const ASKS_BACK: Hazards =
 const INSERT_ID: Hazards =
     Hazards::LAST_INSERT_ID.union(Hazards::CALL).union(Hazards::TEXT_PREPARE).union(Hazards::UNSURE);
 
+/// What can't be set anew once another statement has run.
+const COUNTS: Hazards = Hazards::FOUND_ROWS.union(Hazards::ROW_COUNT);
+
 /// What reads something of earlier statements that other sessions overwrite on a link that they share.
-const RECALLS: Hazards = INSERT_ID.union(Hazards::FOUND_ROWS);
+const RECALLS: Hazards = INSERT_ID.union(Hazards::FOUND_ROWS).union(Hazards::READS_DIAGNOSTICS);
 
 /// Commands that are no SQL leave nothing behind but what trackers tell.
 pub(super) const NO_SQL: Facts = Facts { kind: StatementKind::Empty, hazards: Hazards::empty() };
@@ -99,33 +103,42 @@ impl Session {
     /// Makes sure that what the statement reads of earlier ones is this session's, and not what another one left on
     /// the link.
     async fn recall(&mut self, mut link: Use, facts: Facts) -> Result<Use, Stop> {
-        let lease = link.lease();
-        let others_rows =
-            facts.hazards.contains(Hazards::FOUND_ROWS) && lease.found_rows_of != Some(self.mark);
-        let others_id = facts.hazards.intersects(INSERT_ID) && lease.insert_id_of != Some(self.mark);
-        if others_id && !(self.inserted && facts.hazards.intersects(ASKS_BACK)) {
+        let ours = |mark: Option<u32>| mark == Some(self.mark);
+        let (hazards, lease) = (facts.hazards, link.lease());
+        let others_rows = hazards.contains(Hazards::FOUND_ROWS) && !ours(lease.found_rows_of);
+        let others_warnings = hazards.contains(Hazards::READS_DIAGNOSTICS)
+            && lease.warnings_of.is_some()
+            && !ours(lease.warnings_of);
+        let keeps_id = self.inserted && hazards.intersects(ASKS_BACK);
+        let others_id = hazards.intersects(INSERT_ID) && !ours(lease.insert_id_of) && !keeps_id;
+        let replaced = self.replace(lease, others_warnings, others_id).await;
+        // What else the statement asks about has just been overwritten.
+        let overwritten = others_id && hazards.intersects(ASKS_BACK)
+            || others_warnings && (hazards.intersects(COUNTS) || facts.kind == StatementKind::Other);
+        let stop = match replaced {
+            Ok(None) if !others_rows && !overwritten => return Ok(link),
+            Ok(None) => self.asks_elsewhere(),
+            Ok(Some(err)) => Refusal::of_server(err).into(),
+            Err(stop) => return Err(self.lost(link, stop)),
+        };
+        self.keep_or_give_back(link);
+        Err(stop)
+    }
+
+    /// Puts this session's values in the place of another's. It has no warnings where others may be listed: its own
+    /// would have taken their place.
+    async fn replace(&self, lease: &mut Lease, warnings: bool, id: bool) -> Result<Option<ErrPacket>, Stop> {
+        if warnings && let SmallReply::Err(err) = self.backend(lease.clear_warnings()).await? {
+            return Ok(Some(err));
+        }
+        if id {
             let sql = format!("SET last_insert_id={}", self.last_insert_id);
-            match self.backend(lease.query(&sql)).await {
-                Ok(SmallReply::Err(err)) => {
-                    self.keep_or_give_back(link);
-                    return Err(Refusal::of_server(err).into());
-                }
-                Ok(_) => lease.insert_id_of = Some(self.mark),
-                Err(stop) => return Err(self.lost(link, stop)),
+            if let SmallReply::Err(err) = self.backend(lease.query(&sql)).await? {
+                return Ok(Some(err));
             }
-            // What else the statement asks about has just been overwritten.
-            if facts.hazards.intersects(ASKS_BACK) {
-                let refused = self.asks_elsewhere();
-                self.keep_or_give_back(link);
-                return Err(refused);
-            }
+            lease.insert_id_of = Some(self.mark);
         }
-        if others_rows {
-            let refused = self.asks_elsewhere();
-            self.keep_or_give_back(link);
-            return Err(refused);
-        }
-        Ok(link)
+        Ok(None)
     }
 
     async fn wait_for_link(&self, want: &Want) -> Result<Lease, Stop> {

@@ -25,6 +25,8 @@ pub(super) enum TransactionState {
 pub(super) struct Seen {
     pub status: Option<StatusFlags>,
     pub error: Option<u16>,
+    /// There are warnings of it.
+    pub warned: bool,
     /// Of the last OK packet that had one.
     pub last_insert_id: Option<u64>,
     /// The schema is now this one, or none.
@@ -78,6 +80,7 @@ fn transaction_state(state: &[u8]) -> TransactionState {
 impl Observer for Seen {
     fn ok(&mut self, ok: &OkPacket<'_>) {
         self.status = Some(ok.status);
+        self.warned |= ok.warnings > 0;
         if ok.last_insert_id != 0 {
             self.last_insert_id = Some(ok.last_insert_id);
         }

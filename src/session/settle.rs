@@ -41,11 +41,14 @@ impl Session {
         self.keep_or_give_back(link);
     }
 
-    /// LAST_INSERT_ID() and FOUND_ROWS() live on the link: notes whose they are now.
+    /// LAST_INSERT_ID(), FOUND_ROWS() and the warnings live on the link: notes whose they are now.
     fn note_counts(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
         self.inserted = seen.last_insert_id.is_some();
         if let Some(id) = seen.last_insert_id {
             self.last_insert_id = id;
+        }
+        if seen.warned || seen.error.is_some() {
+            link.warnings_of = Some(self.mark);
         }
         if link.insert_id_of != Some(self.mark) {
             // A write that failed may have drawn a number, too.

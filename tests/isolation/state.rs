@@ -235,6 +235,34 @@ fn counts_of_others_are_not_found_in_a_transaction() -> TestResult {
     Ok(())
 }
 
+/// A statement that touches no table may leave the warnings of the one before, which was somebody else's.
+#[test]
+fn warnings_of_others_are_not_shown() -> TestResult {
+    let stage = stage("isolation_warnings", 1)?;
+    stage.server.sql("CREATE TABLE test.t (a TEXT); INSERT INTO test.t VALUES ('x')")?;
+    let mut other = stage.connect()?;
+    let mut client = stage.connect()?;
+    for before in ["SELECT 1", "DO 1", "BEGIN", "SET @a = 1", "SAVEPOINT s", "COMMIT"] {
+        let mut client = stage.connect()?;
+        other.run("SELECT CAST(a AS INT) FROM t")?;
+        client.run(before)?;
+        match client.query("SHOW WARNINGS") {
+            Ok(reply) => assert_eq!(reply.rows()?.rows.len(), 0, "{before}"),
+            Err(error) => assert_eq!(error.code(), Some(1235), "{before}: {error}"),
+        }
+    }
+    other.run("SELECT CAST(a AS INT) FROM t")?;
+    client.run("SELECT 1")?;
+    match client.scalar("SELECT @@warning_count") {
+        Ok(count) => assert_eq!(count, "0"),
+        Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
+    }
+    // Its own it sees.
+    client.run("SELECT CAST(a AS INT) FROM t")?;
+    assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 1);
+    Ok(())
+}
+
 /// The database of a login, and one that is chosen by a command instead of a statement.
 #[test]
 fn the_default_database_is_ones_own() -> TestResult {
