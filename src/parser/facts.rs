@@ -163,13 +163,18 @@ impl Facts {
 pub fn facts(sql: &[u8], mode: SqlMode) -> Facts {
     let mut scanner = Scanner::new(sql, mode);
     let mut kind = StatementKind::Empty;
+    let mut previous = kind;
     while scanner.skip_to_statement() {
+        let before = scanner.hazards;
         let next = scanner.statement();
         if kind == StatementKind::Empty {
             kind = next;
         } else {
+            // What asks about a statement of the same text asks about none of an earlier one.
+            scanner.hazards -= answered_by(previous) - before;
             scanner.hazards |= Hazards::MULTI;
         }
+        previous = next;
     }
     let mut hazards = scanner.hazards;
     // The second byte of a character may look like a quote or a backslash, but its first byte is no ASCII.
@@ -177,4 +182,12 @@ pub fn facts(sql: &[u8], mode: SqlMode) -> Facts {
         hazards |= Hazards::UNSURE;
     }
     Facts { kind, hazards }
+}
+
+/// What a statement may ask about the one before it, of this kind. Not its warnings: MariaDB may list older ones.
+fn answered_by(kind: StatementKind) -> Hazards {
+    match kind {
+        StatementKind::Select | StatementKind::Values => Hazards::ROW_COUNT | Hazards::FOUND_ROWS,
+        _ => Hazards::ROW_COUNT,
+    }
 }

@@ -329,6 +329,22 @@ fn several_statements_only_for_those_who_asked() -> TestResult {
     Ok(())
 }
 
+/// A later statement of a text asks about an earlier one of it, which ran on the same link.
+#[test]
+fn a_text_of_several_statements_knows_its_own_counts() -> TestResult {
+    let stage = stage("isolation_text", 1)?;
+    stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY)")?;
+    let mut client = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
+    for id in ["1", "2"] {
+        let text =
+            "INSERT INTO t VALUES (); SELECT id FROM t WHERE ROW_COUNT() = 1 AND id = LAST_INSERT_ID()";
+        client.command(command::QUERY, text.as_bytes())?.ok()?;
+        // The second result goes on with the sequence ids of the first.
+        assert_eq!(client.read_reply()?.rows()?.scalar()?.to_string(), id);
+    }
+    Ok(())
+}
+
 /// Reading the state of a link that is gone must not hurt the next.
 #[test]
 fn a_killed_link_takes_its_state_along() -> TestResult {
