@@ -63,6 +63,7 @@ impl Session {
         let (id, text, params) = self.statement_of(&command, NAME)?;
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let header = ExecuteHeader::parse(payload, params).map_err(|_| Refusal::malformed())?;
+        self.note_types(id, payload, &header);
         let mut link = self.take_link(text.facts).await?;
         if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
             return Err(self.unprepared(link, stop));
@@ -89,10 +90,7 @@ impl Session {
         let (text, params) = (statement.text.clone(), statement.params);
         let header =
             ExecuteHeader::parse(&command.start, params).map_err(|_| Refusal::malformed().fatal())?;
-        if header.new_params_bound {
-            let types = command.start.get(header.types.clone()).unwrap_or_default();
-            statement.types = types.to_vec();
-        }
+        self.note_types(id, &command.start, &header);
         let mut link = self.take_link(text.facts).await?;
         let mut seen = Seen::default();
         match self.stream_execute(&mut link, command, id, &text, &header, &mut seen).await {
@@ -301,10 +299,15 @@ impl Session {
     /// Prepares the statement on the link unless it is already.
     async fn have_prepared(&mut self, link: &mut Use, id: u32, text: &StatementText) -> Result<(), Stop> {
         let lease = link.lease();
-        if lease.statement(text.key).is_some() {
-            return Ok(());
-        }
-        if self.holds.has_long_data(id) {
+        if let Some(on_link) = lease.statement(text.key) {
+            let types =
+                self.statements.get(id).map(|statement| statement.types.as_slice()).unwrap_or_default();
+            let usable = on_link.types.is_empty() || on_link.types == types || self.holds.has_long_data(id);
+            if usable || !self.types_stick() {
+                return Ok(());
+            }
+            lease.remove_statement(text.key);
+        } else if self.holds.has_long_data(id) {
             let message = "Parameters sent ahead were lost: the session has too many statements prepared \
                            ([pool] max_prepared_statements)";
             self.holds.long_data(id, false);
@@ -312,6 +315,26 @@ impl Session {
         }
         self.ctx.metrics.statements_reprepared.inc();
         Box::pin(self.prepare_anew(lease, text)).await
+    }
+
+    /// Whether the first EXECUTE of a statement settles the types of its parameters for good, so that others are
+    /// converted to them (MySQL from 8.0.22 on). With other types the statement then has to be another one.
+    fn types_stick(&self) -> bool {
+        const MARIADB: &[u8] = b"MariaDB";
+        let profile = self.cluster().pool.profile();
+        profile.is_none_or(|profile| !profile.version.windows(MARIADB.len()).any(|part| part == MARIADB))
+    }
+
+    /// Keeps the parameter types that a command brings: the client sends them once.
+    fn note_types(&mut self, id: u32, payload: &[u8], header: &ExecuteHeader) {
+        if header.new_params_bound
+            && let Some(statement) = self.statements.get(id)
+        {
+            let types = payload.get(header.types.clone()).unwrap_or_default();
+            if statement.types != types {
+                statement.types = types.to_vec();
+            }
+        }
     }
 
     /// Prepares the statement in the schema that the session had when it prepared it, which may not be the one that it
@@ -363,12 +386,6 @@ impl Session {
             return command;
         };
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        if header.new_params_bound {
-            let types = payload.get(header.types.clone()).unwrap_or_default();
-            if statement.types != types {
-                statement.types = types.to_vec();
-            }
-        }
         let known = on_link.types == statement.types;
         if !known {
             on_link.types.clone_from(&statement.types);
