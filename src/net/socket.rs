@@ -86,11 +86,12 @@ impl Socket {
     /// Sends `payload` here and receives from `from`, both queued together. Ready when bytes (or the end of the
     /// stream, `None`) have arrived *and* everything is sent.
     pub fn exchange(&self, payload: impl Into<Payload>, from: &Socket) -> Exchange {
-        Exchange {
-            send: Sending::Silent(SilentSend::new(self.descriptor.clone(), payload.into())),
-            receive: from.receive(),
-            got: None,
-        }
+        // With the receive ready already, the end of a silent send would wake nobody.
+        let send = match from.descriptor.stream.has_something() {
+            true => Sending::Waiting(WaitingSend::new(self.descriptor.clone(), payload.into(), 0)),
+            false => Sending::Silent(SilentSend::new(self.descriptor.clone(), payload.into())),
+        };
+        Exchange { send, receive: from.receive(), got: None }
     }
 
     /// Queues a send that nobody waits for, of a message so small that the socket has room or is lost.
@@ -123,7 +124,9 @@ impl Drop for Socket {
         // Operations of the kernel's hold the descriptor: they end with this, and the last of them closes it.
         if self.descriptor.stream.is_armed() || Rc::strong_count(&self.descriptor) > 1 {
             let fd = types::Fd(self.descriptor.fd);
-            self.descriptor.ring.submit_and_forget(opcode::Shutdown::new(fd, libc::SHUT_RDWR).build());
+            // The kernel looks the number up in another thread, later: until then it must not belong to a new socket.
+            let entry = opcode::Shutdown::new(fd, libc::SHUT_RDWR).build();
+            drop(Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Nothing));
         }
     }
 }

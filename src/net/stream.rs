@@ -99,6 +99,11 @@ impl Stream {
         if silent && self.armed.get().is_none() { None } else { Some(silent) }
     }
 
+    /// Whether the next receive is ready at once.
+    pub fn has_something(&self) -> bool {
+        !self.queue.borrow().is_empty() || self.end.get().is_some()
+    }
+
     /// Whether the kernel has a receive for this socket.
     pub fn is_armed(&self) -> bool {
         self.armed.get().is_some()

@@ -95,6 +95,52 @@ fn a_silent_send_that_does_not_fit_is_finished_with_waiting() {
 }
 
 #[test]
+fn an_exchange_whose_answer_is_there_already_ends_with_its_send() {
+    let address = echo();
+    on_core(16, async move |core| {
+        let (a, b) = (
+            Socket::connect(&core.ring, address).await.unwrap(),
+            Socket::connect(&core.ring, address).await.unwrap(),
+        );
+        let timer = Timer::new(&core.timers);
+        for round in 0..100u8 {
+            // Two answers on b: the second waits in its queue while the first is taken.
+            assert_eq!(&*b.exchange(vec![round], &b).await.unwrap().unwrap(), &[round]);
+            b.send(vec![round; 3]).await.unwrap();
+            timer.sleep(Duration::from_millis(1)).await;
+            let both = timer.within(Duration::from_secs(5), a.exchange(vec![9], &b)).await;
+            assert_eq!(&*both.expect("it does not wait for ever").unwrap().unwrap(), &[round; 3]);
+            assert_eq!(&*a.receive().await.unwrap().unwrap(), &[9]);
+        }
+    });
+}
+
+#[test]
+fn a_stream_does_not_outrun_its_reader() {
+    let (listener, address) = peer();
+    let total: usize = 32 << 20;
+    let writer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&vec![5; total]).unwrap();
+    });
+    on_core(64, async move |core| {
+        let socket = Socket::connect(&core.ring, address).await.unwrap();
+        let timer = Timer::new(&core.timers);
+        let mut got = socket.receive().await.unwrap().unwrap().len();
+        // Nobody reads for a while: what arrives stays with the kernel, but for a few dozen buffers.
+        timer.sleep(Duration::from_millis(200)).await;
+        let waiting = core.ring.buffers().free();
+        assert!(waiting > 0, "a reader that pauses holds every buffer");
+        while let Some(chunk) = socket.receive().await.unwrap() {
+            assert!(chunk.iter().all(|byte| *byte == 5));
+            got += chunk.len();
+        }
+        assert_eq!(got, total);
+    });
+    writer.join().unwrap();
+}
+
+#[test]
 fn a_received_window_is_edited_in_place() {
     let address = echo();
     on_core(16, async move |core| {
