@@ -88,7 +88,8 @@ fn show_metrics(athena: &Athena) -> Result<()> {
     println!("== http://127.0.0.1:{}/metrics says", athena.metrics_port());
     let metrics = athena.metrics()?;
     let name = |line: &str| line.split(['{', ' ']).next().unwrap_or_default().to_owned();
-    let lines: Vec<_> = metrics.lines().filter(|line| SHOWN.contains(&name(line).as_str())).collect();
+    let shown = |line: &&str| SHOWN.contains(&name(line).as_str()) && !line.ends_with("} 0");
+    let lines: Vec<_> = metrics.lines().filter(shown).collect();
     show(&lines.join("\n"));
     Ok(())
 }

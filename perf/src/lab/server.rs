@@ -72,6 +72,10 @@ impl Server {
         self.folder.join("data")
     }
 
+    fn tmp_folder(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
     /// The server's error log.
     pub fn log_path(&self) -> PathBuf {
         self.folder.join("server.log")
@@ -115,6 +119,8 @@ impl Server {
                 self.socket_path().display()
             )));
         }
+        let tmp = self.tmp_folder();
+        fs::create_dir_all(&tmp).map_err(Error::file(&tmp))?;
         let (program, arguments) = self.command_line();
         let daemon = Daemon::start(&program, &arguments, &self.log_path())?;
         daemon.wait_ready(START_TIMEOUT, || greets(self.port()))?;
@@ -170,6 +176,8 @@ impl Server {
             format!("--datadir={data}"),
             format!("--socket={}", inside(self.socket_path())),
             format!("--pid-file={data}/server.pid"),
+            // Servers that share a folder for temporary files delete each other's when they start.
+            format!("--tmpdir={}", inside(self.tmp_folder())),
             format!("--port={port}"),
             format!("--server-id={port}"),
             format!("--max-connections={}", self.options.max_connections),
