@@ -30,6 +30,24 @@ impl Stage {
     pub fn start_with(name: &str, configure: impl FnOnce(AthenaConfig) -> AthenaConfig) -> TestResult<Self> {
         let lab = Lab::new(name)?;
         let server = lab.server(ServerOptions::default())?;
+        Self::start_on(lab, server, configure)
+    }
+
+    /// The same in front of a real MySQL; `None` where there is none.
+    pub fn start_on_mysql(
+        name: &str,
+        configure: impl FnOnce(AthenaConfig) -> AthenaConfig,
+    ) -> TestResult<Option<Self>> {
+        let lab = Lab::new(name)?;
+        let Some(server) = lab.mysql_server(ServerOptions::default())? else { return Ok(None) };
+        Self::start_on(lab, server, configure).map(Some)
+    }
+
+    fn start_on(
+        lab: Lab,
+        server: Server,
+        configure: impl FnOnce(AthenaConfig) -> AthenaConfig,
+    ) -> TestResult<Self> {
         let config = configure(AthenaConfig::new(server.port()));
         let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), lab.folder(), &config)?;
         Ok(Self { athena, server, lab })

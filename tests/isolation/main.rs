@@ -8,25 +8,39 @@ mod state;
 
 use std::thread;
 
+use athena_perf::proxy::AthenaConfig;
 use common::TestResult;
 use common::stage::Stage;
 use common::wire::{self, Connection};
 
 /// One core, so that all of `links` serve all clients.
 fn stage(name: &str, links: usize) -> TestResult<Stage> {
-    stage_with(name, links, &[])
+    Stage::start_with(name, |config| configure(config, links, &[]))
 }
 
-/// [`stage`] with more keys of `[pool]`.
-fn stage_with(name: &str, links: usize, keys: &[(&str, &str)]) -> TestResult<Stage> {
-    Stage::start_with(name, |config| {
-        let config = config
-            .set("runtime", "cpus", "\"0\"")
-            .set("pool", "max_connections", &links.to_string())
-            // A crowd on few links waits, and that is no error here.
-            .set("pool", "checkout_timeout_ms", "60000");
-        keys.iter().fold(config, |config, (key, value)| config.set("pool", key, value))
-    })
+/// Runs `test` on a MariaDB, and on a MySQL where there is one: what is left on a link, and what the server tells of it,
+/// differs between them.
+fn on_each_server(
+    name: &str,
+    links: usize,
+    keys: &[(&str, &str)],
+    test: impl Fn(&Stage) -> TestResult,
+) -> TestResult {
+    test(&Stage::start_with(name, |config| configure(config, links, keys))?)?;
+    match Stage::start_on_mysql(name, |config| configure(config, links, keys))? {
+        Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
+        None => Ok(()),
+    }
+}
+
+/// `keys` are those of `[pool]`.
+fn configure(config: AthenaConfig, links: usize, keys: &[(&str, &str)]) -> AthenaConfig {
+    let config = config
+        .set("runtime", "cpus", "\"0\"")
+        .set("pool", "max_connections", &links.to_string())
+        // A crowd on few links waits, and that is no error here.
+        .set("pool", "checkout_timeout_ms", "60000");
+    keys.iter().fold(config, |config, (key, value)| config.set("pool", key, value))
 }
 
 /// As many clients as there are links, each in a transaction: between them they have every link there is.

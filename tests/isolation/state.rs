@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::stage::Stage;
 use crate::common::wire::{self, Connection, Login, ResultSet, Value, capability, command};
 use crate::common::{TestResult, eventually};
-use crate::{clients_on_every_link, stage};
+use crate::{clients_on_every_link, on_each_server, stage};
 
 const LINKS: usize = 2;
 
@@ -93,54 +93,56 @@ fn probe(client: &mut Connection, state: &State) -> wire::Result<String> {
 /// `SET TRANSACTION` without SESSION holds for the next transaction of its session, and for no other's.
 #[test]
 fn one_shot_characteristics_do_not_wait_for_somebody_else() -> TestResult {
-    let stage = stage("isolation_one_shot", LINKS)?;
-    stage.server.sql("CREATE TABLE test.t (a INT AUTO_INCREMENT PRIMARY KEY)")?;
-    let mut owner = stage.connect()?;
-    owner.run("SET TRANSACTION READ ONLY")?;
-    let mut other = stage.connect()?;
-    other.run("INSERT INTO t VALUES ()")?;
-    other.run("BEGIN")?;
-    other.run("INSERT INTO t VALUES ()")?;
-    other.run("COMMIT")?;
-    owner.run("BEGIN")?;
-    let error = owner.run("INSERT INTO t VALUES ()").expect_err("a transaction that only reads");
-    assert_eq!(error.code(), Some(1792), "{error}");
-    owner.run("ROLLBACK")?;
-    owner.run("SET TRANSACTION READ ONLY")?;
-    drop((owner, other));
-    for client in &mut clients_on_every_link(&stage, LINKS)? {
-        client.run("INSERT INTO t VALUES ()")?;
-    }
-    Ok(())
+    on_each_server("isolation_one_shot", LINKS, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (a INT AUTO_INCREMENT PRIMARY KEY)")?;
+        let mut owner = stage.connect()?;
+        owner.run("SET TRANSACTION READ ONLY")?;
+        let mut other = stage.connect()?;
+        other.run("INSERT INTO t VALUES ()")?;
+        other.run("BEGIN")?;
+        other.run("INSERT INTO t VALUES ()")?;
+        other.run("COMMIT")?;
+        owner.run("BEGIN")?;
+        let error = owner.run("INSERT INTO t VALUES ()").expect_err("a transaction that only reads");
+        assert_eq!(error.code(), Some(1792), "{error}");
+        owner.run("ROLLBACK")?;
+        owner.run("SET TRANSACTION READ ONLY")?;
+        drop((owner, other));
+        for client in &mut clients_on_every_link(stage, LINKS)? {
+            client.run("INSERT INTO t VALUES ()")?;
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn locks_of_a_session_end_with_it() -> TestResult {
-    let stage = stage("isolation_locks", LINKS)?;
-    stage.server.sql("CREATE TABLE test.t (a INT AUTO_INCREMENT PRIMARY KEY)")?;
-    let mut owner = stage.connect()?;
-    let mut other = stage.connect()?;
-    assert_eq!(owner.scalar("SELECT GET_LOCK('mine', 0)")?, "1");
-    assert_eq!(other.scalar("SELECT GET_LOCK('mine', 0)")?, "0", "taken");
-    assert_eq!(other.scalar("SELECT RELEASE_LOCK('mine')")?, "0", "another's lock");
-    assert_eq!(owner.scalar("SELECT RELEASE_LOCK('mine')")?, "1", "its own lock");
-    assert_eq!(owner.scalar("SELECT GET_LOCK('mine', 0)")?, "1");
-    drop(owner);
-    eventually("the lock ends with its session", Duration::from_secs(10), || {
-        match other.scalar("SELECT GET_LOCK('mine', 0)") {
-            Ok(got) if got == "1" => Ok(()),
-            other => Err(format!("{other:?}")),
+    on_each_server("isolation_locks", LINKS, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (a INT AUTO_INCREMENT PRIMARY KEY)")?;
+        let mut owner = stage.connect()?;
+        let mut other = stage.connect()?;
+        assert_eq!(owner.scalar("SELECT GET_LOCK('mine', 0)")?, "1");
+        assert_eq!(other.scalar("SELECT GET_LOCK('mine', 0)")?, "0", "taken");
+        assert_eq!(other.scalar("SELECT RELEASE_LOCK('mine')")?, "0", "another's lock");
+        assert_eq!(owner.scalar("SELECT RELEASE_LOCK('mine')")?, "1", "its own lock");
+        assert_eq!(owner.scalar("SELECT GET_LOCK('mine', 0)")?, "1");
+        drop(owner);
+        eventually("the lock ends with its session", Duration::from_secs(10), || {
+            match other.scalar("SELECT GET_LOCK('mine', 0)") {
+                Ok(got) if got == "1" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        drop(other);
+        let mut owner = stage.connect()?;
+        owner.run("LOCK TABLES t WRITE")?;
+        owner.run("INSERT INTO t VALUES ()")?;
+        drop(owner);
+        for client in &mut clients_on_every_link(stage, LINKS)? {
+            client.run("INSERT INTO t VALUES ()")?;
         }
-    });
-    drop(other);
-    let mut owner = stage.connect()?;
-    owner.run("LOCK TABLES t WRITE")?;
-    owner.run("INSERT INTO t VALUES ()")?;
-    drop(owner);
-    for client in &mut clients_on_every_link(&stage, LINKS)? {
-        client.run("INSERT INTO t VALUES ()")?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
@@ -178,108 +180,112 @@ fn transactions_stay_with_their_session() -> TestResult {
 
 #[test]
 fn the_last_insert_id_is_ones_own() -> TestResult {
-    let stage = stage("isolation_insert_id", LINKS)?;
-    stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, owner INT)")?;
-    let mut first = stage.connect()?;
-    let mut second = stage.connect()?;
-    for round in 0..20 {
-        let ids = [&mut first, &mut second].map(|client| {
-            let sql = format!("INSERT INTO t (owner) VALUES ({round})");
-            Ok::<_, wire::Error>(client.query(&sql)?.ok()?.last_insert_id)
-        });
-        // In turns: each after the other's INSERT.
-        for (client, id) in [&mut first, &mut second].into_iter().zip(ids) {
-            let id = id?.to_string();
-            assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, id, "round {round}");
-            assert_eq!(client.scalar("SELECT @@last_insert_id")?, id, "round {round}");
-            assert_eq!(client.scalar("SELECT 'something else'")?, "something else");
+    on_each_server("isolation_insert_id", LINKS, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, owner INT)")?;
+        let mut first = stage.connect()?;
+        let mut second = stage.connect()?;
+        for round in 0..20 {
+            let ids = [&mut first, &mut second].map(|client| {
+                let sql = format!("INSERT INTO t (owner) VALUES ({round})");
+                Ok::<_, wire::Error>(client.query(&sql)?.ok()?.last_insert_id)
+            });
+            // In turns: each after the other's INSERT.
+            for (client, id) in [&mut first, &mut second].into_iter().zip(ids) {
+                let id = id?.to_string();
+                assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, id, "round {round}");
+                assert_eq!(client.scalar("SELECT @@last_insert_id")?, id, "round {round}");
+                assert_eq!(client.scalar("SELECT 'something else'")?, "something else");
+            }
         }
-    }
-    drop((first, second));
-    for client in &mut clients_on_every_link(&stage, LINKS)? {
-        assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, "0", "nothing inserted");
-    }
-    Ok(())
+        drop((first, second));
+        for client in &mut clients_on_every_link(stage, LINKS)? {
+            assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, "0", "nothing inserted");
+        }
+        Ok(())
+    })
 }
 
 /// What a session finds on the link of its transaction, on which others have been before.
 #[test]
 fn counts_of_others_are_not_found_in_a_transaction() -> TestResult {
-    let stage = stage("isolation_counts", 1)?;
-    stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY)")?;
-    let mut other = stage.connect()?;
-    let mut client = stage.connect()?;
-    other.run("INSERT INTO t VALUES (), (), ()")?;
-    assert_eq!(other.query("SELECT id FROM t")?.rows()?.rows.len(), 3);
-    client.run("BEGIN")?;
-    // Refused, or none; not the three rows of the other.
-    match client.scalar("SELECT FOUND_ROWS()") {
-        Ok(found) => assert_eq!(found, "0"),
-        Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
-    }
-    match client.scalar("SELECT CONCAT(ROW_COUNT(), LAST_INSERT_ID())") {
-        Ok(found) => assert_eq!(found, "00"),
-        Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
-    }
-    let asked = client.prepare("SELECT LAST_INSERT_ID()")?;
-    assert_eq!(client.execute(&asked, &[])?.rows()?.scalar()?, Value::Int(0));
-    client.run("INSERT INTO t VALUES ()")?;
-    assert_eq!(client.scalar("SELECT CONCAT_WS(' ', ROW_COUNT(), LAST_INSERT_ID())")?, "1 4");
-    assert_eq!(client.query("SELECT id FROM t WHERE id < 3")?.rows()?.rows.len(), 2);
-    assert_eq!(client.scalar("SELECT FOUND_ROWS()")?, "2");
-    client.run("COMMIT")?;
-    drop(client);
-    assert_eq!(other.scalar("SELECT LAST_INSERT_ID()")?, "1");
-    other.command(command::RESET_CONNECTION, b"")?.ok()?;
-    assert_eq!(other.scalar("SELECT LAST_INSERT_ID()")?, "0", "after a reset");
-    Ok(())
+    on_each_server("isolation_counts", 1, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY)")?;
+        let mut other = stage.connect()?;
+        let mut client = stage.connect()?;
+        other.run("INSERT INTO t VALUES (), (), ()")?;
+        assert_eq!(other.query("SELECT id FROM t")?.rows()?.rows.len(), 3);
+        client.run("BEGIN")?;
+        // Refused, or none; not the three rows of the other.
+        match client.scalar("SELECT FOUND_ROWS()") {
+            Ok(found) => assert_eq!(found, "0"),
+            Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
+        }
+        match client.scalar("SELECT CONCAT(ROW_COUNT(), LAST_INSERT_ID())") {
+            Ok(found) => assert_eq!(found, "00"),
+            Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
+        }
+        let asked = client.prepare("SELECT LAST_INSERT_ID()")?;
+        assert_eq!(client.execute(&asked, &[])?.rows()?.scalar()?, Value::Int(0));
+        client.run("INSERT INTO t VALUES ()")?;
+        assert_eq!(client.scalar("SELECT CONCAT_WS(' ', ROW_COUNT(), LAST_INSERT_ID())")?, "1 4");
+        assert_eq!(client.query("SELECT id FROM t WHERE id < 3")?.rows()?.rows.len(), 2);
+        assert_eq!(client.scalar("SELECT FOUND_ROWS()")?, "2");
+        client.run("COMMIT")?;
+        drop(client);
+        assert_eq!(other.scalar("SELECT LAST_INSERT_ID()")?, "1");
+        other.command(command::RESET_CONNECTION, b"")?.ok()?;
+        assert_eq!(other.scalar("SELECT LAST_INSERT_ID()")?, "0", "after a reset");
+        Ok(())
+    })
 }
 
 /// A statement that touches no table may leave the warnings of the one before, which was somebody else's.
 #[test]
 fn warnings_of_others_are_not_shown() -> TestResult {
-    let stage = stage("isolation_warnings", 1)?;
-    stage.server.sql("CREATE TABLE test.t (a TEXT); INSERT INTO test.t VALUES ('x')")?;
-    let mut other = stage.connect()?;
-    let mut client = stage.connect()?;
-    for before in ["SELECT 1", "DO 1", "BEGIN", "SET @a = 1", "SAVEPOINT s", "COMMIT"] {
+    on_each_server("isolation_warnings", 1, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (a TEXT); INSERT INTO test.t VALUES ('x')")?;
+        let mut other = stage.connect()?;
         let mut client = stage.connect()?;
-        other.run("SELECT CAST(a AS INT) FROM t")?;
-        client.run(before)?;
-        match client.query("SHOW WARNINGS") {
-            Ok(reply) => assert_eq!(reply.rows()?.rows.len(), 0, "{before}"),
-            Err(error) => assert_eq!(error.code(), Some(1235), "{before}: {error}"),
+        for before in ["SELECT 1", "DO 1", "BEGIN", "SET @a = 1", "SAVEPOINT s", "COMMIT"] {
+            let mut client = stage.connect()?;
+            other.run("SELECT CAST(a AS SIGNED) FROM t")?;
+            client.run(before)?;
+            match client.query("SHOW WARNINGS") {
+                Ok(reply) => assert_eq!(reply.rows()?.rows.len(), 0, "{before}"),
+                Err(error) => assert_eq!(error.code(), Some(1235), "{before}: {error}"),
+            }
         }
-    }
-    other.run("SELECT CAST(a AS INT) FROM t")?;
-    client.run("SELECT 1")?;
-    match client.scalar("SELECT @@warning_count") {
-        Ok(count) => assert_eq!(count, "0"),
-        Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
-    }
-    // Its own it sees.
-    client.run("SELECT CAST(a AS INT) FROM t")?;
-    assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 1);
-    Ok(())
+        other.run("SELECT CAST(a AS SIGNED) FROM t")?;
+        client.run("SELECT 1")?;
+        match client.scalar("SELECT @@warning_count") {
+            Ok(count) => assert_eq!(count, "0"),
+            Err(error) => assert_eq!(error.code(), Some(1235), "{error}"),
+        }
+        // Its own it sees.
+        client.run("SELECT CAST(a AS SIGNED) FROM t")?;
+        assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 1);
+        Ok(())
+    })
 }
 
 /// The database of a login, and one that is chosen by a command instead of a statement.
 #[test]
 fn the_default_database_is_ones_own() -> TestResult {
-    let stage = stage("isolation_database", LINKS)?;
-    let mut moving = stage.connect()?;
-    let mut staying = stage.connect()?;
-    for _ in 0..5 {
-        for database in ["sbtest", "information_schema", "test"] {
-            moving.command(command::INIT_DB, database.as_bytes())?.ok()?;
-            assert_eq!(moving.scalar("SELECT DATABASE()")?, database);
-            assert_eq!(staying.scalar("SELECT DATABASE()")?, "test");
+    on_each_server("isolation_database", LINKS, &[], |stage| {
+        let mut moving = stage.connect()?;
+        let mut staying = stage.connect()?;
+        for _ in 0..5 {
+            for database in ["sbtest", "information_schema", "test"] {
+                moving.command(command::INIT_DB, database.as_bytes())?.ok()?;
+                assert_eq!(moving.scalar("SELECT DATABASE()")?, database);
+                assert_eq!(staying.scalar("SELECT DATABASE()")?, "test");
+            }
         }
-    }
-    let error = moving.command(command::INIT_DB, b"nowhere").expect_err("no such database");
-    assert_eq!(error.code(), Some(1049), "{error}");
-    assert_eq!(moving.scalar("SELECT DATABASE()")?, "test", "where it was");
-    Ok(())
+        let error = moving.command(command::INIT_DB, b"nowhere").expect_err("no such database");
+        assert_eq!(error.code(), Some(1049), "{error}");
+        assert_eq!(moving.scalar("SELECT DATABASE()")?, "test", "where it was");
+        Ok(())
+    })
 }
 
 /// Clients of both kinds share a link: those that take an EOF packet after the columns, and those that take none.
@@ -315,34 +321,36 @@ fn assert_rows(found: &ResultSet, number: impl Fn(i64) -> Value) {
 /// A text with two statements is how an injection works: only who asked for them gets them, whoever had the link before.
 #[test]
 fn several_statements_only_for_those_who_asked() -> TestResult {
-    let stage = stage("isolation_multi", 1)?;
-    let mut plain = stage.connect()?;
-    for _ in 0..3 {
-        let mut asking = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
-        // Whether this version has them is not the question here.
-        asking.send(command::QUERY, b"SELECT 1; SELECT 2")?;
-        drop(asking.read_reply());
-        drop(asking);
-        let error = plain.query("SELECT 1; SELECT 2").expect_err("it did not ask");
-        assert_eq!(error.code(), Some(1064), "{error}");
-    }
-    Ok(())
+    on_each_server("isolation_multi", 1, &[], |stage| {
+        let mut plain = stage.connect()?;
+        for _ in 0..3 {
+            let mut asking = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
+            // Whether this version has them is not the question here.
+            asking.send(command::QUERY, b"SELECT 1; SELECT 2")?;
+            drop(asking.read_reply());
+            drop(asking);
+            let error = plain.query("SELECT 1; SELECT 2").expect_err("it did not ask");
+            assert_eq!(error.code(), Some(1064), "{error}");
+        }
+        Ok(())
+    })
 }
 
 /// A later statement of a text asks about an earlier one of it, which ran on the same link.
 #[test]
 fn a_text_of_several_statements_knows_its_own_counts() -> TestResult {
-    let stage = stage("isolation_text", 1)?;
-    stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY)")?;
-    let mut client = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
-    for id in ["1", "2"] {
-        let text =
-            "INSERT INTO t VALUES (); SELECT id FROM t WHERE ROW_COUNT() = 1 AND id = LAST_INSERT_ID()";
-        client.command(command::QUERY, text.as_bytes())?.ok()?;
-        // The second result goes on with the sequence ids of the first.
-        assert_eq!(client.read_reply()?.rows()?.scalar()?.to_string(), id);
-    }
-    Ok(())
+    on_each_server("isolation_text", 1, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY)")?;
+        let mut client = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
+        for id in ["1", "2"] {
+            let text =
+                "INSERT INTO t VALUES (); SELECT id FROM t WHERE ROW_COUNT() = 1 AND id = LAST_INSERT_ID()";
+            client.command(command::QUERY, text.as_bytes())?.ok()?;
+            // The second result goes on with the sequence ids of the first.
+            assert_eq!(client.read_reply()?.rows()?.scalar()?.to_string(), id);
+        }
+        Ok(())
+    })
 }
 
 /// Reading the state of a link that is gone must not hurt the next.
