@@ -14,6 +14,8 @@ pub struct OnLink {
     pub id: u32,
     /// The parameter types of the last EXECUTE, which hold for the next one that brings none; empty before the first.
     pub types: Vec<u8>,
+    /// Those of the first EXECUTE, to which a MySQL converts all later ones; empty before it.
+    pub settled: Vec<u8>,
 }
 
 /// The most recently used statements of a link.
@@ -33,7 +35,7 @@ impl Statements {
     /// Puts a new statement in. Returns the server's id of one that has to be closed: it was the least recently used, or
     /// the same one, prepared before.
     pub fn insert(&mut self, key: StatementKey, id: u32) -> Option<u32> {
-        let (_, old) = self.0.push(key, OnLink { id, types: Vec::new() })?;
+        let (_, old) = self.0.push(key, OnLink { id, types: Vec::new(), settled: Vec::new() })?;
         Some(old.id)
     }
 

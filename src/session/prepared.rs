@@ -46,7 +46,8 @@ impl Session {
                 if let Some(ok) = seen.prepared {
                     link.lease().add_statement(text.key, ok.statement_id);
                     let types = Vec::new();
-                    let statement = Statement { text, params: ok.params, types, long_data_failure: None };
+                    let (params, settled) = (ok.params, Vec::new());
+                    let statement = Statement { text, params, types, settled, long_data_failure: None };
                     self.statements.insert(seen.statement_id, statement);
                 }
                 self.count_server_error(&seen);
@@ -116,6 +117,9 @@ impl Session {
         let types = self.statements.get(id).map(|statement| statement.types.clone()).unwrap_or_default();
         let mut on_server = None;
         if let Some(on_link) = link.lease().statement(text.key) {
+            if let Some(statement) = self.statements.get(id) {
+                statement.settle_on(on_link);
+            }
             // Without types of its own the command can't be given any on its way: they would have to be the link's.
             if !header.new_params_bound && on_link.types != types {
                 return Err(
@@ -300,10 +304,8 @@ impl Session {
     async fn have_prepared(&mut self, link: &mut Use, id: u32, text: &StatementText) -> Result<(), Stop> {
         let lease = link.lease();
         if let Some(on_link) = lease.statement(text.key) {
-            let types =
-                self.statements.get(id).map(|statement| statement.types.as_slice()).unwrap_or_default();
-            let usable = on_link.types.is_empty() || on_link.types == types || self.holds.has_long_data(id);
-            if usable || !self.types_stick() {
+            let settled = self.statements.get(id).is_none_or(|statement| statement.is_settled_as(on_link));
+            if settled || self.holds.has_long_data(id) || !self.types_stick() {
                 return Ok(());
             }
             lease.remove_statement(text.key);
@@ -318,7 +320,7 @@ impl Session {
     }
 
     /// Whether the first EXECUTE of a statement settles the types of its parameters for good, so that others are
-    /// converted to them (MySQL from 8.0.22 on). With other types the statement then has to be another one.
+    /// converted to them (MySQL from 8.0.22 on). For a session that began with other types it has to be another one.
     fn types_stick(&self) -> bool {
         const MARIADB: &[u8] = b"MariaDB";
         let profile = self.cluster().pool.profile();
@@ -385,6 +387,7 @@ impl Session {
         else {
             return command;
         };
+        statement.settle_on(on_link);
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let known = on_link.types == statement.types;
         if !known {

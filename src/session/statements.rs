@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 
 use crate::parser::Facts;
-use crate::pool::StatementKey;
+use crate::pool::{OnLink, StatementKey};
 
 use super::failure::Refusal;
 
@@ -69,8 +69,28 @@ pub(super) struct Statement {
     pub params: u16,
     /// The parameter types that the client sent last; empty before the first EXECUTE.
     pub types: Vec<u8>,
+    /// Those by which it was settled on the link where it ran first, see `types_stick`.
+    pub settled: Vec<u8>,
     /// Why parameters sent ahead did not arrive: said at EXECUTE, as they have no reply of their own.
     pub long_data_failure: Option<Refusal>,
+}
+
+impl Statement {
+    /// Whether EXECUTE on a link gives what it would on the session's own connection, as far as types go.
+    pub fn is_settled_as(&self, on_link: &OnLink) -> bool {
+        let ours = if self.settled.is_empty() { &self.types } else { &self.settled };
+        on_link.settled.is_empty() || on_link.settled == *ours
+    }
+
+    /// It is about to be executed on a link.
+    pub fn settle_on(&mut self, on_link: &mut OnLink) {
+        if on_link.settled.is_empty() {
+            on_link.settled.clone_from(&self.types);
+        }
+        if self.settled != on_link.settled {
+            self.settled.clone_from(&on_link.settled);
+        }
+    }
 }
 
 /// The statements of one session, by the ids that it was told.
@@ -145,8 +165,13 @@ mod tests {
     fn ids_wrap_and_skip_those_in_use() {
         let store = TextStore::default();
         let text = store.get(None, b"SELECT 1", facts(b"SELECT 1", SqlMode::default()));
-        let statement =
-            || Statement { text: text.clone(), params: 0, types: Vec::new(), long_data_failure: None };
+        let statement = || Statement {
+            text: text.clone(),
+            params: 0,
+            types: Vec::new(),
+            settled: Vec::new(),
+            long_data_failure: None,
+        };
         let mut statements = Statements::default();
         assert_eq!(statements.next_id(), 1);
         statements.insert(1, statement());

@@ -26,11 +26,21 @@ fn on_each_server(
     keys: &[(&str, &str)],
     test: impl Fn(&Stage) -> TestResult,
 ) -> TestResult {
-    test(&Stage::start_with(name, |config| configure(config, links, keys))?)?;
+    on_mariadb(name, links, keys, &test)?;
     match Stage::start_on_mysql(name, |config| configure(config, links, keys))? {
         Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
         None => Ok(()),
     }
+}
+
+/// For what a MySQL does not do by itself, such as to take other types for a parameter than it had first.
+fn on_mariadb(
+    name: &str,
+    links: usize,
+    keys: &[(&str, &str)],
+    test: impl Fn(&Stage) -> TestResult,
+) -> TestResult {
+    test(&Stage::start_with(name, |config| configure(config, links, keys))?)
 }
 
 /// `keys` are those of `[pool]`.

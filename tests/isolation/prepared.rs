@@ -3,11 +3,11 @@
 use crate::common::TestResult;
 use crate::common::random::Random;
 use crate::common::wire::{Connection, Statement, Value};
-use crate::{crowd, on_each_server};
+use crate::{crowd, on_each_server, on_mariadb};
 
 #[test]
 fn equal_texts_with_different_types() -> TestResult {
-    on_each_server("isolation_types", 1, &[], |stage| {
+    on_mariadb("isolation_types", 1, &[], |stage| {
         let (mut numbers, mut texts) = (stage.connect()?, stage.connect()?);
         let sql = "SELECT ? AS v";
         let (number, text) = (numbers.prepare(sql)?, texts.prepare(sql)?);
@@ -25,6 +25,26 @@ fn equal_texts_with_different_types() -> TestResult {
             assert_eq!(scalar(&mut numbers, &number, expected.clone())?, expected);
         }
         Ok(())
+    })
+}
+
+/// MySQL converts parameters to the types that a statement had first, for the session that executed it first alone.
+#[test]
+fn the_first_types_are_those_of_the_session() -> TestResult {
+    on_each_server("isolation_first", 2, &[], |stage| {
+        crowd(6, |session| {
+            let mut client = stage.connect()?;
+            let statement = client.prepare("SELECT ? AS v")?;
+            for round in 0..30 {
+                let value = match session % 3 {
+                    0 => Value::Int(round),
+                    1 => Value::Double(round as f64 + 0.5),
+                    _ => Value::text(&format!("text {round}")),
+                };
+                assert_eq!(scalar(&mut client, &statement, value.clone())?, value);
+            }
+            Ok(())
+        })
     })
 }
 
@@ -165,7 +185,7 @@ fn long_data_of_two_sessions() -> TestResult {
 
 #[test]
 fn a_crowd_with_equal_texts() -> TestResult {
-    on_each_server("isolation_crowd", 4, &[("max_prepared_statements", "4")], |stage| {
+    on_mariadb("isolation_crowd", 4, &[("max_prepared_statements", "4")], |stage| {
         crowd(20, |session| {
             let mut random = Random::new(session as u64);
             for _ in 0..5 {
