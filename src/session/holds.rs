@@ -94,9 +94,10 @@ impl Holds {
         self.in_transaction || self.tracked
     }
 
-    /// Whether the client would miss something without its link that no error of a lost transaction tells.
+    /// Whether the session can't go on without its link: the client would believe in variables and locks that are gone,
+    /// or send the rest of a transaction, of which each statement would then commit by itself.
     pub fn has_state(&self) -> bool {
-        self.sticky.is_some() || self.autocommit_off || self.locked
+        self.sticky.is_some() || self.in_transaction() || self.locked
     }
 
     /// Whether a reset makes the link as good as new.
