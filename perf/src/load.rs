@@ -61,6 +61,25 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Give up when nothing at all arrives for this long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Connections that are logged in and do nothing, until this is dropped.
+pub struct Idle {
+    _clients: Vec<Client>,
+}
+
+impl Idle {
+    /// Logs `options.connections` clients in.
+    ///
+    /// # Errors
+    /// When a login fails.
+    pub fn connect(options: &LoadOptions) -> Result<Self> {
+        let login = |slot| {
+            Client::login(options, slot).map_err(Error::network(format!("log in on port {}", options.port)))
+        };
+        let clients: Result<_> = (0..options.connections).map(login).collect();
+        Ok(Self { _clients: clients? })
+    }
+}
+
 /// Logs all connections in, then runs the load. `on_begin` is called when counting begins.
 ///
 /// # Errors

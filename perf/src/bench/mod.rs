@@ -5,6 +5,7 @@
 //! ratios are formed within a round before medians are taken over rounds. The proxies have one CPU to themselves; load and
 //! backend share another.
 
+mod idle;
 mod machine;
 mod measure;
 mod report;
@@ -14,6 +15,7 @@ mod syscalls;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use idle::IdleCost;
 pub use measure::{Sample, Workload};
 pub use stack::Target;
 pub use syscalls::SyscallCount;
@@ -60,6 +62,7 @@ pub fn run(plan: &Plan) -> Result<String> {
     let lab = Lab::new("bench")?;
     let mut samples = Vec::new();
     let mut syscalls = Vec::new();
+    let mut idle = Vec::new();
     for backend in [Backend::Null, Backend::MariaDb] {
         let workloads: Vec<_> =
             plan.workloads.iter().copied().filter(|load| load.backend() == backend).collect();
@@ -67,6 +70,10 @@ pub fn run(plan: &Plan) -> Result<String> {
             continue;
         }
         let stack = Stack::start(plan, &lab, backend)?;
+        if backend == Backend::Null {
+            // While nothing else has made the proxies grow.
+            idle = idle::measure(&stack)?;
+        }
         for round in 0..plan.rounds {
             for &workload in &workloads {
                 for &clients in &plan.clients {
@@ -82,7 +89,7 @@ pub fn run(plan: &Plan) -> Result<String> {
             }
         }
     }
-    Ok(report::write(plan, &samples, &syscalls))
+    Ok(report::write(plan, &samples, &syscalls, &idle))
 }
 
 fn measure_round(

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::Plan;
+use super::idle::{self, IdleCost};
 use super::machine;
 use super::measure::{Sample, Workload};
 use super::stack::{Backend, Target};
@@ -12,7 +13,7 @@ use super::syscalls::SyscallCount;
 /// Calls rarer than this per query are not worth a word.
 const RARE: f64 = 0.01;
 
-pub(super) fn write(plan: &Plan, samples: &[Sample], syscalls: &[SyscallCount]) -> String {
+pub(super) fn write(plan: &Plan, samples: &[Sample], syscalls: &[SyscallCount], idle: &[IdleCost]) -> String {
     let mut text = String::from("# Athena beside its peers\n\n");
     preamble(plan, &mut text);
     for &workload in &plan.workloads {
@@ -26,6 +27,18 @@ pub(super) fn write(plan: &Plan, samples: &[Sample], syscalls: &[SyscallCount]) 
             "strace slows a proxy down, so at many clients these counts show its habits, not its rate.\n\n";
         text += "| load | clients | proxy | all | by name |\n|---|---|---|---|---|\n";
         syscalls.iter().for_each(|count| syscall_line(count, &mut text));
+        text.push('\n');
+    }
+    if !idle.is_empty() {
+        let _ = writeln!(
+            text,
+            "## Idle clients\n\nResident memory for each of {} clients that are logged in.\n",
+            idle::CLIENTS
+        );
+        text += "| proxy | bytes per client |\n|---|---|\n";
+        for cost in idle {
+            let _ = writeln!(text, "| {} | {:.0} |", cost.target, cost.bytes);
+        }
         text.push('\n');
     }
     text

@@ -10,7 +10,7 @@ use crate::port::Port;
 use crate::process::{Daemon, find_program};
 
 /// HAProxy refuses to start when two file descriptors a connection exceed the process's limit.
-const MAX_CONNECTIONS: u32 = 4000;
+const MAX_CONNECTIONS: u32 = 8000;
 
 /// A running HAProxy, `mode tcp`.
 #[derive(Debug)]
