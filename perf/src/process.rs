@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 
 /// How often a wait looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How long threads may take to stop; a thread in the kernel's hands stops when it comes back from there.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a log an error message quotes, in bytes.
 const LOG_TAIL: u64 = 4096;
 
@@ -102,6 +104,15 @@ impl Daemon {
         }
     }
 
+    /// SIGSTOP, and waits until every thread has stopped: until then one may still answer somebody.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        let deadline = Instant::now() + PAUSE_TIMEOUT;
+        while Instant::now() < deadline && !all_threads_stopped(self.pid) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Waits for the end of the process; `None` when it still runs after `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
@@ -161,6 +172,16 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.terminate(Duration::from_secs(5));
     }
+}
+
+/// Whether every thread of `pid` is stopped (or there is none).
+fn all_threads_stopped(pid: u32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    tasks.flatten().all(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // The state follows the program's name in brackets, which may hold anything.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']))
+    })
 }
 
 /// Runs a program to its end and returns what it printed.

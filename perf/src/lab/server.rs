@@ -149,7 +149,9 @@ impl Server {
 
     /// Stops the process in its tracks (SIGSTOP): connections stay open and nobody answers.
     pub fn pause(&self) {
-        self.signal(Signal::SIGSTOP);
+        if let Some(daemon) = self.process().as_ref() {
+            daemon.pause();
+        }
     }
 
     /// Ends a [`Server::pause`].
