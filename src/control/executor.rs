@@ -62,11 +62,19 @@ pub fn run(control: Control) -> Result<(), ControlError> {
         .io_memory(64 * 1024)
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
-    executor.run(live(control))
+    // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
+    let Control { config, cores, ended, log } = control;
+    let outcome = executor.run(live(config, cores, ended, log.losses()));
+    drop(log);
+    outcome
 }
 
-async fn live(control: Control) -> Result<(), ControlError> {
-    let Control { config, cores, ended, log } = control;
+async fn live(
+    config: Arc<Config>,
+    cores: Vec<Sender<Message>>,
+    ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
+    log: logging::Losses,
+) -> Result<(), ControlError> {
     let signals = signals::listen().map_err(ControlError::Signals)?;
     let status = Rc::new(Cell::new(Status::Ok));
     let view = Rc::new(View {

@@ -48,9 +48,19 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Lines dropped so far because the writer could not keep up.
-    pub fn lines_dropped(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
+    /// The count of lines dropped because the writer could not keep up. It may outlive the guard.
+    pub fn losses(&self) -> Losses {
+        Losses(self.dropped.clone())
+    }
+}
+
+/// See [`Guard::losses`].
+pub struct Losses(ErrorCounter);
+
+impl Losses {
+    /// Lines dropped so far.
+    pub fn lines(&self) -> u64 {
+        self.0.dropped_lines() as u64
     }
 }
 
@@ -214,7 +224,7 @@ mod tests {
         for n in 0..LINES_MAX + 500 {
             tracing::info!(target: "stuck", n, "line");
         }
-        let dropped = guard.lines_dropped();
+        let dropped = guard.losses().lines();
         assert!((400..=500).contains(&dropped), "{dropped}");
         drop(stuck);
         let said = format!("fast enough lines={dropped}\n");

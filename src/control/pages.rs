@@ -24,7 +24,7 @@ pub(super) struct View {
     pub config: std::sync::Arc<Config>,
     pub status: Rc<Cell<Status>>,
     pub started: Instant,
-    pub log: logging::Guard,
+    pub log: logging::Losses,
 }
 
 impl View {
@@ -71,7 +71,7 @@ impl Pages for View {
         let facts = ProcessFacts {
             version: VERSION,
             ready,
-            log_lines_dropped: self.log.lines_dropped(),
+            log_lines_dropped: self.log.lines(),
             start_time_seconds: readings.start_time_seconds,
             cpu_seconds: readings.cpu_seconds,
             resident_memory_bytes: readings.resident_memory_bytes,
