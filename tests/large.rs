@@ -8,7 +8,7 @@ use std::{fmt::Write as _, thread};
 use common::TestResult;
 use common::random::Random;
 use common::stage::Stage;
-use common::wire::{Connection, Value};
+use common::wire::{Connection, Value, command};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -103,6 +103,61 @@ fn a_parameter_of_40_mib_arrives_whole() -> TestResult {
         let found = client.execute(&select, &[Value::Int(id)])?.rows()?.scalar()?;
         assert!(found == Value::Bytes(content.clone()), "row {id} has changed");
     }
+    Ok(())
+}
+
+/// One link, on which the server knows statements by other numbers than the session does.
+#[test]
+fn large_parameters_reach_their_own_statement() -> TestResult {
+    let stage = Stage::start_with("large_ids", |config| {
+        config.set("runtime", "cpus", "\"0\"").set("pool", "max_connections", "1").set(
+            "pool",
+            "max_connecting",
+            "1",
+        )
+    })?;
+    let mut other = stage.connect()?;
+    for text in ["SELECT 'another one', ?", "SELECT 'yet another', ?, ?", "SELECT 'the last', ?"] {
+        other.prepare(text)?;
+    }
+    let content = Random::new(3).bytes(17 * MIB);
+    let mut client = stage.connect()?;
+    let length = client.prepare("SELECT LENGTH(?) AS v")?;
+    let length_of = |client: &mut Connection, parameter: Value| {
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+            client.execute(&length, &[parameter])?.rows()?.scalar()?.to_string(),
+        )
+    };
+    assert_eq!(length_of(&mut client, Value::Bytes(content.clone()))?, content.len().to_string());
+    client.send_long_data(&length, 0, &content)?;
+    client.send_long_data(&length, 0, b"tail")?;
+    assert_eq!(length_of(&mut client, Value::LongData)?, (content.len() + 4).to_string());
+    assert_eq!(client.scalar("SELECT 'next'")?, "next");
+    Ok(())
+}
+
+/// A large command that is turned away is turned away once, and is not run later.
+#[test]
+fn a_large_statement_that_is_refused_is_over() -> TestResult {
+    let stage = Stage::start_with("large_refused", |config| {
+        let config =
+            config.set("runtime", "cpus", "\"0\"").set("circuit", "max_concurrent_per_user_shard", "1");
+        config.set("circuit", "enabled", "true").set("circuit", "queue_size", "0")
+    })?;
+    stage.server.sql("CREATE TABLE test.refused (content LONGBLOB)")?;
+    let mut busy = stage.connect()?;
+    let mut client = stage.connect()?;
+    busy.send(command::QUERY, b"SELECT SLEEP(3)")?;
+    std::thread::sleep(Duration::from_millis(300));
+    let insert = [b"INSERT INTO refused VALUES ('".as_slice(), &vec![b'x'; 34 * MIB], b"')"].concat();
+    let error = client.query_bytes(&insert).expect_err("the limit is one");
+    assert_eq!(error.code(), Some(1040), "{error}");
+    let kill = [b"KILL 1 -- ".as_slice(), &vec![b'x'; 17 * MIB]].concat();
+    let error = client.query_bytes(&kill).expect_err("KILL is refused");
+    assert_eq!(error.code(), Some(1235), "{error}");
+    busy.read_reply()?.rows()?;
+    assert_eq!(client.scalar("SELECT COUNT(*) FROM refused")?, "0");
+    assert_eq!(client.scalar("SELECT 'next'")?, "next");
     Ok(())
 }
 

@@ -149,7 +149,7 @@ pub const KEYS: &[Key] = &[
     number("server", "write_timeout_ms", 60_000, 1..=MS_MAX, "a client that takes no byte of its result for so long is disconnected"),
     number("server", "drain_timeout_ms", 30_000, 0..=MS_MAX, "time for statements and transactions to finish after SIGTERM; 0 is none"),
     number("server", "max_packet_bytes", 1 << 30, 1024..=1 << 30, "longest packet taken from a client, headers not counted"),
-    number("server", "command_buffer_bytes", (1 << 24) - 2, 1024..=(1 << 24) - 2, "longest packet that is collected before it is passed on; a longer one streams, and a text in it binds the session to its link"),
+    number("server", "command_buffer_bytes", (1 << 24) - 2, 160 << 10..=(1 << 24) - 2, "longest packet that is collected before it is passed on; a longer one streams, and a text in it binds the session to its link"),
     choice("server", "auth_plugin", "mysql_native_password", &["mysql_native_password", "caching_sha2_password"], &[], "how clients prove their password: \"mysql_native_password\" or \"caching_sha2_password\""),
 
     text("runtime", "cpus", Absent::Means("auto"), "CPUs that get a core executor each: \"auto\" (all that the process may use) or a list such as \"2-7,10\""),

@@ -39,7 +39,7 @@ fn tidy(pool: &Rc<StatelessPool>) {
         (unused && left > min_idle).then_some(ClosedReason::Idle)
     });
     pool.open_for_waiters();
-    for _ in idle..min_idle {
+    for _ in idle + pool.connecting()..min_idle {
         if !pool.has_room() {
             return;
         }

@@ -146,16 +146,11 @@ impl StatelessPool {
         self.contact.set(Some((self.core.timers.now(), good)));
     }
 
-    /// The fast way to a link: an idle one that fits, if nobody waits before us.
+    /// The fast way to a link: an idle one that fits.
     pub fn try_checkout(self: &Rc<Self>, want: &Want) -> Option<Lease> {
         loop {
-            let link = {
-                let mut state = self.state.borrow_mut();
-                if !state.waiters.is_empty() {
-                    return None;
-                }
-                take_fitting(&mut state.idle, want)?
-            };
+            // Whoever waits found no link that fits, and one that comes back is theirs first: what is idle fits none of them.
+            let link = take_fitting(&mut self.state.borrow_mut().idle, want)?;
             self.metrics.links.of(LinkState::Idle).dec();
             if let Some(lease) = self.lend(link) {
                 return Some(lease);
@@ -176,6 +171,9 @@ impl StatelessPool {
 
     /// Waits for a link, in the order of arrival, for at most `checkout_timeout`. Its schema may still be another one.
     pub async fn checkout(self: &Rc<Self>, want: &Want, timer: &Timer) -> Result<Lease, PoolError> {
+        if let Some(lease) = self.try_checkout(want) {
+            return Ok(lease);
+        }
         let start = self.core.timers.now();
         let limit = self.settings.checkout_timeout;
         let waiting = Waiting { pool: self.clone(), waiter: self.enqueue(want)? };
@@ -216,6 +214,11 @@ impl StatelessPool {
             self.closed(link, ClosedReason::Age);
             return;
         }
+        if !link.socket.is_quiet() {
+            // More than the reply has come, or the end: nobody must take it for an answer.
+            self.closed(link, ClosedReason::ServerClosed);
+            return;
+        }
         link.idle_since = now;
         self.contact.set(Some((now, true)));
         let mut state = self.state.borrow_mut();
@@ -225,7 +228,7 @@ impl StatelessPool {
             self.closed(link, ClosedReason::Shutdown);
             return;
         }
-        match next_waiter(&mut state.waiters, &link, now) {
+        match state.next_waiter(&link, now, self.settings.max_connections) {
             Next::Serve(waiter) => {
                 link.uses += 1;
                 drop(state);
@@ -418,6 +421,11 @@ impl StatelessPool {
             && state.connecting < self.settings.max_connecting
     }
 
+    /// Links being opened.
+    pub(super) fn connecting(&self) -> usize {
+        self.state.borrow().connecting
+    }
+
     /// Whether links are on loan, so that whoever has them will notice when the server is gone.
     pub(super) fn has_lent(&self) -> bool {
         let state = self.state.borrow();
@@ -469,19 +477,19 @@ enum Next {
     Nobody,
 }
 
-/// Who gets a link that has come back.
-fn next_waiter(waiters: &mut VecDeque<Rc<Waiter>>, link: &Link, now: Instant) -> Next {
-    let fits = |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref()) != Fit::No;
-    let Some(first) = waiters.front() else { return Next::Nobody };
-    let at = match fits(first) {
-        true => Some(0),
-        false if now.saturating_duration_since(first.since) > PASSED_OVER_MAX => return Next::MakeRoom,
-        false => waiters.iter().position(fits),
-    };
-    match at.and_then(|at| waiters.remove(at)) {
-        Some(waiter) => Next::Serve(waiter),
-        // Nobody can use it: it makes room for one that somebody can.
-        None => Next::MakeRoom,
+impl State {
+    /// Who gets a link that has come back: the first whom it fits. If the first of all has been passed over for long, and
+    /// there is no room to open a link for it, this one makes room.
+    fn next_waiter(&mut self, link: &Link, now: Instant, max: usize) -> Next {
+        let fits = |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref()) != Fit::No;
+        let Some(first) = self.waiters.front() else { return Next::Nobody };
+        let at = self.waiters.iter().position(fits);
+        let passed_over = at != Some(0) && now.saturating_duration_since(first.since) > PASSED_OVER_MAX;
+        let stuck = self.open >= max && self.connecting == 0;
+        if stuck && (passed_over || at.is_none()) {
+            return Next::MakeRoom;
+        }
+        at.and_then(|at| self.waiters.remove(at)).map_or(Next::Nobody, Next::Serve)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a command is, and who answers it.
 
-use crate::metrics::label::Target;
+use crate::metrics::label::{ErrorKind, Target};
 use crate::net::Payload;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
@@ -26,9 +26,12 @@ impl Session {
         let command = code.and_then(Command::from_byte);
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
-            (_, None) => Err(Refusal::unknown_command("").into()),
+            (Incoming::Command(_), None) => Err(Refusal::unknown_command("").into()),
             (Incoming::Command(bytes), Some(command)) => self.execute_command(command, bytes).await,
-            (Incoming::Oversized(bytes), Some(command)) => self.execute_oversized(command, bytes).await,
+            (Incoming::Oversized(mut bytes), command) => {
+                let outcome = Box::pin(self.execute_oversized(command, &mut bytes)).await;
+                Box::pin(self.to_its_end(command, bytes, outcome)).await
+            }
         };
         let reply = match outcome {
             Ok(reply) => reply,
@@ -45,6 +48,13 @@ impl Session {
                 let (id, user) = (self.id, &self.account.name);
                 tracing::warn!(target: "athena::slow", id, %user, ?elapsed, command = command.name(), text, "slow statement");
             }
+        }
+        if self.link_ended {
+            // The server has closed the connection that the session's state was on; a client of its own would see that now.
+            if let Some(reply) = reply {
+                self.send(reply).await?;
+            }
+            return Err(End::Told("its connection to the backend has ended".to_owned()));
         }
         Ok(reply)
     }
@@ -73,22 +83,44 @@ impl Session {
 
     async fn execute_oversized(
         &mut self,
-        command: Command,
-        bytes: Oversized,
+        command: Option<Command>,
+        bytes: &mut Oversized,
     ) -> Result<Option<Payload>, Stop> {
         match command {
-            Command::Query => Box::pin(self.oversized_query(bytes)).await.map(Some),
-            Command::StmtExecute => Box::pin(self.oversized_execute(bytes)).await.map(Some),
-            Command::StmtSendLongData => Box::pin(self.oversized_long_data(bytes)).await.map(|()| None),
-            other => {
+            Some(Command::Query) => self.oversized_query(bytes).await.map(Some),
+            Some(Command::StmtExecute) => self.oversized_execute(bytes).await.map(Some),
+            Some(Command::StmtSendLongData) => self.oversized_long_data(bytes).await.map(|()| None),
+            None => Err(Refusal::unknown_command("").into()),
+            Some(other) => {
                 let limit = self.ctx.config.server.command_buffer_bytes;
                 let message = format!(
                     "Got a packet bigger than {limit} bytes ([server] command_buffer_bytes) for the command {}",
                     other.name()
                 );
-                let kind = crate::metrics::label::ErrorKind::TooLarge;
-                Err(Refusal::new(kind, ErrorCode::NetPacketTooLarge, message).fatal().into())
+                Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message).into())
             }
+        }
+    }
+
+    /// What becomes of an oversized command that was refused before all of it had come: the rest is read, so that the
+    /// next command is not taken for a part of it (nor it for the next command), and the answer has the right place.
+    async fn to_its_end(
+        &mut self,
+        command: Option<Command>,
+        mut bytes: Oversized,
+        outcome: Result<Option<Payload>, Stop>,
+    ) -> Result<Option<Payload>, Stop> {
+        match outcome {
+            Err(Stop::Refuse(mut refusal)) if !refusal.fatal => {
+                self.discard(&mut bytes).await?;
+                if command == Some(Command::StmtSendLongData) {
+                    self.fail_long_data(&bytes.start, *refusal);
+                    return Ok(None);
+                }
+                refusal.seq = refusal.seq.map(|seq| seq.max(bytes.answer_seq()));
+                Err(Stop::Refuse(refusal))
+            }
+            other => other,
         }
     }
 

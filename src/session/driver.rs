@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -21,6 +21,9 @@ use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
 use super::login::{Account, log_in};
 use super::statements::Statements;
+
+/// Time in which a core surely goes through its loop.
+const A_TURN: Duration = Duration::from_millis(1);
 
 /// One client that is logged in.
 pub(super) struct Session {
@@ -44,6 +47,8 @@ pub(super) struct Session {
     /// The last use of a link: the one that knows of warnings and counts.
     pub trace: Option<Trace>,
     pub last_insert_id: u64,
+    /// The server has closed the link that the session's state was on: the session ends with its reply.
+    pub link_ended: bool,
     /// The statement before made that id.
     pub inserted: bool,
     /// What marks this session's values on links; another one after a reset.
@@ -178,16 +183,36 @@ impl Session {
         match self.wait(first, until, &mut exchange).await {
             Err(Waited::Elapsed) if exchange.is_sent() => {}
             Err(Waited::Elapsed) => return Err(Waited::Unread),
-            Err(Waited::Ended) if !exchange.is_sent() && self.ctx.phase() < Phase::Ending => {}
+            Err(Waited::Ended) if !exchange.is_sent() => return self.finish_sending(exchange).await,
             Err(waited) => return Err(waited),
             Ok(got) => return got.map_err(Waited::Failed),
         }
-        // All is sent (or about to be, while the core drains); what is left of the limit is for receiving.
+        // All is sent; what is left of the limit is for receiving.
         let rest = limit.saturating_sub(first);
         if rest.is_zero() && !limit.is_zero() {
             return Err(Waited::Elapsed);
         }
         self.wait(rest, until, &mut exchange).await?.map_err(Waited::Failed)
+    }
+
+    /// The core drains while a reply is on its way: it still goes out whole, and nothing is received after it.
+    async fn finish_sending(&self, mut exchange: Exchange) -> Result<Option<Buf>, Waited> {
+        let deadline = self.timer.now() + self.ctx.config.server.write_timeout;
+        loop {
+            let sent = std::future::poll_fn(|cx| match Pin::new(&mut exchange).poll(cx) {
+                Poll::Ready(got) => Poll::Ready(Some(got)),
+                Poll::Pending if exchange.is_sent() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            // A send that succeeds wakes nobody, so it is looked at again.
+            match self.wait(A_TURN, Phase::Ending, sent).await {
+                Ok(Some(got)) => return got.map_err(Waited::Failed),
+                Ok(None) => return Err(Waited::Ended),
+                Err(Waited::Elapsed) if self.timer.now() < deadline => {}
+                // A goodbye behind half a reply would be read as a part of it.
+                Err(_) => return Err(Waited::Unread),
+            }
+        }
     }
 
     /// Waits for `future`, at most for `limit` (zero: without limit) and until the core is in phase `until`.

@@ -94,6 +94,12 @@ impl Holds {
         self.in_transaction || self.tracked
     }
 
+    /// Whether the session goes on with the permit that it has: others wait for what it holds, so it must never wait
+    /// behind them.
+    pub fn keeps_permit(&self) -> bool {
+        self.has_work() || self.locked || self.sticky == Some(BoundReason::Lock)
+    }
+
     /// Whether the session can't go on without its link: the client would believe in variables and locks that are gone,
     /// or send the rest of a transaction, of which each statement would then commit by itself.
     pub fn has_state(&self) -> bool {
@@ -215,6 +221,7 @@ mod tests {
         let tracked = |state| Seen { transaction: Some(state), ..seen(StatusFlags::AUTOCOMMIT) };
         let reason = after(&mut holds, "LOCK TABLES t WRITE", &tracked(TransactionState::Locked));
         assert_eq!(reason, Some(BoundReason::Lock));
+        assert!(holds.keeps_permit() && !holds.has_work());
         assert_eq!(after(&mut holds, "UNLOCK TABLES", &tracked(TransactionState::None)), None);
         let free = seen(StatusFlags::AUTOCOMMIT);
         assert_eq!(after(&mut holds, "SELECT GET_LOCK('a', 1)", &free), Some(BoundReason::Lock));

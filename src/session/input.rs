@@ -3,6 +3,10 @@
 use crate::net::{Buf, Payload};
 use crate::protocol::packet::{HEADER_LEN, Header, PacketError};
 
+/// As much of an oversized command is collected: enough for the null bitmap and the types of the most parameters that
+/// COM_STMT_EXECUTE can have, and for the beginning of any text.
+const START_LEN: usize = 160 * 1024;
+
 /// The bytes of a client that are not answered yet.
 #[derive(Default)]
 pub(super) struct Input {
@@ -39,7 +43,12 @@ pub(super) struct Oversized {
 }
 
 impl Oversized {
-    fn is_over(&self) -> bool {
+    /// The sequence id of an answer to the whole command.
+    pub fn answer_seq(&self) -> u8 {
+        self.next_seq
+    }
+
+    pub fn is_over(&self) -> bool {
         self.left == 0 && !self.continues
     }
 
@@ -124,26 +133,21 @@ impl Input {
         let header = Header::parse(*head);
         check(header, max)?;
         let total = HEADER_LEN + header.len as usize;
-        if header.continues() || header.len as usize > buffered_max {
-            self.keep(chunk);
-            // What has been collected comes out first; a bit of the text is there to tell what the command is.
-            let mut start = self.partial.get(HEADER_LEN..).unwrap_or_default().to_vec();
-            start.extend_from_slice(self.chunk.as_deref().unwrap_or_default());
-            start.truncate(header.len as usize);
-            return Ok(Taken::Oversized(Oversized {
-                start,
-                left: total,
-                continues: header.continues(),
-                head: Vec::new(),
-                next_seq: header.seq.wrapping_add(1),
-                len: header.len as usize,
-            }));
-        }
-        self.partial.reserve_exact(total - self.partial.len());
-        self.move_bytes(&mut chunk, total - self.partial.len());
+        let oversized = header.continues() || header.len as usize > buffered_max.max(START_LEN);
+        let wanted = if oversized { HEADER_LEN + START_LEN } else { total };
+        let missing = wanted.saturating_sub(self.partial.len());
+        self.partial.reserve_exact(missing);
+        self.move_bytes(&mut chunk, missing);
         self.keep(chunk);
-        if self.partial.len() < total {
+        if self.partial.len() < wanted {
             return Ok(Taken::Nothing);
+        }
+        if oversized {
+            // What has been collected comes out as the first piece.
+            let start = self.partial.get(HEADER_LEN..).unwrap_or_default().to_vec();
+            let (continues, len) = (header.continues(), header.len as usize);
+            let (head, next_seq) = (Vec::new(), header.seq.wrapping_add(1));
+            return Ok(Taken::Oversized(Oversized { start, left: total, continues, head, next_seq, len }));
         }
         Ok(Taken::Command(std::mem::take(&mut self.partial).into()))
     }

@@ -8,7 +8,7 @@ use std::task::Poll;
 use crate::circuit::{Key, Permit};
 use crate::metrics::label::{BoundReason, ErrorKind, RateLimitReason};
 use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
-use crate::pool::{Bound, Lease, SmallReply, Want};
+use crate::pool::{Bound, Lease, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::response::ErrPacket;
@@ -38,6 +38,9 @@ pub(super) const NO_SQL: Facts = Facts { kind: StatementKind::Empty, hazards: Ha
 /// big5, sjis, gbk, cp932, gb18030.
 const UNSAFE_COLLATIONS: [u8; 11] = [1, 84, 13, 88, 28, 87, 95, 96, 248, 249, 250];
 
+/// How often a statement waits for a link and a permit in turn before it gives up: each time others were quicker.
+const BOTH_ATTEMPTS: usize = 8;
+
 /// A link in use by a command. Dropped, it closes the link.
 pub(super) struct Use {
     pub held: Held,
@@ -65,11 +68,10 @@ impl Session {
             Some(permit) => Some(permit),
             None => self.admit().await?,
         };
-        let held = match self.bound.take() {
-            Some(bound) => Held::Bound(bound),
-            None => Held::Free(self.free_link(facts).await?),
+        let link = match self.bound.take() {
+            Some(bound) => Use { held: Held::Bound(bound), permit },
+            None => self.free_link(facts, permit).await?,
         };
-        let link = Use { held, permit };
         if facts.hazards.intersects(RECALLS) {
             return Box::pin(self.recall(link, facts)).await;
         }
@@ -77,20 +79,43 @@ impl Session {
     }
 
     /// A link from the pool in the session's schema.
-    async fn free_link(&mut self, facts: Facts) -> Result<Lease, Stop> {
+    async fn free_link(&mut self, facts: Facts, permit: Option<Permit>) -> Result<Use, Stop> {
         if facts.hazards.intersects(ASKS_BACK) {
             let same = self.trace.and_then(|trace| self.cluster().pool.try_checkout_same(trace));
-            return same.ok_or_else(|| self.asks_elsewhere());
+            let lease = same.ok_or_else(|| self.asks_elsewhere())?;
+            return Ok(Use { held: Held::Free(lease), permit });
         }
         let want = Want { identity: self.identity, schema: self.schema.clone() };
-        let lease = match self.cluster().pool.try_checkout(&want) {
-            Some(lease) => lease,
-            None => Box::pin(self.wait_for_link(&want)).await?,
+        let (mut lease, permit) = match self.cluster().pool.try_checkout(&want) {
+            Some(lease) => (lease, permit),
+            None => Box::pin(self.wait_for_both(&want, permit)).await?,
         };
         if self.schema.is_some() && self.schema != lease.schema {
-            return Box::pin(self.move_to_schema(lease)).await;
+            lease = Box::pin(self.move_to_schema(lease)).await?;
         }
-        Ok(lease)
+        Ok(Use { held: Held::Free(lease), permit })
+    }
+
+    /// Waits for a link, and holds no permit meanwhile: sessions that have links of their own need permits to get on, and
+    /// to give those links back. Nor is a link held while waiting for a permit.
+    async fn wait_for_both(
+        &self,
+        want: &Want,
+        mut permit: Option<Permit>,
+    ) -> Result<(Lease, Option<Permit>), Stop> {
+        for _ in 0..BOTH_ATTEMPTS {
+            drop(permit.take());
+            let lease = self.wait_for_link(want).await?;
+            if let Some(permit) = self.try_admit().await {
+                return Ok((lease, permit));
+            }
+            lease.give_back();
+            permit = self.admit().await?;
+            if let Some(lease) = self.cluster().pool.try_checkout(want) {
+                return Ok((lease, permit));
+            }
+        }
+        Err(PoolError::Timeout(self.cluster().pool.settings.checkout_timeout).into())
     }
 
     /// The statement asks about one that ran elsewhere. From now on the session keeps its link, so that asking again,
@@ -172,11 +197,24 @@ impl Session {
         }
     }
 
+    /// A permit if there is one at once; `Some(None)` where statements are not limited.
+    async fn try_admit(&self) -> Option<Option<Permit>> {
+        let Some(gate) = &self.cluster().gate else { return Some(None) };
+        let mut admission = gate.enter(self.permit_key());
+        match std::future::poll_fn(|cx| Poll::Ready(pin!(&mut admission).poll(cx))).await {
+            Poll::Ready(Ok(permit)) => Some(Some(permit)),
+            Poll::Ready(Err(_)) | Poll::Pending => None,
+        }
+    }
+
+    fn permit_key(&self) -> Key {
+        Key { user: self.account.index, shard: 0 }
+    }
+
     /// Waits for a permit, if statements are limited.
     async fn admit(&self) -> Result<Option<Permit>, Stop> {
         let Some(gate) = self.cluster().gate.clone() else { return Ok(None) };
-        let key = Key { user: self.account.index, shard: 0 };
-        let mut admission = gate.enter(key);
+        let mut admission = gate.enter(self.permit_key());
         // Mostly there is one at once, and then there is nothing to wait for.
         let at_once = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut admission).poll(cx))).await;
         let admitted = match at_once {

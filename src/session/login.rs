@@ -162,6 +162,7 @@ impl Entered {
             holds: Holds::default(),
             trace: None,
             last_insert_id: 0,
+            link_ended: false,
             inserted: false,
             mark: id,
         }

@@ -60,9 +60,9 @@ impl Session {
 
     /// COM_STMT_EXECUTE.
     pub async fn execute(&mut self, command: Payload) -> Result<Payload, Stop> {
-        const NAME: &str = "mysqld_stmt_execute";
-        let (id, text, params) = self.statement_of(&command, NAME)?;
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let id = statement_id(payload).map_err(|_| Refusal::malformed())?;
+        let (text, params) = self.executable(id)?;
         let header = ExecuteHeader::parse(payload, params).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
         let mut link = self.take_link(text.facts).await?;
@@ -83,14 +83,10 @@ impl Session {
     }
 
     /// COM_STMT_EXECUTE with more parameters than are collected: passed on as they come.
-    pub async fn oversized_execute(&mut self, command: Oversized) -> Result<Payload, Stop> {
-        let id = statement_id(&command.start).map_err(|_| Refusal::malformed().fatal())?;
-        let Some(statement) = self.statements.get(id) else {
-            return Err(Refusal::unknown_statement(id, "mysqld_stmt_execute").fatal().into());
-        };
-        let (text, params) = (statement.text.clone(), statement.params);
-        let header =
-            ExecuteHeader::parse(&command.start, params).map_err(|_| Refusal::malformed().fatal())?;
+    pub async fn oversized_execute(&mut self, command: &mut Oversized) -> Result<Payload, Stop> {
+        let id = statement_id(&command.start).map_err(|_| Refusal::malformed())?;
+        let (text, params) = self.executable(id)?;
+        let header = ExecuteHeader::parse(&command.start, params).map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
         let mut link = self.take_link(text.facts).await?;
         let mut seen = Seen::default();
@@ -107,7 +103,7 @@ impl Session {
     async fn stream_execute(
         &mut self,
         link: &mut Use,
-        command: Oversized,
+        command: &mut Oversized,
         id: u32,
         text: &Rc<StatementText>,
         header: &ExecuteHeader,
@@ -177,6 +173,9 @@ impl Session {
         let Ok((id, text, _)) = self.statement_of(&command, "mysqld_stmt_send_long_data") else {
             return Ok(());
         };
+        if self.has_failed_long_data(id) {
+            return Ok(());
+        }
         let sent = async {
             let mut link = self.take_link(NO_SQL).await?;
             if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
@@ -194,21 +193,40 @@ impl Session {
         };
         match sent.await {
             Err(Stop::Refuse(refusal)) if !refusal.fatal => {
-                if let Some(statement) = self.statements.get(id) {
-                    statement.long_data_failure = Some(*refusal);
-                }
+                self.note_long_data_failure(id, *refusal);
                 Ok(())
             }
             other => other,
         }
     }
 
+    /// A piece of a parameter is missing: what was sent before it, and what comes after it, is of no use.
+    fn note_long_data_failure(&mut self, id: u32, refusal: Refusal) {
+        if let Some(statement) = self.statements.get(id) {
+            statement.long_data_failure.get_or_insert(refusal);
+        }
+    }
+
+    fn has_failed_long_data(&mut self, id: u32) -> bool {
+        self.statements.get(id).is_some_and(|statement| statement.long_data_failure.is_some())
+    }
+
+    /// An oversized piece of a parameter, of which `start` is the beginning, was refused.
+    pub fn fail_long_data(&mut self, start: &[u8], refusal: Refusal) {
+        if let Ok(id) = statement_id(start) {
+            self.note_long_data_failure(id, refusal);
+        }
+    }
+
     /// COM_STMT_SEND_LONG_DATA of more bytes than are collected.
-    pub async fn oversized_long_data(&mut self, command: Oversized) -> Result<(), Stop> {
-        let id = statement_id(&command.start).map_err(|_| Refusal::malformed().fatal())?;
+    pub async fn oversized_long_data(&mut self, command: &mut Oversized) -> Result<(), Stop> {
+        let id = statement_id(&command.start).map_err(|_| Refusal::malformed())?;
         let Some(text) = self.statements.get(id).map(|statement| statement.text.clone()) else {
-            return Err(Refusal::unknown_statement(id, "mysqld_stmt_send_long_data").fatal().into());
+            return Err(Refusal::unknown_statement(id, "mysqld_stmt_send_long_data").into());
         };
+        if self.has_failed_long_data(id) {
+            return self.discard(command).await;
+        }
         let mut link = self.take_link(NO_SQL).await?;
         let passed = async {
             self.have_prepared(&mut link, id, &text).await?;
@@ -292,12 +310,21 @@ impl Session {
         let Some(statement) = self.statements.get(id) else {
             return Err(Refusal::unknown_statement(id, function).into());
         };
-        if function == "mysqld_stmt_execute"
-            && let Some(failure) = statement.long_data_failure.take()
-        {
+        Ok((id, statement.text.clone(), statement.params))
+    }
+
+    /// A statement that is to be executed: unless parameters sent ahead were lost. Then those that did arrive go, too,
+    /// so that the client may send all of them again.
+    fn executable(&mut self, id: u32) -> Result<(Rc<StatementText>, u16), Stop> {
+        let Some(statement) = self.statements.get(id) else {
+            return Err(Refusal::unknown_statement(id, "mysqld_stmt_execute").into());
+        };
+        let (text, params) = (statement.text.clone(), statement.params);
+        if let Some(failure) = statement.long_data_failure.take() {
+            self.end_statement(id, text.key);
             return Err(failure.into());
         }
-        Ok((id, statement.text.clone(), statement.params))
+        Ok((text, params))
     }
 
     /// Prepares the statement on the link unless it is already.

@@ -71,10 +71,6 @@ impl Session {
                     self.ctx.metrics.server_errors.inc();
                 }
                 self.settle(link, facts, &seen);
-                if facts.hazards.contains(Hazards::RELEASE) && seen.error.is_none() {
-                    self.send(last).await?;
-                    return Err(End::Quit.into());
-                }
                 Ok(last)
             }
             Err(stop) => Err(self.lost(link, stop)),
@@ -83,7 +79,7 @@ impl Session {
 
     /// COM_QUERY with a text that is longer than is collected: passed on as it comes. What stands in the part that
     /// nobody has read may have done anything to the link, so the session keeps it.
-    pub async fn oversized_query(&mut self, command: Oversized) -> Result<Payload, Stop> {
+    pub async fn oversized_query(&mut self, command: &mut Oversized) -> Result<Payload, Stop> {
         let mut facts = facts(command.start.get(1..).unwrap_or_default(), self.sql_mode());
         allowed(facts)?;
         facts.hazards |= Hazards::UNSURE;
@@ -110,13 +106,13 @@ impl Session {
     pub async fn pass_through(
         &mut self,
         link: &mut Use,
-        mut command: Oversized,
+        command: &mut Oversized,
         first: impl FnOnce(&mut [u8]),
     ) -> Result<Payload, Stop> {
         let max = self.ctx.config.server.max_packet_bytes;
         let mut first = Some(first);
         loop {
-            let piece = match self.input.piece(&mut command, max) {
+            let piece = match self.input.piece(command, max) {
                 Ok(piece) => piece,
                 Err(error) => return Err(broken(error)),
             };
@@ -134,7 +130,7 @@ impl Session {
             }
             if self.input.has_chunk() {
                 // The header came out first; what arrived with it is next.
-                self.tell_backend(link, bytes).await.map_err(in_mid_command)?;
+                self.tell_backend(link, bytes).await?;
                 continue;
             }
             self.receive_more(Some(bytes), link).await?;
@@ -143,6 +139,32 @@ impl Session {
 }
 
 impl Session {
+    /// Reads an oversized command to its end, for nothing but its end: where it was refused, the next one begins there.
+    pub async fn discard(&mut self, command: &mut Oversized) -> Result<(), Stop> {
+        let max = self.ctx.config.server.max_packet_bytes;
+        let limit = self.ctx.config.server.write_timeout;
+        while !command.is_over() {
+            let piece = match self.input.piece(command, max) {
+                Ok(piece) => piece,
+                Err(error) => return Err(broken(error)),
+            };
+            if piece.is_some() {
+                continue;
+            }
+            match self.wait(limit, Phase::Ending, self.socket.receive()).await {
+                Ok(Ok(Some(chunk))) => {
+                    self.count(Direction::ClientIn, chunk.len());
+                    self.input.push(chunk);
+                }
+                Ok(Ok(None)) => return Err(End::Quit.into()),
+                Ok(Err(error)) => return Err(End::Lost(error).into()),
+                Err(Waited::Ended) => return Err(Refusal::shutdown().into()),
+                Err(_) => return Err(self.unread().into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Sends `bytes` to the backend (if any) while more of an oversized command comes from the client.
     async fn receive_more(&mut self, bytes: Option<Payload>, link: &mut Use) -> Result<(), Stop> {
         let limit = self.ctx.config.server.write_timeout;
@@ -165,7 +187,7 @@ impl Session {
             }
             Ok(Ok(None)) => Err(End::Quit.into()),
             Ok(Err(ExchangeError::Receive(error))) => Err(End::Lost(error).into()),
-            Ok(Err(ExchangeError::Send(error))) => Err(in_mid_command(LinkError::Io(error).into())),
+            Ok(Err(ExchangeError::Send(error))) => Err(LinkError::Io(error).into()),
             Err(Waited::Ended) => Err(Refusal::shutdown().into()),
             Err(_) => Err(self.unread().into()),
         }
@@ -183,14 +205,6 @@ pub(super) fn allowed(facts: Facts) -> Result<(), Stop> {
     match facts.hazards.contains(Hazards::KILL) {
         true => Err(Refusal::unsupported("KILL").into()),
         false => Ok(()),
-    }
-}
-
-/// The rest of the command is still to come from the client: it can't be told apart from the next one.
-fn in_mid_command(stop: Stop) -> Stop {
-    match stop {
-        Stop::Refuse(refusal) => refusal.fatal().into(),
-        stop => stop,
     }
 }
 

@@ -32,6 +32,8 @@ impl Session {
         let closes = seen.error.is_some_and(|code| CLOSING_ERRORS.contains(&code))
             || (seen.error.is_none() && facts.hazards.contains(Hazards::RELEASE));
         if closes {
+            let released = seen.error.is_none();
+            self.link_ended = released || self.holds.has_state();
             self.bound = None;
             self.lose_long_data();
             self.holds.clear();
@@ -76,7 +78,7 @@ impl Session {
             return;
         };
         let Use { held, permit } = link;
-        self.permit = permit.filter(|_| self.holds.has_work());
+        self.permit = permit.filter(|_| self.holds.keeps_permit());
         let bound = match held {
             Held::Bound(mut bound) => {
                 bound.set_reason(reason);

@@ -32,8 +32,14 @@ pub struct TextStore {
 
 const CLEAN_MIN: usize = 1024;
 
+/// Longer texts are not shared: few are the same, and the list would keep them for a while after their last session.
+const SHARED_LEN_MAX: usize = 4096;
+
 impl TextStore {
     pub(super) fn get(&self, schema: Option<&Rc<[u8]>>, text: &[u8], facts: Facts) -> Rc<StatementText> {
+        if text.len() > SHARED_LEN_MAX {
+            return self.own(schema, text, facts);
+        }
         let mut texts = self.texts.borrow_mut();
         let place = (schema.cloned(), Box::from(text));
         if let Some(known) = texts.get(&place).and_then(Weak::upgrade).filter(|known| known.facts == facts) {

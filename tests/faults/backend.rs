@@ -86,6 +86,25 @@ fn a_server_that_dies_in_a_transaction() -> TestResult {
     assert_works_again(&stage, &mut client)
 }
 
+/// The server itself says that it closes the connection: with it goes the transaction, and so must the session.
+#[test]
+fn a_connection_that_the_server_ends_in_a_transaction() -> TestResult {
+    let stage = stage("fault_closed")?;
+    stage.server.sql("CREATE TABLE test.t (a INT PRIMARY KEY); SET GLOBAL max_allowed_packet = 1048576")?;
+    // It holds for connections that are opened from now on.
+    stage.server.sql("KILL USER app")?;
+    let mut client = stage.connect()?;
+    client.run("BEGIN")?;
+    client.run("INSERT INTO t VALUES (1)")?;
+    let long = format!("SELECT LENGTH('{}')", "x".repeat(2 << 20));
+    let error = client.run(&long).expect_err("longer than the server takes");
+    assert!(error.is_refusal(), "{error}");
+    let error = client.run("COMMIT").expect_err("there is nothing left to commit");
+    assert!(error.is_refusal() && error.code().is_none_or(|code| code == 2013), "{error}");
+    assert_eq!(stage.server.sql("SELECT COUNT(*) FROM test.t")?, "0");
+    stage.assert_serves()
+}
+
 #[test]
 fn a_server_that_dies_while_links_are_idle() -> TestResult {
     let stage = stage("fault_idle")?;
