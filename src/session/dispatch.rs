@@ -30,7 +30,7 @@ impl Session {
             (Incoming::Command(bytes), Some(command)) => self.execute_command(command, bytes).await,
             (Incoming::Oversized(mut bytes), command) => {
                 let outcome = Box::pin(self.execute_oversized(command, &mut bytes)).await;
-                Box::pin(self.to_its_end(command, bytes, outcome)).await
+                Box::pin(self.finish_oversized(command, bytes, outcome)).await
             }
         };
         let reply = match outcome {
@@ -104,7 +104,7 @@ impl Session {
 
     /// What becomes of an oversized command that was refused before all of it had come: the rest is read, so that the
     /// next command is not taken for a part of it (nor it for the next command), and the answer has the right place.
-    async fn to_its_end(
+    async fn finish_oversized(
         &mut self,
         command: Option<Command>,
         mut bytes: Oversized,
