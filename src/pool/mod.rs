@@ -28,6 +28,6 @@ pub use identity::{Identity, Want};
 pub use lease::{Lease, Trace};
 pub use link::{Link, SmallReply};
 pub use maintain::maintain;
-pub use stateless::{PoolSettings, StatelessPool};
+pub use stateless::StatelessPool;
 pub use statements::{OnLink, StatementKey};
 pub use transaction::Bound;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::config::Instance;
+use crate::config::{self, Instance};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
 use crate::net::{Executor, Timer};
@@ -36,23 +36,11 @@ const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
 /// After a failed attempt, while other links still work, openers pause for this time.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// The numbers of a pool: this core's slice of the process's.
-#[derive(Debug, Clone)]
-pub struct PoolSettings {
-    pub max_connections: usize,
-    pub min_idle: usize,
-    pub max_connecting: usize,
-    pub idle_timeout: Duration,
-    pub max_lifetime: Option<Duration>,
-    pub checkout_timeout: Duration,
-    pub connect_timeout: Duration,
-    pub max_prepared_statements: usize,
-}
-
 /// The pool of one instance on one core.
 pub struct StatelessPool {
     pub instance: Instance,
-    pub settings: PoolSettings,
+    /// The numbers are this core's slice of the process's.
+    pub settings: config::Pool,
     pub(super) core: Rc<Executor>,
     pub(super) metrics: Rc<CoreMetrics>,
     addresses: RefCell<Arc<[SocketAddr]>>,
@@ -104,7 +92,7 @@ impl Waiter {
 impl StatelessPool {
     pub fn new(
         instance: Instance,
-        settings: PoolSettings,
+        settings: config::Pool,
         addresses: Arc<[SocketAddr]>,
         core: &Rc<Executor>,
         metrics: &Rc<CoreMetrics>,

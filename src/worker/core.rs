@@ -16,7 +16,7 @@ use crate::circuit::{Gate, Limits, slice};
 use crate::config::{self, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::{BoundListener, Executor, HostError, Inbox, Receiver, Ring, Timer, explain_refusal};
-use crate::pool::{PoolSettings, StatelessPool, maintain};
+use crate::pool::{StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::session::{Cluster, Context, Phase};
 
@@ -187,7 +187,12 @@ fn report(ctx: &Context, core: usize) -> Report {
 fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> Vec<Cluster> {
     let share = |total: usize| slice(total, plan.cores, plan.index);
     let clusters = plan.config.clusters.iter().zip(&plan.addresses).map(|(cluster, addresses)| {
-        let settings = pool_settings(&cluster.pool, share);
+        let settings = config::Pool {
+            max_connections: share(cluster.pool.max_connections),
+            min_idle: share(cluster.pool.min_idle),
+            max_connecting: share(cluster.pool.max_connecting),
+            ..cluster.pool.clone()
+        };
         let circuit = &cluster.circuit;
         let limits =
             Limits { max_concurrent: share(circuit.max_concurrent), queue_size: share(circuit.queue_size) };
@@ -199,19 +204,6 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
         }
     });
     clusters.collect()
-}
-
-fn pool_settings(pool: &config::Pool, share: impl Fn(usize) -> usize) -> PoolSettings {
-    PoolSettings {
-        max_connections: share(pool.max_connections),
-        min_idle: share(pool.min_idle),
-        max_connecting: share(pool.max_connecting),
-        idle_timeout: pool.idle_timeout,
-        max_lifetime: pool.max_lifetime,
-        checkout_timeout: pool.checkout_timeout,
-        connect_timeout: pool.connect_timeout,
-        max_prepared_statements: pool.max_prepared_statements,
-    }
 }
 
 fn small(number: usize) -> u32 {
