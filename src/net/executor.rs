@@ -17,8 +17,6 @@ pub struct Executor {
     pub ring: Rc<Ring>,
     pub timers: Rc<Timers>,
     polls: Rc<Cell<u64>>,
-    /// The tasks that exist.
-    tasks: Rc<Cell<usize>>,
     stopped: Cell<bool>,
     pub stats: LoopStats,
 }
@@ -43,7 +41,6 @@ impl Executor {
             ring,
             timers: Timers::new(),
             polls: Rc::default(),
-            tasks: Rc::default(),
             stopped: Cell::new(false),
             stats: LoopStats::default(),
         })
@@ -51,14 +48,7 @@ impl Executor {
 
     /// Starts a task on this core. Every task of a core is started here: the driver counts their polls.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.tasks.set(self.tasks.get() + 1);
-        let alive = Alive(self.tasks.clone());
-        glommio::spawn_local(Counted { task, polls: self.polls.clone(), _alive: alive }).detach();
-    }
-
-    /// Tasks that have not ended.
-    pub fn tasks(&self) -> usize {
-        self.tasks.get()
+        glommio::spawn_local(Counted { task, polls: self.polls.clone() }).detach();
     }
 
     /// Makes [`Executor::drive`] return when no task can run.
@@ -137,19 +127,10 @@ fn raise(cell: &Cell<Duration>, value: Duration) {
     }
 }
 
-struct Alive(Rc<Cell<usize>>);
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 /// A task whose polls are counted.
 struct Counted<F> {
     task: F,
     polls: Rc<Cell<u64>>,
-    _alive: Alive,
 }
 
 impl<F: Future<Output = ()>> Future for Counted<F> {

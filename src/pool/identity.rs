@@ -24,6 +24,9 @@ impl Identity {
         .union(Capabilities::MULTI_STATEMENTS)
         .union(Capabilities::MARIADB_EXTENDED_METADATA);
 
+    /// `utf8mb4_general_ci`, which every server has: for links that no client has asked for, and clients that name none.
+    pub const DEFAULT_COLLATION: u8 = 45;
+
     /// That of a client with these capabilities.
     pub fn of_client(collation: u8, capabilities: Capabilities) -> Self {
         Self { collation, flags: capabilities & Self::FLAGS }

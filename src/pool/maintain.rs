@@ -32,7 +32,7 @@ fn tidy(pool: &Rc<StatelessPool>) {
         if !link.socket.is_quiet() {
             return Some(ClosedReason::ServerClosed);
         }
-        if pool.is_link_old(link) {
+        if pool.is_old(link) {
             return Some(ClosedReason::Age);
         }
         let unused = now.saturating_duration_since(link.idle_since) > pool.settings.idle_timeout;
@@ -74,11 +74,8 @@ async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
 /// What a session will most likely want.
 fn usual(pool: &StatelessPool) -> Want {
     pool.usual_want().or_else(|| pool.last_want()).unwrap_or_else(|| {
-        let collation = pool.profile().map_or(DEFAULT_COLLATION, |profile| profile.collation);
+        let collation = pool.profile().map_or(Identity::DEFAULT_COLLATION, |profile| profile.collation);
         let identity = Identity { collation, flags: crate::protocol::capability::Capabilities::empty() };
         Want { identity, schema: None }
     })
 }
-
-/// `utf8mb4_general_ci`, which every server has.
-const DEFAULT_COLLATION: u8 = 45;

@@ -197,7 +197,7 @@ impl StatelessPool {
     /// Takes a clean link back and passes it on.
     pub(super) fn put(self: &Rc<Self>, mut link: Box<Link>) {
         let now = self.core.timers.now();
-        if self.is_old(&link, now) {
+        if self.is_old(&link) {
             link.quit();
             self.closed(link, ClosedReason::Age);
             return;
@@ -266,10 +266,10 @@ impl StatelessPool {
 
     /// Each link gets an age of its own, up to an eighth below the limit, so that links opened together don't end
     /// together.
-    fn is_old(&self, link: &Link, now: Instant) -> bool {
+    pub(super) fn is_old(&self, link: &Link) -> bool {
         let Some(limit) = self.settings.max_lifetime else { return false };
         let eighth = u32::try_from(link.serial % 8).unwrap_or(0);
-        now.saturating_duration_since(link.opened) > limit - limit / 64 * eighth
+        self.core.timers.now().saturating_duration_since(link.opened) > limit - limit / 64 * eighth
     }
 
     /// Starts openers for those who wait and are not waited for yet, within the bounds.
@@ -386,10 +386,6 @@ impl StatelessPool {
         kept.append(&mut state.idle);
         state.idle = kept;
         state.idle.len()
-    }
-
-    pub(super) fn is_link_old(&self, link: &Link) -> bool {
-        self.is_old(link, self.core.timers.now())
     }
 
     fn close_idle(self: &Rc<Self>, link: Box<Link>, reason: ClosedReason) {

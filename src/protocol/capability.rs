@@ -104,3 +104,12 @@ bitflags! {
         const _ = !0;
     }
 }
+
+impl StatusFlags {
+    /// What a status says about the session; the other flags are about the statement that it came with.
+    pub const OF_THE_SESSION: StatusFlags = StatusFlags::IN_TRANS
+        .union(StatusFlags::IN_TRANS_READONLY)
+        .union(StatusFlags::AUTOCOMMIT)
+        .union(StatusFlags::NO_BACKSLASH_ESCAPES)
+        .union(StatusFlags::ANSI_QUOTES);
+}

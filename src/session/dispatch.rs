@@ -150,16 +150,11 @@ impl Session {
 
     /// An OK packet of Athena's own, as the whole reply.
     pub fn ok(&self) -> Payload {
-        let mut status = self.status - StatusFlags::MORE_RESULTS_EXISTS;
+        let mut status = self.status & StatusFlags::OF_THE_SESSION;
         if !self.holds.in_transaction() {
             status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
         }
-        let session = StatusFlags::IN_TRANS
-            | StatusFlags::IN_TRANS_READONLY
-            | StatusFlags::AUTOCOMMIT
-            | StatusFlags::NO_BACKSLASH_ESCAPES
-            | StatusFlags::ANSI_QUOTES;
-        let ok = OkPacket { header: OkPacket::HEADER, status: status & session, ..OkPacket::END_OF_ROWS };
+        let ok = OkPacket { header: OkPacket::HEADER, status, ..OkPacket::END_OF_ROWS };
         let mut bytes = Vec::with_capacity(16);
         write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
         bytes.into()

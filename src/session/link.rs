@@ -6,11 +6,10 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::circuit::{Key, Permit};
-use crate::metrics::label::{BoundReason, ErrorKind, RateLimitReason};
+use crate::metrics::label::{BoundReason, RateLimitReason};
 use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
 use crate::pool::{Bound, Lease, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
-use crate::protocol::error::ErrorCode;
 use crate::protocol::response::ErrPacket;
 
 use super::context::Phase;
@@ -170,7 +169,11 @@ impl Session {
         let timer = crate::net::Timer::new(&self.ctx.core.timers);
         let pool = &self.cluster().pool;
         let checkout = pool.checkout(want, &timer);
-        Ok(self.in_queue(std::time::Duration::ZERO, checkout).await??)
+        // The pool itself bounds the wait.
+        match self.in_queue(std::time::Duration::ZERO, checkout).await? {
+            Some(lease) => Ok(lease?),
+            None => Err(PoolError::Timeout(pool.settings.checkout_timeout).into()),
+        }
     }
 
     async fn move_to_schema(&self, mut lease: Lease) -> Result<Lease, Stop> {
@@ -232,7 +235,8 @@ impl Session {
         let limit = self.cluster().queue_timeout;
         let rejected = |reason| self.ctx.metrics.rate_limit_rejected.of(reason).inc();
         match self.in_queue(limit, admission).await {
-            Err(Stop::Refuse(refusal)) if refusal.error.code == ErrorCode::LockWaitTimeout.number() => {
+            Ok(Some(admitted)) => Ok(admitted),
+            Ok(None) => {
                 rejected(RateLimitReason::Timeout);
                 Err(Refusal::queue_timeout(&self.account.name, limit).into())
             }
@@ -240,12 +244,16 @@ impl Session {
                 rejected(RateLimitReason::Shutdown);
                 Err(Stop::Refuse(refusal))
             }
-            other => other,
+            Err(end) => Err(end),
         }
     }
 
-    /// Waits in a queue, which a client that goes away leaves.
-    async fn in_queue<F: Future>(&self, limit: std::time::Duration, turn: F) -> Result<F::Output, Stop> {
+    /// Waits in a queue, which a client that goes away leaves. `None` when `limit` passes first.
+    async fn in_queue<F: Future>(
+        &self,
+        limit: std::time::Duration,
+        turn: F,
+    ) -> Result<Option<F::Output>, Stop> {
         let mut turn = pin!(turn);
         let mut gone = pin!(self.socket.closed());
         let waiting = std::future::poll_fn(|cx| {
@@ -255,10 +263,10 @@ impl Session {
             gone.as_mut().poll(cx).map(|()| None)
         });
         match self.wait(limit, Phase::Ending, waiting).await {
-            Ok(Some(output)) => Ok(output),
+            Ok(Some(output)) => Ok(Some(output)),
             Ok(None) => Err(End::Quit.into()),
             Err(Waited::Ended) => Err(Refusal::shutdown().into()),
-            Err(_) => Err(Refusal::new(ErrorKind::RateLimit, ErrorCode::LockWaitTimeout, "").into()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -56,9 +56,6 @@ const OWN: Capabilities = Capabilities::PLUGIN_AUTH
 /// The longest packet of a login; names and attributes are far below.
 const PACKET_MAX: usize = 64 * 1024;
 
-/// `utf8mb4_general_ci`, which every server has.
-const DEFAULT_COLLATION: u8 = 45;
-
 /// Who is logged in.
 pub(super) struct Account {
     pub name: Rc<str>,
@@ -189,7 +186,7 @@ impl Door {
             auth_plugin: plugin.name().as_bytes().to_vec(),
         };
         let packet = self.converse(&greeting.encode()).await?;
-        let response = self.response(&packet, offered)?;
+        let response = self.response(&packet)?;
         let account = self.authenticate(&response, plugin, &salt, peer).await?;
         let entry = self.ctx.accounts.get(&response.username[..]).cloned();
         let schema = match &response.database {
@@ -197,7 +194,8 @@ impl Door {
             None => entry.and_then(|entry| entry.default_database),
         };
         let capabilities = response.capabilities & offered;
-        let collation = if response.collation == 0 { DEFAULT_COLLATION } else { response.collation };
+        let collation =
+            if response.collation == 0 { Identity::DEFAULT_COLLATION } else { response.collation };
         let identity = Identity::of_client(collation, capabilities);
         self.check_schema(&account, identity, schema.as_ref()).await?;
         let entered = Entered { account, capabilities, identity, schema, status: first_status(&profile) };
@@ -212,7 +210,8 @@ impl Door {
             return Ok(profile);
         }
         let flags = Capabilities::empty();
-        let want = Want { identity: Identity { collation: DEFAULT_COLLATION, flags }, schema: None };
+        let want =
+            Want { identity: Identity { collation: Identity::DEFAULT_COLLATION, flags }, schema: None };
         let timer = Timer::new(&self.ctx.core.timers);
         match self.unless_ending(cluster.pool.checkout(&want, &timer)).await? {
             Ok(lease) => lease.give_back(),
@@ -221,16 +220,10 @@ impl Door {
         cluster.pool.profile().ok_or_else(Denied::silent)
     }
 
-    fn response(&mut self, packet: &Packet, offered: Capabilities) -> Result<HandshakeResponse, Denied> {
+    fn response(&mut self, packet: &Packet) -> Result<HandshakeResponse, Denied> {
         match ClientHello::parse(&packet.payload) {
             Ok(ClientHello::Response(response)) => {
                 self.greeted = true;
-                if response.capabilities.contains(Capabilities::COMPRESS)
-                    && !offered.contains(Capabilities::COMPRESS)
-                {
-                    // The client goes on in a dialect that was not offered only if it is broken; its packets then are noise.
-                    tracing::debug!(target: "athena::login", "the client asks for compression, which was not offered");
-                }
                 Ok(response)
             }
             Ok(ClientHello::SslRequest(_)) => {

@@ -125,11 +125,7 @@ impl Session {
             on_link.types = types;
             on_server = Some(on_link.id);
         }
-        let patch = |bytes: &mut [u8]| {
-            if let (Some(payload), Some(id)) = (bytes.get_mut(HEADER_LEN..), on_server) {
-                let _ = set_statement_id(payload, id);
-            }
-        };
+        let patch = |bytes: &mut [u8]| on_server.into_iter().for_each(|id| patch_id(bytes, id));
         let last = self.pass_through(link, command, patch).await?;
         let mut reply = Reply::to_query(self.capabilities, self.status);
         self.relay(link, last, &mut reply, seen).await
@@ -231,11 +227,7 @@ impl Session {
         let passed = async {
             self.have_prepared(&mut link, id, &text).await?;
             let on_link = link.lease().statement(text.key).map(|statement| statement.id);
-            let patch = |bytes: &mut [u8]| {
-                if let (Some(payload), Some(id)) = (bytes.get_mut(HEADER_LEN..), on_link) {
-                    let _ = set_statement_id(payload, id);
-                }
-            };
+            let patch = |bytes: &mut [u8]| on_link.into_iter().for_each(|id| patch_id(bytes, id));
             let last = self.pass_through(&mut link, command, patch).await?;
             self.tell_backend(&mut link, last).await
         };
@@ -434,7 +426,7 @@ impl Session {
 }
 
 /// Writes the id by which a link's server knows the statement into a command.
-fn patch_id(command: &mut Payload, id: u32) {
+fn patch_id(command: &mut [u8], id: u32) {
     if let Some(payload) = command.get_mut(HEADER_LEN..) {
         // The command's own id has been read from there.
         let _ = set_statement_id(payload, id);

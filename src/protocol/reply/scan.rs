@@ -20,13 +20,6 @@ const LOCAL_INFILE: u8 = 0xFB;
 /// Bytes of a real EOF packet.
 const EOF_LEN: usize = 5;
 
-/// What a status says about the session; the other flags are about the statement that it came with.
-const OF_THE_SESSION: StatusFlags = StatusFlags::IN_TRANS
-    .union(StatusFlags::IN_TRANS_READONLY)
-    .union(StatusFlags::AUTOCOMMIT)
-    .union(StatusFlags::NO_BACKSLASH_ESCAPES)
-    .union(StatusFlags::ANSI_QUOTES);
-
 /// Who wants to know what the packets said that are not rows.
 pub trait Observer {
     /// A result ended well. Comes once for each result of the reply.
@@ -453,7 +446,7 @@ impl Reply {
         }
         self.shift = self.shift.wrapping_add(1);
         self.seq = self.seq.wrapping_add(1);
-        let eof = EofPacket { warnings: 0, status: self.status & OF_THE_SESSION }.encode();
+        let eof = EofPacket { warnings: 0, status: self.status & StatusFlags::OF_THE_SESSION }.encode();
         edits.packet(at..at, self.seq, &eof);
     }
 }
