@@ -19,6 +19,7 @@ impl Identity {
     /// that did not ask for it must not get it, or an injected `;` becomes a statement.
     pub const FLAGS: Capabilities = Capabilities::FOUND_ROWS
         .union(Capabilities::NO_SCHEMA)
+        .union(Capabilities::LOCAL_FILES)
         .union(Capabilities::IGNORE_SPACE)
         .union(Capabilities::INTERACTIVE)
         .union(Capabilities::MULTI_STATEMENTS)

@@ -99,6 +99,11 @@ impl Input {
         self.chunk.is_some()
     }
 
+    /// Takes the bytes that are there, when they are no command: [`Input::push`] puts back what was too much.
+    pub fn take_chunk(&mut self) -> Option<Buf> {
+        self.chunk.take()
+    }
+
     /// Takes the next command, if it is all there. One that came alone, in one chunk, is that chunk: no byte moves.
     /// A payload of more than `buffered_max` bytes is not collected; one of more than `max` is refused.
     pub fn take(&mut self, buffered_max: usize, max: usize) -> Result<Taken, PacketError> {

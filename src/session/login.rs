@@ -21,14 +21,15 @@ use super::failure::Refusal;
 use super::holds::Holds;
 use super::input::Input;
 
-/// What is offered to clients, as far as the backend has it. Compression, TLS, LOCAL INFILE, query attributes and
-/// optional metadata are not among it: what is offered works.
+/// What is offered to clients, as far as the backend has it. Compression, TLS, query attributes and optional metadata
+/// are not among it: what is offered works.
 const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::FOUND_ROWS)
     .union(Capabilities::LONG_FLAG)
     .union(Capabilities::CONNECT_WITH_DB)
     .union(Capabilities::NO_SCHEMA)
     .union(Capabilities::ODBC)
+    .union(Capabilities::LOCAL_FILES)
     .union(Capabilities::IGNORE_SPACE)
     .union(Capabilities::PROTOCOL_41)
     .union(Capabilities::INTERACTIVE)

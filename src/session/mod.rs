@@ -5,6 +5,7 @@
 //! link. For the latter `link` gets a permit and a link, `relay` passes the command on and the reply back, and
 //! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
 //!
+//! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
@@ -16,6 +17,7 @@ mod failure;
 mod holds;
 mod input;
 mod link;
+mod local_infile;
 mod login;
 mod prepared;
 mod query;

@@ -7,7 +7,7 @@
 use crate::metrics::label::Direction;
 use crate::net::{Buf, Payload};
 use crate::pool::LinkError;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Reply, Scanned};
 
 use super::context::Phase;
 use super::driver::{Session, Waited};
@@ -19,7 +19,7 @@ impl Session {
     /// Sends a whole command on the link and passes on its reply but for the last chunk, which is returned: it goes
     /// to the client together with the receive of the next command.
     pub async fn relay(
-        &self,
+        &mut self,
         link: &mut Use,
         command: Payload,
         reply: &mut Reply,
@@ -27,11 +27,14 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let mut chunk = self.ask(link, command).await?;
         loop {
-            let (payload, done) = self.scan(chunk, reply, seen)?;
-            if done {
+            let (payload, scanned) = self.scan(chunk, reply, seen)?;
+            if scanned.done {
                 return Ok(payload);
             }
-            chunk = self.pass_on(link, payload, reply).await?;
+            chunk = match scanned.awaits_file {
+                false => self.pass_on(link, payload, reply).await?,
+                true => Box::pin(self.pass_file(link, payload, reply)).await?,
+            };
         }
     }
 
@@ -50,7 +53,7 @@ impl Session {
     }
 
     /// Follows the reply through a chunk, and makes of it what the client gets.
-    fn scan(&self, mut chunk: Buf, reply: &mut Reply, seen: &mut Seen) -> Result<(Payload, bool), Stop> {
+    fn scan(&self, mut chunk: Buf, reply: &mut Reply, seen: &mut Seen) -> Result<(Payload, Scanned), Stop> {
         self.count(Direction::BackendIn, chunk.len());
         let mut edits = self.ctx.edits.borrow_mut();
         edits.clear();
@@ -63,16 +66,16 @@ impl Session {
         };
         chunk.truncate(scanned.relay);
         if edits.is_empty() {
-            return Ok((chunk.into(), scanned.done));
+            return Ok((chunk.into(), scanned));
         }
         if edits.growth() > chunk.headroom() {
-            return Ok((edits.copied(&chunk).into(), scanned.done));
+            return Ok((edits.copied(&chunk).into(), scanned));
         }
         for (range, bytes) in edits.backwards() {
             let spliced = chunk.splice(range, bytes);
             debug_assert!(spliced, "the headroom was looked at");
         }
-        Ok((chunk.into(), scanned.done))
+        Ok((chunk.into(), scanned))
     }
 
     /// Sends part of a reply to the client while the next part is received.

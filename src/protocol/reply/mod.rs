@@ -11,6 +11,7 @@
 //!            ┌────────────── MORE_RESULTS ───────────────┐
 //!            ▼                                           │
 //!  ──▶ First ──OK──────────────────────────────▶ end of result ──▶ Done
+//!        │  ├─0xFB──▶ LocalFile ──(the client's file)──▶ First
 //!        │  └─ERR─────────────────────────────────────────────────▶ Done
 //!        └─column count──▶ Columns ──last──▶ AfterColumns ──▶ Rows ──OK(0xFE)──▶ end of result
 //!                                           (old clients)        └──ERR────────────▶ Done

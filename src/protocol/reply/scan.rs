@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::edits::Edits;
 use crate::protocol::buf::{Malformed, Reader};
 use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::local_infile::LocalFile;
 use crate::protocol::packet::{HEADER_LEN, Header};
 use crate::protocol::response::{EofPacket, ErrPacket, OkPacket};
 use crate::protocol::statement::{PrepareOk, set_statement_id};
@@ -51,6 +52,8 @@ pub struct Scanned {
     pub relay: usize,
     /// The reply is complete.
     pub done: bool,
+    /// The server waits for a file of the client's, and says nothing more until it has it: see [`Reply::local_file`].
+    pub awaits_file: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,8 @@ enum State {
     },
     /// Awaits one packet of text.
     Text,
+    /// The client has been asked for a file; behind it the result ends.
+    LocalFile,
     Done,
 }
 
@@ -167,7 +172,20 @@ impl Reply {
     ) -> Result<Scanned, ReplyError> {
         let relay = self.walk(chunk, edits, observer)?;
         self.sent = Sent { seq: self.seq, mid_packet: self.passing.is_some() || self.continues };
-        Ok(Scanned { relay, done: self.state == State::Done })
+        let (done, awaits_file) = (self.state == State::Done, self.state == State::LocalFile);
+        Ok(Scanned { relay, done, awaits_file })
+    }
+
+    /// The file that the client sends now.
+    pub fn local_file(&self) -> LocalFile {
+        LocalFile::new(self.next_seq(), self.shift)
+    }
+
+    /// The file is there: the reply goes on behind it.
+    pub fn resume(&mut self, file: &LocalFile) {
+        self.state = State::First;
+        self.seq = file.next_seq().wrapping_sub(1);
+        self.sent = Sent { seq: self.seq, mid_packet: false };
     }
 
     /// Goes from packet to packet, and returns how many bytes of the chunk go on.
@@ -195,7 +213,7 @@ impl Reply {
             if at == chunk.len() {
                 return Ok(at);
             }
-            if self.state == State::Done {
+            if matches!(self.state, State::Done | State::LocalFile) {
                 return Err(ReplyError::BeyondEnd);
             }
             if !self.packet(chunk, &mut at, edits, observer)? {
@@ -311,7 +329,7 @@ impl Reply {
             }
             // Definitions begin with the length of a name, and text is ASCII.
             State::Columns { .. } | State::Definitions { .. } | State::Text => first == ErrPacket::HEADER,
-            State::Done => false,
+            State::LocalFile | State::Done => false,
         }
     }
 
@@ -369,6 +387,10 @@ impl Reply {
                     (0, left) => State::Definitions { left, after: 0 },
                     (left, after) => State::Definitions { left, after },
                 };
+                Ok(false)
+            }
+            (State::First, Some(LOCAL_INFILE)) if self.client.contains(Capabilities::LOCAL_FILES) => {
+                self.state = State::LocalFile;
                 Ok(false)
             }
             (State::First, Some(LOCAL_INFILE)) => Err(ReplyError::LocalInfile),

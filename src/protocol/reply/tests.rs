@@ -555,6 +555,28 @@ fn a_local_file_is_never_sent() {
 }
 
 #[test]
+fn a_local_file_comes_in_the_middle_of_a_reply() {
+    let (files, mut told, mut edits) = (OLD | Capabilities::LOCAL_FILES, Vec::new(), Edits::default());
+    let mut reply = Reply::to_query(files, BEFORE);
+    // Two results of rows, so that an old client's sequence ids are ahead.
+    let rows = [&b"\x01"[..], DEFINITION, b"\x01a", END_MORE].repeat(2);
+    let mut asks = wire(&[&rows[..], &[b"\xFBfile"]].concat());
+    let len = asks.len();
+    let scanned = reply.scan(&mut asks, &mut edits, &mut told).unwrap();
+    assert_eq!(scanned, Scanned { relay: len, done: false, awaits_file: true });
+    let mut file = reply.local_file();
+    let mut sent = [1, 0, 0, 12, b'x', 0, 0, 0, 13];
+    assert_eq!(file.pass(&mut sent), Ok(sent.len()));
+    assert_eq!((sent[3], sent[8]), (10, 11), "the backend has sent nine packets");
+    reply.resume(&file);
+    assert_eq!(reply.next_seq(), 14);
+    let mut answer = [&[7, 0, 0, 12][..], OK].concat();
+    edits.clear();
+    let scanned = reply.scan(&mut answer, &mut edits, &mut told).unwrap();
+    assert_eq!((scanned.done, scanned.awaits_file, answer[3]), (true, false, 14));
+}
+
+#[test]
 fn bytes_beyond_the_end_are_refused() {
     assert_eq!(error_of(Kind::Query, &wire(&[OK, OK])), Err(ReplyError::BeyondEnd));
     assert_eq!(error_of(Kind::Query, &wire(&[ERR, b""])), Err(ReplyError::BeyondEnd));

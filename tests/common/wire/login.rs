@@ -1,6 +1,7 @@
 //! Greeting and login with `mysql_native_password`.
 
 use athena_perf::lab::{APP_PASSWORD, APP_USER};
+use aws_lc_rs::digest;
 use sha1::{Digest, Sha1};
 
 use super::bytes::Bytes;
@@ -8,6 +9,7 @@ use super::reply::server_error;
 use super::{Error, PacketStream, Result, capability};
 
 const NATIVE_PASSWORD: &[u8] = b"mysql_native_password";
+const CACHING_SHA2_PASSWORD: &[u8] = b"caching_sha2_password";
 const SALT_LENGTH: usize = 20;
 const UTF8MB4: u8 = 45;
 
@@ -18,6 +20,8 @@ pub struct Greeting {
     pub connection_id: u32,
     pub salt: Vec<u8>,
     pub capabilities: u32,
+    /// MariaDB's capabilities from bit 32 on.
+    pub extended: u32,
     pub plugin: Vec<u8>,
 }
 
@@ -38,10 +42,16 @@ impl Greeting {
         let lower = u32::from(bytes.u16()?);
         bytes.take(3)?; // character set, status
         let capabilities = lower | u32::from(bytes.u16()?) << 16;
-        bytes.take(11)?; // length of the salt, reserved
+        bytes.take(7)?; // length of the salt, reserved
+        let extended = if capabilities & capability::LONG_PASSWORD == 0 {
+            bytes.u32()?
+        } else {
+            bytes.take(4).map(|_| 0)?
+        };
         salt.extend_from_slice(bytes.take(12)?);
         bytes.take(1)?; // the NUL after the salt
-        Ok(Self { version, connection_id, salt, capabilities, plugin: bytes.null_terminated().to_vec() })
+        let plugin = bytes.null_terminated().to_vec();
+        Ok(Self { version, connection_id, salt, capabilities, extended, plugin })
     }
 }
 
@@ -52,6 +62,8 @@ pub struct Login {
     pub password: String,
     pub database: Option<String>,
     pub capabilities: u32,
+    /// MariaDB's capabilities from bit 32 on.
+    pub extended: u32,
 }
 
 impl Login {
@@ -62,7 +74,13 @@ impl Login {
         };
         let capabilities = LONG_PASSWORD | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION;
         let capabilities = capabilities | MULTI_RESULTS | PS_MULTI_RESULTS | PLUGIN_AUTH | DEPRECATE_EOF;
-        Self { user: user.to_owned(), password: password.to_owned(), database: None, capabilities }
+        Self {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            database: None,
+            capabilities,
+            extended: 0,
+        }
     }
 
     /// The lab's application, in the database `test`.
@@ -89,12 +107,21 @@ impl Login {
         self
     }
 
+    /// With capabilities of MariaDB's own, which are known to be those by the absence of `LONG_PASSWORD`.
+    #[must_use]
+    pub fn with_extended(mut self, flags: u32) -> Self {
+        self.capabilities &= !capability::LONG_PASSWORD;
+        self.extended |= flags;
+        self
+    }
+
     /// The payload that answers `greeting`.
     pub fn response(&self, greeting: &Greeting) -> Vec<u8> {
         let mut payload = self.capabilities.to_le_bytes().to_vec();
         payload.extend_from_slice(&(1_u32 << 30).to_le_bytes()); // longest packet
         payload.push(UTF8MB4);
-        payload.extend_from_slice(&[0; 23]);
+        payload.extend_from_slice(&[0; 19]);
+        payload.extend_from_slice(&self.extended.to_le_bytes());
         payload.extend_from_slice(self.user.as_bytes());
         payload.push(0);
         let proof = native_password(&greeting.salt, self.password.as_bytes());
@@ -104,8 +131,15 @@ impl Login {
             payload.extend_from_slice(database.as_bytes());
             payload.push(0);
         }
-        payload.extend_from_slice(NATIVE_PASSWORD);
-        payload.push(0);
+        if self.capabilities & capability::PLUGIN_AUTH != 0 {
+            payload.extend_from_slice(NATIVE_PASSWORD);
+            payload.push(0);
+        }
+        if self.capabilities & capability::CONNECT_ATTRS != 0 {
+            let attributes = b"\x0cprogram_name\x06a test";
+            payload.push(u8::try_from(attributes.len()).expect("short"));
+            payload.extend_from_slice(attributes);
+        }
         payload
     }
 
@@ -115,12 +149,15 @@ impl Login {
         self.finish(stream)
     }
 
-    /// Reads the answer to [`Login::response`]; follows a request for another plugin back to the native password.
+    /// Reads the answer to [`Login::response`]; follows a request for another plugin: the native password, or
+    /// `caching_sha2_password` where the server has the account in its cache.
     pub fn finish(&self, stream: &mut PacketStream) -> Result<()> {
         loop {
             let payload = stream.read_payload()?;
             match payload.first() {
                 Some(0) => return Ok(()),
+                // The fast path has succeeded; the OK follows.
+                Some(1) if payload == [1, 3] => {}
                 Some(0xff) => return Err(server_error(&payload)),
                 Some(0xfe) => stream.write_payload(&self.switch(&payload)?)?,
                 other => return Err(Error::Protocol(format!("{other:?} answers a login"))),
@@ -131,11 +168,22 @@ impl Login {
     fn switch(&self, payload: &[u8]) -> Result<Vec<u8>> {
         let mut bytes = Bytes(&payload[1..]);
         let plugin = bytes.null_terminated();
-        if plugin != NATIVE_PASSWORD {
-            return Err(Error::Protocol(format!("plugin {}", String::from_utf8_lossy(plugin))));
+        let salt = bytes.take(SALT_LENGTH)?;
+        match plugin {
+            NATIVE_PASSWORD => Ok(native_password(salt, self.password.as_bytes())),
+            CACHING_SHA2_PASSWORD => Ok(caching_sha2_password(salt, self.password.as_bytes())),
+            other => Err(Error::Protocol(format!("plugin {}", String::from_utf8_lossy(other)))),
         }
-        Ok(native_password(bytes.take(SALT_LENGTH)?, self.password.as_bytes()))
     }
+}
+
+/// SHA256(password) XOR SHA256(SHA256(SHA256(password)), salt).
+fn caching_sha2_password(salt: &[u8], password: &[u8]) -> Vec<u8> {
+    let sha256 = |parts: &[&[u8]]| digest::digest(&digest::SHA256, &parts.concat());
+    let once = sha256(&[password]);
+    let twice = sha256(&[once.as_ref()]);
+    let mask = sha256(&[twice.as_ref(), salt]);
+    once.as_ref().iter().zip(mask.as_ref()).map(|(byte, mask)| byte ^ mask).collect()
 }
 
 /// SHA1(password) XOR SHA1(salt, SHA1(SHA1(password))); nothing for an empty password.
