@@ -23,6 +23,8 @@ impl Identity {
         .union(Capabilities::IGNORE_SPACE)
         .union(Capabilities::INTERACTIVE)
         .union(Capabilities::MULTI_STATEMENTS)
+        .union(Capabilities::MULTI_RESULTS)
+        .union(Capabilities::PS_MULTI_RESULTS)
         .union(Capabilities::MARIADB_EXTENDED_METADATA);
 
     /// `utf8mb4_general_ci`, which every server has: for links that no client has asked for, and clients that name none.

@@ -2,11 +2,11 @@
 
 use crate::metrics::label::{ErrorKind, Target};
 use crate::net::Payload;
-use crate::protocol::capability::StatusFlags;
+use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
-use crate::protocol::response::OkPacket;
+use crate::protocol::response::{EofPacket, OkPacket};
 
 use super::driver::{Incoming, Session};
 use super::failure::{End, Refusal, Stop};
@@ -26,7 +26,7 @@ impl Session {
         let command = code.and_then(Command::from_byte);
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
-            (Incoming::Command(_), None) => Err(Refusal::unknown_command("").into()),
+            (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),
             (Incoming::Command(bytes), Some(command)) => self.execute_command(command, bytes).await,
             (Incoming::Oversized(mut bytes), command) => {
                 let outcome = Box::pin(self.execute_oversized(command, &mut bytes)).await;
@@ -77,7 +77,10 @@ impl Session {
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
             Command::ResetConnection => Ok(Some(self.reset_connection())),
             Command::Quit => Err(End::Quit.into()),
-            other => Err(Refusal::unknown_command(other.name()).into()),
+            Command::SetOption => Box::pin(self.set_option(bytes)).await.map(Some),
+            Command::Debug | Command::Refresh => Box::pin(self.administer(bytes)).await.map(Some),
+            Command::Shutdown => Err(Refusal::unsupported("COM_SHUTDOWN").into()),
+            _ => Err(Refusal::unknown_command().into()),
         }
     }
 
@@ -90,7 +93,7 @@ impl Session {
             Some(Command::Query) => self.oversized_query(bytes).await.map(Some),
             Some(Command::StmtExecute) => self.oversized_execute(bytes).await.map(Some),
             Some(Command::StmtSendLongData) => self.oversized_long_data(bytes).await.map(|()| None),
-            None => Err(Refusal::unknown_command("").into()),
+            None => Err(Refusal::unknown_command().into()),
             Some(other) => {
                 let limit = self.ctx.config.server.command_buffer_bytes;
                 let message = format!(
@@ -160,6 +163,19 @@ impl Session {
         bytes.into()
     }
 
+    /// The end of something that is no rows, of Athena's own: an OK packet in the place of an EOF, or an EOF.
+    pub fn eof(&self) -> Payload {
+        let status = self.status & StatusFlags::OF_THE_SESSION;
+        let mut bytes = Vec::with_capacity(16);
+        if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            let ok = OkPacket { status, ..OkPacket::END_OF_ROWS };
+            write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
+        } else {
+            write_packet(&mut bytes, 1, &EofPacket { warnings: 0, status }.encode());
+        }
+        bytes.into()
+    }
+
     /// The start of a statement's text, if slow statements are logged.
     fn text_for_the_log(&self, incoming: &Incoming) -> Option<String> {
         self.ctx.config.log.slow_query?;
@@ -185,7 +201,9 @@ fn target(command: Command) -> Target {
         | Command::StmtSendLongData
         | Command::InitDb
         | Command::Statistics
-        | Command::FieldList => Target::Primary,
+        | Command::FieldList
+        | Command::Debug
+        | Command::Refresh => Target::Primary,
         _ => Target::Local,
     }
 }

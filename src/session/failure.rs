@@ -80,10 +80,8 @@ impl Refusal {
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
     }
 
-    pub fn unknown_command(name: &str) -> Self {
-        let message =
-            if name.is_empty() { "Unknown command".to_owned() } else { format!("Unknown command ({name})") };
-        Self::new(ErrorKind::Unsupported, ErrorCode::UnknownCommand, message)
+    pub fn unknown_command() -> Self {
+        Self::new(ErrorKind::Unsupported, ErrorCode::UnknownCommand, "Unknown command")
     }
 
     pub fn malformed() -> Self {

@@ -6,6 +6,7 @@
 //! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
 //!
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
+//! - `options` is what a client changes about its connection after the login.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
@@ -19,6 +20,7 @@ mod input;
 mod link;
 mod local_infile;
 mod login;
+mod options;
 mod prepared;
 mod query;
 mod relay;

@@ -57,6 +57,12 @@ impl Session {
         self.run_on_link(command, NO_SQL, reply).await
     }
 
+    /// COM_DEBUG and COM_REFRESH, as far as the server has them and the account on the link may.
+    pub async fn administer(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let reply = Reply::to_query(self.capabilities, self.status);
+        self.run_on_link(command, NO_SQL, reply).await
+    }
+
     async fn run_on_link(
         &mut self,
         command: Payload,

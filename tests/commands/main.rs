@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod local_infile;
+mod options;
 
 use athena_perf::lab::Flavor;
 use athena_perf::proxy::AthenaConfig;
@@ -30,7 +31,6 @@ fn on_each_server_with(
     }
 }
 
-#[allow(dead_code)]
 /// A connection to the server itself.
 fn direct(stage: &Stage, login: &Login) -> wire::Result<Connection> {
     if stage.server.flavor() == Flavor::MySql {

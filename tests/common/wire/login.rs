@@ -177,8 +177,11 @@ impl Login {
     }
 }
 
-/// SHA256(password) XOR SHA256(SHA256(SHA256(password)), salt).
+/// SHA256(password) XOR SHA256(SHA256(SHA256(password)), salt); nothing for an empty password.
 fn caching_sha2_password(salt: &[u8], password: &[u8]) -> Vec<u8> {
+    if password.is_empty() {
+        return Vec::new();
+    }
     let sha256 = |parts: &[&[u8]]| digest::digest(&digest::SHA256, &parts.concat());
     let once = sha256(&[password]);
     let twice = sha256(&[once.as_ref()]);

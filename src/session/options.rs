@@ -1,0 +1,57 @@
+//! COM_SET_OPTION: what a client changes of its connection's dialect after the login.
+
+use crate::net::Payload;
+use crate::protocol::capability::Capabilities;
+use crate::protocol::packet::HEADER_LEN;
+use crate::protocol::reply::Reply;
+
+use super::driver::Session;
+use super::failure::{Refusal, Stop};
+use super::link::{Held, NO_SQL, Use};
+use super::seen::Seen;
+
+/// `MYSQL_OPTION_MULTI_STATEMENTS_ON` and `_OFF`, int<2>.
+const MULTI_STATEMENTS_ON: [u8; 2] = [0, 0];
+const MULTI_STATEMENTS_OFF: [u8; 2] = [1, 0];
+
+impl Session {
+    /// Allows or forbids several statements in one text. That is part of a link's identity: from now on the session uses
+    /// other links. The one that it has, or that knows of its last statement, is told and goes with it.
+    pub async fn set_option(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let option = command.get(HEADER_LEN + 1..).and_then(<[u8]>::first_chunk);
+        let allowed = match option {
+            Some(&MULTI_STATEMENTS_ON) => true,
+            Some(&MULTI_STATEMENTS_OFF) => false,
+            Some(_) => return Err(Refusal::unknown_command().into()),
+            None => return Err(Refusal::malformed().into()),
+        };
+        let mut identity = self.identity;
+        identity.flags.set(Capabilities::MULTI_STATEMENTS, allowed);
+        let Some(mut link) = self.known_link().await? else {
+            self.identity = identity;
+            return Ok(self.eof());
+        };
+        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut seen = Seen::default();
+        match self.relay(&mut link, command, &mut reply, &mut seen).await {
+            Ok(last) => {
+                if seen.error.is_none() {
+                    self.identity = identity;
+                    link.lease().identity = identity;
+                }
+                self.settle(link, NO_SQL, &seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// The session's own link, or the one on which its last statement ran, unless others have used that since.
+    async fn known_link(&mut self) -> Result<Option<Use>, Stop> {
+        if self.bound.is_some() {
+            return self.take_link(NO_SQL).await.map(Some);
+        }
+        let same = self.trace.and_then(|trace| self.cluster().pool.try_checkout_same(trace));
+        Ok(same.map(|lease| Use { held: Held::Free(lease), permit: None }))
+    }
+}
