@@ -10,11 +10,12 @@ use crate::protocol::auth::{AuthAction, ClientAuth};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::handshake::{Greeting, HandshakeResponse};
+use crate::protocol::query_attributes;
 use crate::protocol::response::{ErrPacket, OkPacket};
 
 use super::conversation::Conversation;
 use super::error::ConnectError;
-use super::identity::Want;
+use super::identity::{Identity, Want};
 use super::link::{SmallReply, read_reply};
 
 /// What every link asks for, as far as the server has it.
@@ -95,6 +96,10 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
             return Err(ConnectError::TooOld { version, missing });
         }
     }
+    if !greeting.capabilities.contains(want.identity.flags & Identity::FORMATS) {
+        let version = String::from_utf8_lossy(&greeting.version).into_owned();
+        return Err(ConnectError::TooOld { version, missing: "the commands of this client's dialect" });
+    }
     let mut auth = ClientAuth::new(instance.password.expose(), false);
     let (plugin, auth_response) = auth.first_response(&greeting.auth_plugin, &greeting.scramble);
     let response = response(&greeting, instance, want, plugin.name(), auth_response);
@@ -108,7 +113,7 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
             AuthAction::Failed(err) => return Err(ConnectError::Refused(err)),
         }
     };
-    let settings = set_up(&mut conversation).await?;
+    let settings = set_up(&mut conversation, want.identity.flags).await?;
     if !conversation.is_over() {
         return Err(ConnectError::Closed);
     }
@@ -163,9 +168,9 @@ struct Settings {
 }
 
 /// Both commands go out at once.
-async fn set_up(conversation: &mut Conversation<'_>) -> Result<Settings, ConnectError> {
+async fn set_up(conversation: &mut Conversation<'_>, flags: Capabilities) -> Result<Settings, ConnectError> {
     for sql in [SET_TRACKERS, SELECT_SETTINGS] {
-        conversation.send(0, &query(sql));
+        conversation.send(0, &query(sql, flags));
     }
     conversation.expect_reply();
     match read_reply(conversation).await? {
@@ -194,10 +199,13 @@ fn settings(values: &[Option<Vec<u8>>]) -> Settings {
     }
 }
 
-/// The payload of COM_QUERY.
-pub(super) fn query(sql: &str) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(sql.len() + 1);
+/// The payload of COM_QUERY, on a link with these flags.
+pub(super) fn query(sql: &str, flags: Capabilities) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(sql.len() + 3);
     payload.push(Command::Query as u8);
+    if flags.contains(Capabilities::QUERY_ATTRIBUTES) {
+        payload.extend_from_slice(&query_attributes::NONE);
+    }
     payload.extend_from_slice(sql.as_bytes());
     payload
 }

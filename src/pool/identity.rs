@@ -25,10 +25,19 @@ impl Identity {
         .union(Capabilities::MULTI_STATEMENTS)
         .union(Capabilities::MULTI_RESULTS)
         .union(Capabilities::PS_MULTI_RESULTS)
+        .union(Capabilities::QUERY_ATTRIBUTES)
         .union(Capabilities::MARIADB_EXTENDED_METADATA);
+
+    /// Those without which a link would take a client's commands for something else.
+    pub const FORMATS: Capabilities = Capabilities::QUERY_ATTRIBUTES;
 
     /// `utf8mb4_general_ci`, which every server has: for links that no client has asked for, and clients that name none.
     pub const DEFAULT_COLLATION: u8 = 45;
+
+    /// That of most clients, for links that are opened before anybody asks.
+    pub fn usual(collation: u8) -> Self {
+        Self { collation, flags: Capabilities::MULTI_RESULTS | Capabilities::PS_MULTI_RESULTS }
+    }
 
     /// That of a client with these capabilities.
     pub fn of_client(collation: u8, capabilities: Capabilities) -> Self {

@@ -143,7 +143,7 @@ impl Link {
 
     /// As [`Link::command`], with COM_QUERY.
     pub async fn query(&mut self, sql: &str) -> Result<SmallReply, LinkError> {
-        self.command(&query(sql)).await
+        self.command(&query(sql, self.identity.flags)).await
     }
 
     /// Changes the default schema (COM_INIT_DB).
@@ -186,8 +186,8 @@ impl Link {
         let Some(set_names) = self.set_names.clone() else { return Ok(false) };
         let mut conversation = Conversation::new(&self.socket, 0);
         conversation.send(0, &[Command::ResetConnection as u8]);
-        conversation.send(0, &query(SET_TRACKERS));
-        conversation.send(0, &query(&set_names));
+        conversation.send(0, &query(SET_TRACKERS, self.identity.flags));
+        conversation.send(0, &query(&set_names, self.identity.flags));
         let mut status = self.status;
         let mut done = true;
         for _ in 0..3 {

@@ -75,7 +75,6 @@ async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
 fn usual(pool: &StatelessPool) -> Want {
     pool.usual_want().or_else(|| pool.last_want()).unwrap_or_else(|| {
         let collation = pool.profile().map_or(Identity::DEFAULT_COLLATION, |profile| profile.collation);
-        let identity = Identity { collation, flags: crate::protocol::capability::Capabilities::empty() };
-        Want { identity, schema: None }
+        Want { identity: Identity::usual(collation), schema: None }
     })
 }

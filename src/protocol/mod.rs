@@ -6,7 +6,8 @@
 //! - [`buf`] reads and writes the protocol's scalar types; every read is fallible, because the bytes are foreign.
 //! - [`packet`] is the framing: headers, splitting at 16 MiB, sequence ids.
 //! - [`capability`] and [`command`] are the protocol's numbers with their names.
-//! - [`handshake`], [`response`], [`session_track`], [`statement`] and [`local_infile`] are one packet family each.
+//! - [`handshake`], [`response`], [`session_track`], [`statement`], [`query_attributes`] and [`local_infile`] are one
+//!   packet family each.
 //! - [`auth`] proves a password, in the role of the client (towards a backend) and of the server (towards a client).
 //! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs.
 //!
@@ -20,6 +21,7 @@ pub mod error;
 pub mod handshake;
 pub mod local_infile;
 pub mod packet;
+pub mod query_attributes;
 pub mod reply;
 pub mod response;
 pub mod session_track;

@@ -1,7 +1,8 @@
 //! Prepared statements: the reply to PREPARE, and the commands that name a statement by its id.
 //!
 //! Protocol sections: "COM_STMT_PREPARE", "COM_STMT_EXECUTE", "COM_STMT_SEND_LONG_DATA", "COM_STMT_CLOSE". Payloads
-//! begin with the command byte. `QUERY_ATTRIBUTES` is never negotiated, so EXECUTE has no parameter count or names.
+//! begin with the command byte. Where `QUERY_ATTRIBUTES` is agreed on (`attributes` here), EXECUTE has the number of its
+//! values, of which those beyond the statement's parameters are attributes, and each type has a name behind it.
 
 use std::ops::Range;
 
@@ -72,24 +73,35 @@ pub struct ExecuteHeader {
     pub null_bitmap: Range<usize>, // string<(params + 7) / 8>
     /// Whether the types are in this packet. If not, those of the last EXECUTE on the same connection hold.
     pub new_params_bound: bool, // int<1>
-    /// Two bytes for each parameter; empty unless `new_params_bound`.
-    pub types: Range<usize>, // string<2 * params>
+    /// Two bytes for each value, each with a name if there are attributes; empty unless `new_params_bound`.
+    pub types: Range<usize>,
     /// Where the values begin.
     pub values: usize,
+    /// Values in the packet: the statement's parameters, and attributes.
+    count: usize,
+    params: usize,
+    named: bool,
 }
 
 impl ExecuteHeader {
     /// `CURSOR_TYPE_READ_ONLY`, `_FOR_UPDATE` and `_SCROLLABLE`.
     const CURSOR_TYPES: u8 = 0x07;
+    /// `PARAMETER_COUNT_AVAILABLE`: the number of values is there though the statement may have no parameters.
+    const COUNT_AVAILABLE: u8 = 0x08;
 
     /// `num_params` is what PREPARE told of the statement.
-    pub fn parse(payload: &[u8], num_params: u16) -> Result<ExecuteHeader, Malformed> {
+    pub fn parse(payload: &[u8], num_params: u16, attributes: bool) -> Result<ExecuteHeader, Malformed> {
         let mut reader = Reader::new(payload);
         let offset = |reader: &Reader<'_>| payload.len() - reader.remaining();
         reader.u8()?;
         let statement_id = reader.u32()?;
         let flags = reader.u8()?;
         let iteration_count = reader.u32()?;
+        let params = usize::from(num_params);
+        let count = match attributes && (params > 0 || flags & Self::COUNT_AVAILABLE != 0) {
+            true => usize::try_from(reader.lenenc_int()?).unwrap_or(usize::MAX),
+            false => params,
+        };
         let start = offset(&reader);
         let mut header = ExecuteHeader {
             statement_id,
@@ -99,12 +111,14 @@ impl ExecuteHeader {
             new_params_bound: false,
             types: start..start,
             values: start,
+            count,
+            params,
+            named: attributes,
         };
-        if num_params == 0 {
+        if count == 0 {
             return Ok(header);
         }
-        let num_params = usize::from(num_params);
-        reader.bytes(num_params.div_ceil(8))?;
+        reader.bytes(count.div_ceil(8))?;
         header.null_bitmap.end = offset(&reader);
         header.new_params_bound = match reader.u8()? {
             0 => false,
@@ -113,11 +127,29 @@ impl ExecuteHeader {
         };
         header.types = offset(&reader)..offset(&reader);
         if header.new_params_bound {
-            reader.bytes(2 * num_params)?;
+            for _ in 0..count {
+                reader.u16()?;
+                if attributes {
+                    reader.lenenc_bytes()?;
+                }
+            }
             header.types.end = offset(&reader);
         }
         header.values = header.types.end;
         Ok(header)
+    }
+
+    /// The types of the statement's own parameters, two bytes each; none unless `new_params_bound`.
+    pub fn param_types(&self, payload: &[u8]) -> impl Iterator<Item = u8> {
+        let mut reader = Reader::new(payload.get(self.types.clone()).unwrap_or_default());
+        let types = (0..self.params).map_while(move |_| {
+            let [a, b] = reader.array().ok()?;
+            if self.named {
+                reader.lenenc_bytes().ok()?;
+            }
+            Some([a, b])
+        });
+        types.flatten()
     }
 
     /// Whether the client asks for a cursor, to be read with COM_STMT_FETCH.
@@ -128,19 +160,29 @@ impl ExecuteHeader {
 
 /// The payload of an EXECUTE with `types` (two bytes for each parameter) put in: what a server needs that has not seen
 /// them yet. If the payload has types already, they are replaced.
-pub fn insert_types(payload: &[u8], num_params: u16, types: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let header = ExecuteHeader::parse(payload, num_params)?;
-    if types.len() != 2 * usize::from(num_params) {
+pub fn insert_types(
+    payload: &[u8],
+    num_params: u16,
+    types: &[u8],
+    attributes: bool,
+) -> Result<Vec<u8>, Malformed> {
+    let header = ExecuteHeader::parse(payload, num_params, attributes)?;
+    if types.len() != 2 * usize::from(num_params) || header.count != usize::from(num_params) {
         return Err(Malformed::Field("parameter types"));
     }
     if num_params == 0 {
         return Ok(payload.to_vec());
     }
     let (head, values) = (&payload[..header.null_bitmap.end], &payload[header.values..]);
-    let mut out = Vec::with_capacity(head.len() + 1 + types.len() + values.len());
+    let mut out = Vec::with_capacity(head.len() + 1 + 2 * types.len() + values.len());
     out.extend_from_slice(head);
     out.push(1);
-    out.extend_from_slice(types);
+    for kind in types.chunks(2) {
+        out.extend_from_slice(kind);
+        if attributes {
+            out.push(0); // A parameter needs no name.
+        }
+    }
     out.extend_from_slice(values);
     Ok(out)
 }
@@ -181,7 +223,7 @@ mod tests {
 
     #[test]
     fn execute_header_finds_its_parts() {
-        let header = ExecuteHeader::parse(EXECUTE, 2).unwrap();
+        let header = ExecuteHeader::parse(EXECUTE, 2, false).unwrap();
         assert_eq!((header.statement_id, header.flags, header.iteration_count), (7, 0, 1));
         assert_eq!(EXECUTE[header.null_bitmap.clone()], [1]);
         assert_eq!(EXECUTE[header.types.clone()], [6, 0, 3, 0]);
@@ -189,13 +231,13 @@ mod tests {
         assert!(header.new_params_bound);
         assert!(!header.opens_cursor());
         for cut in 0..header.values {
-            assert!(ExecuteHeader::parse(&EXECUTE[..cut], 2).is_err(), "cut at {cut}");
+            assert!(ExecuteHeader::parse(&EXECUTE[..cut], 2, false).is_err(), "cut at {cut}");
         }
     }
 
     #[test]
     fn execute_without_parameters_ends_after_the_count() {
-        let header = ExecuteHeader::parse(b"\x17\x07\0\0\0\x01\x01\0\0\0", 0).unwrap();
+        let header = ExecuteHeader::parse(b"\x17\x07\0\0\0\x01\x01\0\0\0", 0, false).unwrap();
         assert!(header.opens_cursor());
         assert!(header.null_bitmap.is_empty() && header.types.is_empty());
         assert_eq!(header.values, 10);
@@ -204,11 +246,32 @@ mod tests {
     #[test]
     fn types_are_put_in_and_replaced() {
         let unbound = b"\x17\x07\0\0\0\0\x01\0\0\0\x01\0\x05\0\0\0";
-        assert_eq!(insert_types(unbound, 2, &[6, 0, 3, 0]).unwrap(), EXECUTE);
-        assert_eq!(insert_types(EXECUTE, 2, &[6, 0, 3, 0]).unwrap(), EXECUTE);
-        assert_eq!(insert_types(unbound, 2, &[6, 0, 3]), Err(Malformed::Field("parameter types")));
+        assert_eq!(insert_types(unbound, 2, &[6, 0, 3, 0], false).unwrap(), EXECUTE);
+        assert_eq!(insert_types(EXECUTE, 2, &[6, 0, 3, 0], false).unwrap(), EXECUTE);
+        assert_eq!(insert_types(unbound, 2, &[6, 0, 3], false), Err(Malformed::Field("parameter types")));
         let bare = b"\x17\x07\0\0\0\0\x01\0\0\0";
-        assert_eq!(insert_types(bare, 0, &[]).unwrap(), bare);
+        assert_eq!(insert_types(bare, 0, &[], false).unwrap(), bare);
+    }
+
+    #[test]
+    fn attributes_stand_behind_the_parameters() {
+        // EXECUTE of a statement with one parameter: ('z'), and an attribute a = 'att'.
+        let both = b"\x17\x07\0\0\0\x08\x01\0\0\0\x02\0\x01\xfd\0\0\xfe\0\x01a\x01z\x03att";
+        let header = ExecuteHeader::parse(both, 1, true).unwrap();
+        assert_eq!(header.param_types(both).collect::<Vec<_>>(), [0xfd, 0]);
+        assert_eq!(both[header.values..], *b"\x01z\x03att");
+        assert!(!header.opens_cursor());
+        for cut in 0..header.values {
+            assert!(ExecuteHeader::parse(&both[..cut], 1, true).is_err(), "cut at {cut}");
+        }
+        let bare = b"\x17\x07\0\0\0\x08\x01\0\0\0\x01\0\0\x01z";
+        let typed = b"\x17\x07\0\0\0\x08\x01\0\0\0\x01\0\x01\xfd\0\0\x01z";
+        assert_eq!(insert_types(bare, 1, &[0xfd, 0], true).unwrap(), typed);
+        // The count stands there with parameters, and without them if the flag says so.
+        assert_eq!(ExecuteHeader::parse(b"\x17\x07\0\0\0\0\x01\0\0\0", 0, true).unwrap().values, 10);
+        assert_eq!(ExecuteHeader::parse(b"\x17\x07\0\0\0\x08\x01\0\0\0\0", 0, true).unwrap().values, 11);
+        let huge = b"\x17\x07\0\0\0\x08\x01\0\0\0\xfe\xff\xff\xff\xff\xff\xff\xff\xff";
+        assert!(ExecuteHeader::parse(huge, 1, true).is_err());
     }
 
     #[test]

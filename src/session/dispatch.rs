@@ -179,12 +179,13 @@ impl Session {
     /// The start of a statement's text, if slow statements are logged.
     fn text_for_the_log(&self, incoming: &Incoming) -> Option<String> {
         self.ctx.config.log.slow_query?;
-        let text = match incoming {
-            Incoming::Command(command) if command.get(HEADER_LEN) == Some(&(Command::Query as u8)) => {
-                command.get(HEADER_LEN + 1..)?
-            }
-            Incoming::Command(_) => b"",
-            Incoming::Oversized(command) => command.start.get(1..)?,
+        let payload = match incoming {
+            Incoming::Command(command) => command.get(HEADER_LEN..)?,
+            Incoming::Oversized(command) => &command.start,
+        };
+        let text = match payload.first().copied().and_then(Command::from_byte) {
+            Some(Command::Query) => self.text(payload).unwrap_or_default(),
+            _ => b"",
         };
         let start = text.get(..text.len().min(4 * LOGGED_CHARS)).unwrap_or_default();
         Some(String::from_utf8_lossy(start).chars().take(LOGGED_CHARS).collect())

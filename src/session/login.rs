@@ -21,8 +21,8 @@ use super::failure::Refusal;
 use super::holds::Holds;
 use super::input::Input;
 
-/// What is offered to clients, as far as the backend has it. Compression, TLS, query attributes and optional metadata
-/// are not among it: what is offered works.
+/// What is offered to clients, as far as the backend has it. Compression, TLS and optional metadata are not among
+/// it: what is offered works.
 const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::FOUND_ROWS)
     .union(Capabilities::LONG_FLAG)
@@ -45,6 +45,7 @@ const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA)
     .union(Capabilities::SESSION_TRACK)
     .union(Capabilities::DEPRECATE_EOF)
+    .union(Capabilities::QUERY_ATTRIBUTES)
     .union(Capabilities::MARIADB_EXTENDED_METADATA);
 
 /// What Athena does itself, whatever the backend has.
@@ -210,9 +211,7 @@ impl Door {
         if let Some(profile) = cluster.pool.profile() {
             return Ok(profile);
         }
-        let flags = Capabilities::empty();
-        let want =
-            Want { identity: Identity { collation: Identity::DEFAULT_COLLATION, flags }, schema: None };
+        let want = Want { identity: Identity::usual(Identity::DEFAULT_COLLATION), schema: None };
         let timer = Timer::new(&self.ctx.core.timers);
         match self.unless_ending(cluster.pool.checkout(&want, &timer)).await? {
             Ok(lease) => lease.give_back(),

@@ -63,7 +63,8 @@ impl Session {
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let id = statement_id(payload).map_err(|_| Refusal::malformed())?;
         let (text, params) = self.executable(id)?;
-        let header = ExecuteHeader::parse(payload, params).map_err(|_| Refusal::malformed())?;
+        let header =
+            ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
         let mut link = self.take_link(text.facts).await?;
         if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
@@ -86,7 +87,8 @@ impl Session {
     pub async fn oversized_execute(&mut self, command: &mut Oversized) -> Result<Payload, Stop> {
         let id = statement_id(&command.start).map_err(|_| Refusal::malformed())?;
         let (text, params) = self.executable(id)?;
-        let header = ExecuteHeader::parse(&command.start, params).map_err(|_| Refusal::malformed())?;
+        let header = ExecuteHeader::parse(&command.start, params, self.has_attributes())
+            .map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
         let mut link = self.take_link(text.facts).await?;
         let mut seen = Seen::default();
@@ -351,9 +353,8 @@ impl Session {
         if header.new_params_bound
             && let Some(statement) = self.statements.get(id)
         {
-            let types = payload.get(header.types.clone()).unwrap_or_default();
-            if statement.types != types {
-                statement.types = types.to_vec();
+            if !header.param_types(payload).eq(statement.types.iter().copied()) {
+                statement.types = header.param_types(payload).collect();
             }
         }
     }
@@ -402,6 +403,7 @@ impl Session {
         mut command: Payload,
         header: &ExecuteHeader,
     ) -> Payload {
+        let attributes = self.has_attributes();
         let (Some(statement), Some(on_link)) = (self.statements.get(id), link.lease().statement(text.key))
         else {
             return command;
@@ -414,7 +416,7 @@ impl Session {
         }
         if !known && !header.new_params_bound {
             // Fails only for a client that never sent types: its command goes as it is, and the server says so.
-            if let Ok(with_types) = insert_types(payload, statement.params, &statement.types) {
+            if let Ok(with_types) = insert_types(payload, statement.params, &statement.types, attributes) {
                 let mut bytes = Vec::with_capacity(with_types.len() + HEADER_LEN);
                 write_packet(&mut bytes, 0, &with_types);
                 command = bytes.into();

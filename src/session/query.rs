@@ -1,10 +1,13 @@
 //! Statements as text, and the other commands that a backend answers.
 
-use crate::metrics::label::{BoundReason, Direction};
+use crate::metrics::label::{BoundReason, Direction, ErrorKind};
 use crate::net::{ExchangeError, Payload};
 use crate::parser::{Facts, Hazards, facts};
 use crate::pool::LinkError;
+use crate::protocol::capability::Capabilities;
+use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, PacketError};
+use crate::protocol::query_attributes;
 use crate::protocol::reply::Reply;
 
 use super::context::Phase;
@@ -14,21 +17,37 @@ use super::input::Oversized;
 use super::link::{NO_SQL, Use, schema_name};
 use super::seen::Seen;
 
-/// Where the text begins: behind the header and the command byte.
-const TEXT: usize = HEADER_LEN + 1;
+/// Where arguments begin: behind the header and the command byte.
+const ARGUMENTS: usize = HEADER_LEN + 1;
 
 impl Session {
     /// COM_QUERY.
     pub async fn query(&mut self, command: Payload) -> Result<Payload, Stop> {
-        let facts = facts(command.get(TEXT..).unwrap_or_default(), self.sql_mode());
+        let text = self.text(command.get(HEADER_LEN..).unwrap_or_default());
+        let facts = facts(text.ok_or_else(Refusal::malformed)?, self.sql_mode());
         allowed(facts)?;
         let reply = Reply::to_query(self.capabilities, self.status);
         self.run_on_link(command, facts, reply).await
     }
 
+    /// The text in the payload of a COM_QUERY, or the beginning of one: behind the attributes, if this client has any.
+    /// `None` if they can't be read.
+    pub fn text<'a>(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
+        let at = match self.has_attributes() {
+            true => query_attributes::text_offset(payload).ok()?,
+            false => 1,
+        };
+        payload.get(at..)
+    }
+
+    /// Whether statements come with attributes, if only to say that there are none.
+    pub fn has_attributes(&self) -> bool {
+        self.identity.flags.contains(Capabilities::QUERY_ATTRIBUTES)
+    }
+
     /// COM_INIT_DB.
     pub async fn init_db(&mut self, command: Payload) -> Result<Payload, Stop> {
-        let name = schema_name(command.get(TEXT..).unwrap_or_default());
+        let name = schema_name(command.get(ARGUMENTS..).unwrap_or_default());
         let mut link = self.take_link(NO_SQL).await?;
         let mut reply = Reply::to_query(self.capabilities, self.status);
         let mut seen = Seen::default();
@@ -86,7 +105,11 @@ impl Session {
     /// COM_QUERY with a text that is longer than is collected: passed on as it comes. What stands in the part that
     /// nobody has read may have done anything to the link, so the session keeps it.
     pub async fn oversized_query(&mut self, command: &mut Oversized) -> Result<Payload, Stop> {
-        let mut facts = facts(command.start.get(1..).unwrap_or_default(), self.sql_mode());
+        let Some(text) = self.text(&command.start) else {
+            let message = "The text of a statement begins too far behind its attributes";
+            return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message).into());
+        };
+        let mut facts = facts(text, self.sql_mode());
         allowed(facts)?;
         facts.hazards |= Hazards::UNSURE;
         let mut link = self.take_link(facts).await?;
@@ -126,7 +149,7 @@ impl Session {
                 self.receive_more(None, link).await?;
                 continue;
             };
-            if bytes.len() > TEXT
+            if bytes.len() > ARGUMENTS
                 && let Some(first) = first.take()
             {
                 first(&mut bytes);

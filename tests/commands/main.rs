@@ -4,6 +4,7 @@
 mod common;
 mod local_infile;
 mod options;
+mod query_attributes;
 
 use athena_perf::lab::Flavor;
 use athena_perf::proxy::AthenaConfig;
