@@ -9,6 +9,8 @@
 //! - [`handshake`], [`response`], [`session_track`], [`statement`], [`query_attributes`] and [`local_infile`] are one
 //!   packet family each.
 //! - [`auth`] proves a password, in the role of the client (towards a backend) and of the server (towards a client).
+//! - [`compression`] is the layer between packets and the wire where a client or a link asked for it.
+//! - [`proxy_header`] is what a proxy in front of Athena says about its client, before the first packet.
 //! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs.
 //!
 //! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows are never parsed here.
@@ -17,10 +19,12 @@ pub mod auth;
 pub mod buf;
 pub mod capability;
 pub mod command;
+pub mod compression;
 pub mod error;
 pub mod handshake;
 pub mod local_infile;
 pub mod packet;
+pub mod proxy_header;
 pub mod query_attributes;
 pub mod reply;
 pub mod response;
