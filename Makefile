@@ -9,7 +9,7 @@ BENCH ?=
 # program:package pairs; a package is installed when its program is missing.
 # The server comes as mariadb-server-core: mariadb-server would start a system service that nobody here needs.
 PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb-client haproxy:haproxy sysbench:sysbench \
-	strace:strace curl:curl debootstrap:debootstrap go:golang-go node:nodejs npm:npm python3:python3
+	strace:strace curl:curl openssl:openssl debootstrap:debootstrap go:golang-go node:nodejs npm:npm python3:python3
 # Packages without a program: Debian's PyMySQL (which needs cryptography for caching_sha2_password) and Go driver.
 LIBRARIES := python3-pymysql python3-cryptography golang-github-go-sql-driver-mysql-dev
 

@@ -1,14 +1,16 @@
 //! Arguments, start-up, exit codes.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use athena::config::{Config, Cpus, DEFAULT_PATH, LogFormat, Problems};
 use athena::control::{Control, logging, resolver, run};
-use athena::net::{BoundListener, Sender, check_host, inbox};
+use athena::net::{BoundListener, Sender, SocketFile, check_host, inbox};
 use athena::protocol::auth::rsa::RsaKeyPair;
 use athena::worker::{CorePlan, Message, start};
 use clap::Parser;
@@ -17,6 +19,10 @@ use clap::Parser;
 const EXIT_CONFIG: u8 = 2;
 /// Anything else that keeps Athena from serving.
 const EXIT_FAILURE: u8 = 1;
+
+/// The kernel takes a moment to close what the ring of a process that was killed had open.
+const SOCKET_TRIES: u32 = 10;
+const SOCKET_PAUSE: Duration = Duration::from_millis(200);
 
 /// A MySQL proxy: connection pooling, one executor per CPU core, io_uring underneath.
 #[derive(Parser)]
@@ -76,11 +82,15 @@ fn serve(config: Config) -> Result<(), Failure> {
     config.check_cores(cpus.len()).map_err(Failure::Config)?;
     let open_files = check_host(cpus.len(), config.runtime.ring_entries)?;
     let config = Arc::new(config);
-    let control = start_cores(config.clone(), &cpus, log)?;
+    let (unix_listener, _removed_at_the_end) = unix_listener(&config)?.unzip();
+    let control = start_cores(config.clone(), &cpus, unix_listener.as_ref(), log)?;
+    // The cores have it; the last of them closes it.
+    drop(unix_listener);
     tracing::info!(
         target: "athena",
         version = env!("CARGO_PKG_VERSION"),
         listen = %config.server.listen,
+        unix_socket = config.server.unix_socket.as_deref().map(tracing::field::debug),
         metrics = config.metrics.map(tracing::field::display),
         ?cpus,
         open_files,
@@ -112,7 +122,31 @@ fn cpus(config: &Config) -> Result<Vec<usize>, Failure> {
     }
 }
 
-fn start_cores(config: Arc<Config>, cpus: &[usize], log: logging::Guard) -> Result<Control, Failure> {
+/// The Unix socket of the clients, if there is to be one. It is put in place before any core accepts.
+fn unix_listener(config: &Config) -> Result<Option<(BoundListener, SocketFile)>, Failure> {
+    let Some(path) = &config.server.unix_socket else { return Ok(None) };
+    let mut tries = SOCKET_TRIES;
+    loop {
+        match BoundListener::bind_unix(path) {
+            Ok(bound) => return Ok(Some(bound)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(SOCKET_PAUSE);
+            }
+            Err(error) => {
+                let reason = format!("can't listen on {} ([server] unix_socket): {error}", path.display());
+                return Err(Failure::Other(reason));
+            }
+        }
+    }
+}
+
+fn start_cores(
+    config: Arc<Config>,
+    cpus: &[usize],
+    unix_listener: Option<&BoundListener>,
+    log: logging::Guard,
+) -> Result<Control, Failure> {
     let listen = config.server.listen;
     nobody_listens(listen, "[server]")?;
     if let Some(metrics) = config.metrics {
@@ -136,6 +170,7 @@ fn start_cores(config: Arc<Config>, cpus: &[usize], log: logging::Guard) -> Resu
             rsa: rsa.clone(),
             listener: BoundListener::bind(listen)
                 .map_err(|error| Failure::Other(format!("can't listen on {listen} ([server]): {error}")))?,
+            unix_listener: unix_listener.map(BoundListener::share).transpose()?,
             inbox: receiver,
             connections: connections.clone(),
             addresses: addresses.clone(),

@@ -128,8 +128,8 @@ fn the_example_is_valid_as_it_stands() {
     assert_eq!(cluster.circuit.queue_timeout.as_millis(), 5000);
 }
 
-/// A commented line is only an example if it can be used: with all of them on, nothing may be wrong but that the
-/// password is given in three ways and the files are not there.
+/// A commented line is only an example if it can be used: with all of them on, and certificates where they are said to
+/// be, nothing may be wrong but that the password is given in three ways.
 #[test]
 fn the_example_is_valid_with_every_line_uncommented() {
     let (_, text) = file("config/athena.toml");
@@ -139,7 +139,10 @@ fn the_example_is_valid_with_every_line_uncommented() {
         let secret = bare.starts_with("password_");
         if (is_key || bare.starts_with('[')) && !secret { bare.to_owned() } else { line.to_owned() }
     };
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("every-key.toml");
-    std::fs::write(&path, text.lines().map(on).collect::<Vec<_>>().join("\n")).expect("written");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("every-key");
+    athena_perf::lab::Certificates::new(&folder).expect("openssl makes certificates");
+    let path = folder.join("every-key.toml");
+    let text = text.lines().map(on).collect::<Vec<_>>().join("\n");
+    std::fs::write(&path, text.replace("/etc/athena", &folder.display().to_string())).expect("written");
     Config::load(&path, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
 }

@@ -95,6 +95,17 @@ fn proxy_loop(document: &Document<'_>, config: &Config, primary: &Instance) {
     if !document.sound(&ADDRESSES) {
         return;
     }
+    if let Some(path) = &primary.unix_socket {
+        if config.server.unix_socket.as_ref() == Some(path) {
+            let reason = Reason::BackendIsSelf(path.display().to_string(), "[server]");
+            document.report(
+                document.line_of("backend", "unix_socket"),
+                "backend.unix_socket".to_owned(),
+                reason,
+            );
+        }
+        return;
+    }
     let addresses: Vec<IpAddr> = match primary.host.parse() {
         Ok(address) => vec![address],
         Err(_) if primary.host.eq_ignore_ascii_case("localhost") => {

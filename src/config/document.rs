@@ -1,5 +1,6 @@
 //! The file's text as a tree in which every key and value knows its line, and the problems found so far.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -70,15 +71,25 @@ impl<'a> Document<'a> {
 
     /// The line of `section.name`; without the key that of its section, else the first.
     pub(super) fn line_of(&self, section: &str, name: &str) -> usize {
-        let Some((key, value)) = self.root.get_key_value(section) else { return 1 };
+        let Some((key, value)) = self.section(section) else { return 1 };
         let inner = value.get_ref().as_table().and_then(|table| table.get_key_value(name));
         self.line(inner.map_or(key.span(), |(key, _)| key.span()))
     }
 
     /// True when the file itself gives `section.name`.
     pub(super) fn gives(&self, section: &str, name: &str) -> bool {
-        let table = self.root.get(section).and_then(|value| value.get_ref().as_table());
+        let table = self.section(section).and_then(|(_, value)| value.get_ref().as_table());
         table.is_some_and(|table| table.contains_key(name))
+    }
+
+    /// A section by its name, which has a dot where it stands inside another: `server.tls`.
+    pub(super) fn section(&self, name: &str) -> Option<(&Spanned<Cow<'a, str>>, &Value<'a>)> {
+        let mut parts = name.split('.');
+        let mut found = self.root.get_key_value(parts.next()?)?;
+        for part in parts {
+            found = found.1.get_ref().as_table()?.get_key_value(part)?;
+        }
+        Some(found)
     }
 
     /// All that was found, or `value` when that is nothing.

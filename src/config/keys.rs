@@ -79,13 +79,10 @@ pub(super) const REPEATED: &[&str] = &["users"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
-    ("server.unix_socket", "clients connect over TCP; remove it and use listen_addr and listen_port"),
     (
         "server.proxy_protocol",
         "clients have to connect directly; remove it and turn the protocol off in front",
     ),
-    ("server.tls", "clients connect in clear text; remove it and keep listen_addr on a trusted network"),
-    ("backend.ca", "links to the backend are not encrypted; remove it"),
     ("backend.replicas", "every statement goes to [backend]; remove it"),
     ("routing", "every statement goes to [backend]; remove it"),
     ("health", "a link is checked when it is taken from the pool; remove it"),
@@ -96,8 +93,6 @@ pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
     ("users.password_hash", "give the password by password, password_file or password_env"),
     ("users.max_connections", "remove it and use [server] max_connections for all users together"),
 ];
-
-const NO_TLS: &str = "links to the backend are not encrypted; write \"disabled\" and use a trusted network";
 
 /// The most that a time-out can be: 49 days, the milliseconds that fit 32 bits.
 const MS_MAX: u64 = u32::MAX as u64;
@@ -143,6 +138,7 @@ const fn choice(
 pub const KEYS: &[Key] = &[
     text("server", "listen_addr", Absent::Means("127.0.0.1"), "IP address on which clients connect; \"0.0.0.0\" and \"::\" are all of the host's"),
     number("server", "listen_port", 3307, 1..=65_535, "TCP port on which clients connect"),
+    text("server", "unix_socket", Absent::Unset("none"), "path of a Unix socket on which clients connect as well"),
     number("server", "max_connections", 10_000, 1..=CONNECTIONS_MAX, "clients at a time, whole process; one more is refused with error 1040"),
     number("server", "login_timeout_ms", 10_000, 1..=MS_MAX, "time from a client's connect to the end of its login"),
     number("server", "idle_timeout_ms", 28_800_000, 1..=MS_MAX, "a client that sends no command for so long is disconnected"),
@@ -151,6 +147,12 @@ pub const KEYS: &[Key] = &[
     number("server", "max_packet_bytes", 1 << 30, 1024..=1 << 30, "longest packet taken from a client, headers not counted"),
     number("server", "command_buffer_bytes", (1 << 24) - 2, 160 << 10..=(1 << 24) - 2, "longest packet that is collected before it is passed on; a longer one streams, and a text in it binds the session to its link"),
     choice("server", "auth_plugin", "mysql_native_password", &["mysql_native_password", "caching_sha2_password"], &[], "how clients prove their password: \"mysql_native_password\" or \"caching_sha2_password\""),
+
+    text("server.tls", "cert", Absent::Refused, "file with the certificate that clients see, and those between it and its authority (PEM)"),
+    text("server.tls", "key", Absent::Refused, "file with the certificate's private key (PEM, not encrypted)"),
+    choice("server.tls", "mode", "optional", &["optional", "required"], &[], "\"optional\", or \"required\": clients without TLS are refused with error 3159"),
+    text("server.tls", "client_ca", Absent::Unset("none"), "file with the certificates of those who sign for clients (PEM)"),
+    choice("server.tls", "client_certificates", "optional", &["optional", "required"], &[], "\"optional\", or \"required\": clients without a certificate of client_ca fail; then mode is \"required\" too"),
 
     text("runtime", "cpus", Absent::Means("auto"), "CPUs that get a core executor each: \"auto\" (all that the process may use) or a list such as \"2-7,10\""),
     Key { section: "runtime", name: "control_cpu", form: Form::Number { range: 0..=CPU_MAX, absent: Absent::Unset("not pinned") }, doc: "CPU of the control executor" },
@@ -161,14 +163,18 @@ pub const KEYS: &[Key] = &[
 
     choice("auth", "source", "config", &["config"], &[("backend", "accounts come from this file; write \"config\" and add [[users]]")], "where accounts come from: \"config\" is this file"),
 
-    text("backend", "host", Absent::Refused, "name or IP address of the MySQL server"),
+    text("backend", "host", Absent::Unset("required without unix_socket"), "name or IP address of the MySQL server"),
     number("backend", "port", 3306, 1..=65_535, "its TCP port"),
+    text("backend", "unix_socket", Absent::Unset("none"), "path of the server's Unix socket, instead of host and port"),
     text("backend", "user", Absent::Refused, "account with which links to the server log in"),
     text("backend", "password", Absent::Unset("none: one of the three is required"), "its password"),
     text("backend", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
     text("backend", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
     text("backend", "database", Absent::Unset("none"), "database of clients that name none and whose account has none"),
-    choice("backend", "tls", "disabled", &["disabled"], &[("preferred", NO_TLS), ("required", NO_TLS), ("verify_ca", NO_TLS), ("verify_identity", NO_TLS)], "encryption of links: \"disabled\""),
+    choice("backend", "tls", "disabled", &["disabled", "preferred", "required", "verify_ca", "verify_identity"], &[], "encryption of links: \"disabled\", \"preferred\" (if the server offers it), \"required\", \"verify_ca\" (and its certificate is signed by ca), \"verify_identity\" (and bears the host's name)"),
+    text("backend", "ca", Absent::Unset("none"), "file with the certificates of those who sign for the server (PEM)"),
+    text("backend", "cert", Absent::Unset("none"), "file with a certificate that links show the server, if it asks for one (PEM)"),
+    text("backend", "key", Absent::Unset("none"), "file with that certificate's private key (PEM, not encrypted)"),
 
     text("users", "name", Absent::Refused, "name with which clients log in"),
     text("users", "password", Absent::Unset("none: one of the three is required"), "the account's password"),

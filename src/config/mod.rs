@@ -5,7 +5,8 @@
 //! - `keys` is the one table of every section and key, with its default, its bounds and what it does. The reader
 //!   takes defaults and bounds from it, and a test holds the example file and the manual to it.
 //! - `document` parses the text and knows the line of everything in it; `unknown` finds what the table does not
-//!   have; `section` reads one typed value at a time; `password` fetches secrets; `resolve` builds the types.
+//!   have; `section` reads one typed value at a time; `password` fetches secrets, `tls` certificates and keys (with
+//!   `verifier` for what a server need not prove); `resolve` builds the types.
 //! - `check` looks for values that are each fine and contradict one another.
 //! - `problem` holds every reason for a refusal, as a line `path:line: key: reason`.
 //!
@@ -25,14 +26,17 @@ mod resolve;
 mod section;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod unknown;
+mod verifier;
 
 pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
-    Account, AuthPlugin, Circuit, Cluster, Config, Cpus, Instance, Log, LogFormat, Pool, Runtime, Secret,
-    Server,
+    Acceptor, Account, AuthPlugin, Circuit, Cluster, Config, Connector, Cpus, Instance, LinkTls, Log,
+    LogFormat, Pool, Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
+pub use tls::{TlsError, TlsFiles};
 
 /// Where the configuration is looked for when nothing else is named, relative to the working directory.
 pub const DEFAULT_PATH: &str = "config/athena.toml";

@@ -2,7 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::tls::TlsFiles;
 
 /// A whole configuration, valid as far as the file alone can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +31,10 @@ pub struct Config {
 pub struct Server {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// A Unix socket where they connect as well.
+    pub unix_socket: Option<PathBuf>,
+    /// `None` offers no TLS.
+    pub tls: Option<ServerTls>,
     /// Clients at a time, whole process.
     pub max_connections: usize,
     /// From a client's connect to the end of its login.
@@ -40,6 +51,43 @@ pub struct Server {
     pub command_buffer_bytes: usize,
     /// The plugin named in the greeting; a client that starts with another is switched to it.
     pub auth_plugin: AuthPlugin,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Where certificates and keys come from.
+    pub(super) files: TlsFiles,
+    /// What connections are accepted with, as of the start.
+    pub acceptor: Acceptor,
+    /// Clients without TLS are turned away.
+    pub required: bool,
+    /// Clients without a certificate fail in the handshake.
+    pub client_certificates: bool,
+}
+
+/// Certificate, key and demands of a server.
+#[derive(Clone)]
+pub struct Acceptor(pub Arc<ServerConfig>);
+
+/// TLS towards a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkTls {
+    /// Clear text.
+    Disabled,
+    /// Where the server offers it.
+    Preferred(Connector),
+    /// Or no link.
+    Demanded(Connector),
+}
+
+/// Demands on a server, and the name that its certificate may have to bear.
+#[derive(Clone)]
+pub struct Connector {
+    /// What is demanded.
+    pub config: Arc<ClientConfig>,
+    /// The host of the configuration.
+    pub name: ServerName<'static>,
 }
 
 /// How a client proves its password.
@@ -101,12 +149,26 @@ pub struct Instance {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Links go through this Unix socket, not to host and port.
+    pub unix_socket: Option<PathBuf>,
+    /// Encryption of links.
+    pub tls: LinkTls,
     /// The account of links, whoever the client is.
     pub user: String,
     /// Its password, maybe empty.
     pub password: Secret,
     /// The database that links open with.
     pub database: Option<String>,
+}
+
+impl fmt::Display for Instance {
+    /// Where it is: `host:port`, or the path of its socket.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.unix_socket {
+            Some(path) => write!(f, "{}", path.display()),
+            None => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Someone who may log in to Athena.

@@ -89,6 +89,8 @@ pub(super) enum Reason {
     // Absences.
     #[error("the section is missing, and nothing can be served without it")]
     NoSection,
+    #[error("the key is missing: give host, or unix_socket")]
+    NoHost,
     #[error("the key is missing: it has no default")]
     NoKey,
     #[error(
@@ -138,6 +140,23 @@ pub(super) enum Reason {
     #[error("a password can't hold a NUL byte")]
     PasswordNul,
 
+    // Certificates and keys.
+    #[error("{path}: {reason}")]
+    TlsFile { path: String, reason: String },
+    #[error("it needs {0} as well")]
+    Needs(&'static str),
+    #[error(
+        "\"{0}\" needs ca: the file with the certificates of those who sign for the server (\"required\" encrypts \
+         without asking who is there)"
+    )]
+    NeedsAuthorities(&'static str),
+    #[error("contradicts client_certificates = \"required\": a client without TLS shows none")]
+    CertificatesNeedTls,
+    #[error("a Unix socket does not leave the host: remove it, or unix_socket")]
+    TlsOnUnixSocket,
+    #[error("\"{0}\", the host, is no name that a certificate can bear")]
+    NotACertificateName(String),
+
     // Contradictions.
     #[error("the user of line {0} has the same name")]
     DuplicateUser(usize),
@@ -159,7 +178,7 @@ pub(super) enum Reason {
 impl Reason {
     /// True for what may be missing only because a syntax error hid it.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::NoSection | Self::NoKey | Self::NoPassword)
+        matches!(self, Self::NoSection | Self::NoKey | Self::NoHost | Self::NoPassword)
     }
 }
 

@@ -64,9 +64,7 @@ fn names_that_are_not_known_come_with_a_hint() {
 #[test]
 fn what_is_not_built_says_so() {
     let texts = [
-        "[server]\nunix_socket = \"/run/a\"",
         "[server]\nproxy_protocol = []",
-        "[server.tls]\ncert = \"c\"",
         "[auth]\nsource = \"backend\"",
         "[[backend.replicas]]\nhost = \"b\"",
         "[routing]\nread_write_split = true",
@@ -83,12 +81,68 @@ fn what_is_not_built_says_so() {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].contains(": not available in this version: "), "{problems:?}");
     }
-    for tls in ["preferred", "required", "verify_ca", "verify_identity"] {
-        let problems = bad(&format!("{LEAST}tls = \"{tls}\"\n"));
-        assert!(problems[0].starts_with("5: backend.tls: not available in this version: "), "{problems:?}");
-    }
-    assert!(bad(&format!("{LEAST}ca = \"x\"\n"))[0].starts_with("5: backend.ca: not available"));
     good(&format!("{LEAST}tls = \"disabled\"\n[auth]\nsource = \"config\"\n"));
+}
+
+#[test]
+fn tls_that_cannot_be_is_refused() {
+    let of_links = [
+        ("tls = \"on\"", "5: backend.tls: \"on\" is none of \"disabled\", \"preferred\""),
+        ("tls = \"verify_ca\"", "5: backend.tls: \"verify_ca\" needs ca: "),
+        ("tls = \"verify_identity\"", "5: backend.tls: \"verify_identity\" needs ca: "),
+        ("cert = \"none.pem\"", "5: backend.cert: it needs key as well"),
+        ("ca = \"none.pem\"", "5: backend.ca: none.pem: No such file"),
+        (
+            "unix_socket = \"/run/a\"\ntls = \"required\"",
+            "6: backend.tls: a Unix socket does not leave the host",
+        ),
+    ];
+    for (text, expected) in of_links {
+        let problems = bad(&format!("{LEAST}{text}\n"));
+        assert!(problems.len() == 1 && problems[0].starts_with(expected), "{text}: {problems:?}");
+    }
+    let of_clients = [
+        ("", &["1: server.tls.cert: the key is missing", "1: server.tls.key: the key is missing"][..]),
+        ("cert = \"none.pem\"\nkey = \"none-key.pem\"", &["2: server.tls.cert: none.pem: No such file"]),
+        (
+            "certs = \"a\"",
+            &["1: server.tls.cert: ", "1: server.tls.key: ", "2: server.tls.certs: unknown key, did"],
+        ),
+        (
+            "client_certificates = \"required\"\nmode = \"optional\"",
+            &[
+                "1: server.tls.cert: ",
+                "1: server.tls.key: ",
+                "2: server.tls.client_certificates: it needs client_ca",
+                "3: server.tls.mode: contradicts client_certificates",
+            ],
+        ),
+    ];
+    for (text, expected) in of_clients {
+        let problems = bad_after_backend(&format!("[server.tls]\n{text}"));
+        assert_eq!(problems.len(), expected.len(), "{text}: {problems:?}");
+        for (problem, start) in problems.iter().zip(expected) {
+            assert!(problem.starts_with(start), "{problem}, not {start}");
+        }
+    }
+    assert_eq!(
+        bad_after_backend("[server]\ntls = 1"),
+        ["2: server.tls: must be a section, written [server.tls], once"]
+    );
+}
+
+#[test]
+fn a_backend_is_somewhere() {
+    let nowhere = bad("[backend]\nuser = \"a\"\npassword = \"\"\n");
+    assert_eq!(nowhere, ["1: backend.host: the key is missing: give host, or unix_socket"]);
+    let config = good("[backend]\nunix_socket = \"sock\"\nuser = \"a\"\npassword = \"\"\n");
+    assert_eq!(config.clusters[0].primary.to_string(), "sock");
+    let own = "[server]\nunix_socket = \"/run/a\"\n[backend]\nunix_socket = \"/run/a\"\nuser = \"a\"\npassword = \"\"\n";
+    assert!(
+        bad(own)[0].starts_with("4: backend.unix_socket: /run/a is where Athena itself listens"),
+        "{:?}",
+        bad(own)
+    );
 }
 
 #[test]

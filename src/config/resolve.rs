@@ -16,7 +16,7 @@ use super::model::{
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
 use super::section::Section;
-use super::{check, unknown};
+use super::{check, tls, unknown};
 
 impl Config {
     /// Reads and checks the file at `path`; `env` looks up variables of the environment, for passwords.
@@ -61,6 +61,8 @@ fn server(section: &Section<'_>) -> Server {
     let port = section.port("listen_port").unwrap_or_default();
     Server {
         listen: address.map_or_else(|| ([0; 4], port).into(), |address| (address, port).into()),
+        unix_socket: section.path("unix_socket"),
+        tls: tls::of_clients(section.document),
         max_connections: section.count("max_connections"),
         login_timeout: section.millis("login_timeout_ms"),
         idle_timeout: section.millis("idle_timeout_ms"),
@@ -148,15 +150,21 @@ fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {
     if !section.is_present() && !section.document.root.contains_key("backend") {
         section.document.report(1, "backend".to_owned(), Reason::NoSection);
     }
-    let host = section.name("host").unwrap_or_default();
+    let unix_socket = section.path("unix_socket");
+    let host = section.name("host").unwrap_or_else(|| {
+        if unix_socket.is_none() && section.is_present() && !section.gives("host") {
+            section.refuse("host", Reason::NoHost);
+        }
+        "localhost".to_owned()
+    });
     if !host.is_empty() && !is_host(&host) {
         section.refuse("host", Reason::NotAHost(host.clone()));
     }
-    // Read for the sake of the words that are refused.
-    section.choice("tls");
     Instance {
+        tls: tls::of_links(section, &host, unix_socket.is_some()),
         host,
         port: section.port("port").unwrap_or_default(),
+        unix_socket,
         user: section.name("user").unwrap_or_default(),
         password: password::resolve(section, env),
         database: section.name("database"),

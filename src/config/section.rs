@@ -2,6 +2,7 @@
 //! within bounds stands in for it, so that reading goes on.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -24,8 +25,9 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The section of that name, written once.
     pub(super) fn open(document: &'a Document<'a>, name: &'static str) -> Self {
-        let table = document.root.get(name).and_then(|value| value.get_ref().as_table());
-        let line = document.root.get_key_value(name).map_or(1, |(key, _)| document.line(key.span()));
+        let found = document.section(name);
+        let table = found.and_then(|(_, value)| value.get_ref().as_table());
+        let line = found.map_or(1, |(key, _)| document.line(key.span()));
         Self { document, name, line, table }
     }
 
@@ -81,6 +83,13 @@ impl<'a> Section<'a> {
             self.refuse(name, Reason::ControlCharacter);
         }
         Some(text)
+    }
+
+    /// The path of a file. A relative one starts from the folder of the configuration file, so that it does not depend
+    /// on where Athena was started.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.document.path.parent().unwrap_or(Path::new(""));
+        self.name(name).filter(|path| !path.is_empty()).map(|path| folder.join(path))
     }
 
     /// An IP address, or `None` as for [`Section::text`].

@@ -45,12 +45,19 @@ pub(super) fn tables<'a>(
 }
 
 fn check_section(document: &Document<'_>, section: &'static str, table: &DeTable<'_>) {
-    for key in table.keys() {
+    for (key, value) in table {
         let name = key.get_ref();
         if keys::find(section, name).is_some() {
             continue;
         }
         let path = format!("{section}.{name}");
+        if let Some(inner) = KEYS.iter().map(|key| key.section).find(|section| *section == path) {
+            match tables(inner, value) {
+                Ok(tables) => tables.iter().for_each(|table| check_section(document, inner, table)),
+                Err(reason) => document.report(document.line(key.span()), path, reason),
+            }
+            continue;
+        }
         let reason = unavailable(&path).unwrap_or_else(|| {
             let of_section = KEYS.iter().filter(|key| key.section == section).map(|key| key.name);
             match nearest(name, of_section) {

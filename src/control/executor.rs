@@ -90,7 +90,7 @@ async fn live(
         glommio::spawn_local(serve(listener, view)).detach();
     }
     resolve_again(&config, &cores);
-    let mut end = Ending { cores, ended, signals, left: 0 };
+    let mut end = Ending { config: config.clone(), cores, ended, signals, left: 0 };
     end.left = end.cores.len();
     end.wait_for_stop().await?;
     status.set(Status::Draining);
@@ -99,6 +99,7 @@ async fn live(
 
 /// What is left to wait for.
 struct Ending {
+    config: Arc<Config>,
     cores: Vec<Sender<Message>>,
     ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
     signals: async_channel::Receiver<Signal>,
@@ -133,13 +134,30 @@ impl Ending {
             match self.next().await {
                 Event::Signal(Signal::Stop) => return Ok(()),
                 Event::Signal(Signal::Reload) => {
-                    tracing::warn!(target: "athena::control", "SIGHUP: reloading is not available in this version; restart Athena");
+                    self.reload_certificates().await;
                 }
                 Event::Core(outcome) => {
                     outcome?;
                     // Nobody told it to.
                     return Err(ControlError::Stuck(self.left));
                 }
+            }
+        }
+    }
+
+    /// Reads certificates and keys again, and hands them to the cores for connections to come.
+    async fn reload_certificates(&self) {
+        let Some(tls) = self.config.server.tls.clone() else {
+            tracing::warn!(target: "athena::control", "SIGHUP: nothing to reload, there is no [server.tls]; the rest of the configuration is read at the start only");
+            return;
+        };
+        match glommio::executor().spawn_blocking(move || tls.reload()).await {
+            Ok(acceptor) => {
+                self.tell(|| Message::Acceptor(acceptor.clone()));
+                tracing::info!(target: "athena::control", "SIGHUP: certificates of [server.tls] reloaded; connections that are there keep theirs");
+            }
+            Err(error) => {
+                tracing::error!(target: "athena::control", %error, "SIGHUP: [server.tls] can't be reloaded, what was there stays");
             }
         }
     }

@@ -12,6 +12,9 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 /// All addresses of the instance, IPv4 first: a `localhost` that is also `::1` mostly has its server on 127.0.0.1.
 /// Empty if the name is unknown.
 pub fn resolve(instance: &Instance) -> Arc<[SocketAddr]> {
+    if instance.unix_socket.is_some() {
+        return Arc::new([]);
+    }
     let found = (instance.host.as_str(), instance.port).to_socket_addrs();
     let mut addresses: Vec<SocketAddr> = match found {
         Ok(addresses) => addresses.collect(),
@@ -27,5 +30,5 @@ pub fn resolve(instance: &Instance) -> Arc<[SocketAddr]> {
 
 /// Whether looking it up again can change anything.
 pub(super) fn is_name(instance: &Instance) -> bool {
-    instance.host.parse::<std::net::IpAddr>().is_err()
+    instance.unix_socket.is_none() && instance.host.parse::<std::net::IpAddr>().is_err()
 }

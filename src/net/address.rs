@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A `sockaddr` with its length; boxed by the operation that passes it to the kernel.
 pub(super) struct RawAddress {
@@ -15,6 +17,25 @@ impl RawAddress {
         // SAFETY: all zeroes is a valid sockaddr_storage (family AF_UNSPEC).
         let storage = unsafe { std::mem::zeroed() };
         Self { storage, len: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+    }
+
+    /// That of the Unix socket at `path`, which may have 107 bytes.
+    pub fn of_path(path: &Path) -> io::Result<Self> {
+        let bytes = path.as_os_str().as_bytes();
+        let mut at = libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+        // The NUL at the end has to fit too.
+        if bytes.is_empty() || bytes.len() >= at.sun_path.len() || bytes.contains(&0) {
+            let reason = format!("{}: the path of a Unix socket has 1 to 107 bytes", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        for (place, byte) in at.sun_path.iter_mut().zip(bytes) {
+            *place = *byte as libc::c_char;
+        }
+        let mut raw = Self::empty();
+        // SAFETY: the storage is large and aligned enough for any socket address.
+        unsafe { (&raw mut raw.storage).cast::<libc::sockaddr_un>().write(at) };
+        raw.len = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+        Ok(raw)
     }
 
     /// The address, if its family is IPv4 or IPv6.
@@ -76,6 +97,15 @@ pub(super) fn tcp_socket(address: &SocketAddr) -> io::Result<libc::c_int> {
         IpAddr::V4(_) => libc::AF_INET,
         IpAddr::V6(_) => libc::AF_INET6,
     };
+    stream_socket(family)
+}
+
+/// The same of the Unix family.
+pub(super) fn unix_socket() -> io::Result<libc::c_int> {
+    stream_socket(libc::AF_UNIX)
+}
+
+fn stream_socket(family: libc::c_int) -> io::Result<libc::c_int> {
     // SAFETY: socket(2) takes no pointers.
     let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
     if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) }

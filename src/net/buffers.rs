@@ -24,7 +24,7 @@ const MAX_BUFFERS: usize = 1 << 15;
 const GROWTH: usize = 64;
 
 /// Bytes before each buffer that the kernel leaves alone: room for [`Buf::splice`] to put packets in.
-const HEADROOM: usize = 64;
+pub(super) const HEADROOM: usize = 64;
 
 /// An anonymous private mapping, unmapped on drop. Pages become resident when they are first touched.
 struct Mapping {
@@ -112,7 +112,8 @@ impl BufferPool {
         let id = cqueue::buffer_select(flags)?;
         self.free.set(self.free.get() - 1);
         let end = HEADROOM + len.min(self.size - HEADROOM);
-        Some(Buf { pool: self.clone(), id, start: HEADROOM as u32, end: end as u32 })
+        let memory = Memory::Provided(self.clone(), id);
+        Some(Buf { memory, start: HEADROOM as u32, end: end as u32 })
     }
 
     /// Called by a receive that the kernel refused for want of a buffer: more buffers at once where the limit
@@ -169,15 +170,37 @@ impl BufferPool {
     }
 }
 
-/// Bytes that a receive brought: a window into one provided buffer, which goes back to the ring on drop.
+/// What a window is a window of.
+enum Memory {
+    /// A buffer of the ring, by its id.
+    Provided(Rc<BufferPool>, u16),
+    /// What a layer below the socket has decoded.
+    Owned(Vec<u8>),
+}
+
+/// Bytes that a receive brought: a window into one provided buffer, which goes back to the ring on drop, or into memory
+/// of its own where a layer had to decode them.
 pub struct Buf {
-    pool: Rc<BufferPool>,
-    id: u16,
+    memory: Memory,
     start: u32,
     end: u32,
 }
 
 impl Buf {
+    /// A window of `bytes` without the first [`HEADROOM`], which are room for splices.
+    pub(super) fn owned(bytes: Vec<u8>) -> Self {
+        let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        Self { memory: Memory::Owned(bytes), start: end.min(HEADROOM as u32), end }
+    }
+
+    /// Bytes of the memory behind the window.
+    fn size(&self) -> usize {
+        match &self.memory {
+            Memory::Provided(pool, _) => pool.size,
+            Memory::Owned(bytes) => bytes.len(),
+        }
+    }
+
     /// Drops the first `n` bytes of the window (all of them if it is shorter).
     pub fn advance(&mut self, n: usize) {
         self.start = self.end.min(self.start.saturating_add(n.min(u32::MAX as usize) as u32));
@@ -185,7 +208,7 @@ impl Buf {
 
     /// Whether the message filled the buffer: more of it may follow.
     pub(super) fn is_full(&self) -> bool {
-        self.end as usize == self.pool.size
+        self.end as usize == self.size()
     }
 
     /// Keeps the first `n` bytes of the window.
@@ -211,16 +234,16 @@ impl Buf {
             (bytes.len().saturating_sub(range.len()), range.len().saturating_sub(bytes.len()));
         let (start, end) = (self.start as usize, self.end as usize);
         // Where the window is to begin and end, and which bytes move where.
-        let (from, to, window) = if grown <= start && (left <= right || end + grown > self.pool.size) {
+        let (from, to, window) = if grown <= start && (left <= right || end + grown > self.size()) {
             let begin = start + shrunk - grown;
             (start..start + left, begin, (begin, end))
-        } else if end + grown <= self.pool.size {
+        } else if end + grown <= self.size() {
             let finish = end + grown - shrunk;
             (end - right..end, finish - right, (start, finish))
         } else {
             return false;
         };
-        (self.start, self.end) = (0, self.pool.size as u32);
+        (self.start, self.end) = (0, self.size() as u32);
         self.copy_within(from, to);
         (self.start, self.end) = (window.0 as u32, window.1 as u32);
         if let Some(place) = self.get_mut(left..left + bytes.len()) {
@@ -234,37 +257,44 @@ impl Deref for Buf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: start..end is inside the buffer, which is this window's alone until it drops; the kernel has
-        // written (or the mapping has zeroed) every byte of it.
-        unsafe {
-            std::slice::from_raw_parts(
-                self.pool.address(self.id).add(self.start as usize),
-                (self.end - self.start) as usize,
-            )
+        let (start, end) = (self.start as usize, self.end as usize);
+        match &self.memory {
+            // SAFETY: start..end is inside the buffer, which is this window's alone until it drops; the kernel has
+            // written (or the mapping has zeroed) every byte of it.
+            Memory::Provided(pool, id) => unsafe {
+                std::slice::from_raw_parts(pool.address(*id).add(start), end - start)
+            },
+            Memory::Owned(bytes) => bytes.get(start..end).unwrap_or_default(),
         }
     }
 }
 
 impl DerefMut for Buf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
-        unsafe {
-            std::slice::from_raw_parts_mut(
-                self.pool.address(self.id).add(self.start as usize),
-                (self.end - self.start) as usize,
-            )
+        let (start, end) = (self.start as usize, self.end as usize);
+        match &mut self.memory {
+            // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
+            Memory::Provided(pool, id) => unsafe {
+                std::slice::from_raw_parts_mut(pool.address(*id).add(start), end - start)
+            },
+            Memory::Owned(bytes) => bytes.get_mut(start..end).unwrap_or_default(),
         }
     }
 }
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        self.pool.provide(self.id, self.pool.address(self.id));
+        if let Memory::Provided(pool, id) = &self.memory {
+            pool.provide(*id, pool.address(*id));
+        }
     }
 }
 
 impl std::fmt::Debug for Buf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Buf({} bytes of buffer {})", self.len(), self.id)
+        match &self.memory {
+            Memory::Provided(_, id) => write!(f, "Buf({} bytes of buffer {id})", self.len()),
+            Memory::Owned(_) => write!(f, "Buf({} bytes)", self.len()),
+        }
     }
 }

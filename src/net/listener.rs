@@ -1,7 +1,13 @@
-//! The listener of a core: every core binds the same address (`SO_REUSEPORT`) and the kernel spreads the clients.
+//! The listener of a core: every core binds the same address (`SO_REUSEPORT`) and the kernel spreads the clients. A Unix
+//! socket is one for all cores, each of which accepts on it.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use io_uring::{opcode, types};
@@ -16,7 +22,6 @@ const BACKLOG: libc::c_int = 4096;
 /// A bound, listening socket; created anywhere, moved to its core, where it becomes a [`Listener`].
 pub struct BoundListener {
     fd: libc::c_int,
-    pub address: SocketAddr,
 }
 
 impl BoundListener {
@@ -25,7 +30,7 @@ impl BoundListener {
     /// # Errors
     /// Those of `bind(2)` and `listen(2)`.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let bound = Self { fd: tcp_socket(&address)?, address };
+        let bound = Self { fd: tcp_socket(&address)? };
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
@@ -40,6 +45,36 @@ impl BoundListener {
             return Err(io::Error::last_os_error());
         }
         Ok(bound)
+    }
+
+    /// Listens on a Unix socket at `path`, which everybody may connect to. A file that a dead process left there gives
+    /// way. The file is there for as long as the [`SocketFile`].
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody listens already or the file is no socket; those of `bind(2)` and `listen(2)`.
+    pub fn bind_unix(path: &Path) -> io::Result<(Self, SocketFile)> {
+        make_room(path)?;
+        let listener = UnixListener::bind(path)?;
+        let meta = fs::symlink_metadata(path)?;
+        let file = SocketFile { path: path.to_owned(), identity: (meta.dev(), meta.ino()) };
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+        let bound = Self { fd: listener.into_raw_fd() };
+        // The length of the queue is changed by listening again.
+        // SAFETY: listen(2) takes no pointers.
+        if unsafe { libc::listen(bound.fd, BACKLOG) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((bound, file))
+    }
+
+    /// The same socket for another core.
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub fn share(&self) -> io::Result<Self> {
+        // SAFETY: duplicating a descriptor of ours.
+        let fd = unsafe { libc::fcntl(self.fd, libc::F_DUPFD_CLOEXEC, 0) };
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Self { fd }) }
     }
 
     /// Hands the socket to the ring of the core that accepts from it.
@@ -57,6 +92,40 @@ impl Drop for BoundListener {
     }
 }
 
+/// Removes the socket of a process that is gone; refuses where one is alive.
+fn make_room(path: &Path) -> io::Result<()> {
+    let in_use = |reason: &str| Err(io::Error::new(io::ErrorKind::AddrInUse, reason));
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(meta) if !meta.file_type().is_socket() => in_use("there is a file that is no socket"),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => in_use("another process listens there"),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The file of a Unix socket, removed on drop unless another has taken its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity);
+        if ours {
+            // What can't be removed is replaced by the next process.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// A listening socket on its core's ring.
 pub struct Listener {
     ring: Rc<Ring>,
@@ -64,7 +133,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Waits for the next client.
+    /// Waits for the next client; `None` is the address of one that came by a Unix socket.
     ///
     /// # Errors
     /// Those of `accept(2)`: a client that is gone already, or no descriptor left (`EMFILE`).

@@ -6,6 +6,8 @@
 //! send takes is a [`Payload`], which the operation owns until the kernel is done with it. Messages of the
 //! control executor come through an [`inbox`].
 //!
+//! TLS lies between a socket's bytes and those of its user (`layers`), where there is any; a plain socket has none.
+//!
 //! The round trip of a query is two [`Socket::exchange`]s, each a send and a receive queued together. The send
 //! completes without a completion entry (see [`Ring`]), so each exchange is one enter.
 
@@ -16,6 +18,7 @@ mod buffers;
 mod executor;
 mod host;
 mod inbox;
+mod layers;
 mod listener;
 mod payload;
 mod ring;
@@ -24,12 +27,13 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tls;
 
 pub use buffers::Buf;
 pub use executor::Executor;
 pub use host::{HostError, check as check_host, explain as explain_refusal};
 pub use inbox::{Inbox, Receiver, Sender, inbox};
-pub use listener::{BoundListener, Listener};
+pub use listener::{BoundListener, Listener, SocketFile};
 pub use payload::Payload;
 pub use ring::Ring;
 pub use socket::{Exchange, ExchangeError, Socket};

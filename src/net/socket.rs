@@ -1,16 +1,22 @@
 //! Connected sockets on the ring: receive, send, and the exchange of both that makes a query cost two enters.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use io_uring::{opcode, types};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
-use super::address::{RawAddress, set_option, tcp_socket};
+use super::address::{RawAddress, set_option, tcp_socket, unix_socket};
 use super::buffers::Buf;
+use super::layers::Layers;
 use super::payload::Payload;
 use super::ring::{Completion, Hold, Kind, Ring, send_entry};
 use super::stream::Stream;
@@ -21,11 +27,13 @@ pub(super) struct Descriptor {
     fd: libc::c_int,
     ring: Rc<Ring>,
     stream: Stream,
+    /// `None` on a plain socket.
+    layers: RefCell<Option<Box<Layers>>>,
 }
 
 impl Descriptor {
     pub fn new(ring: &Rc<Ring>, fd: libc::c_int) -> Self {
-        Self { fd, ring: ring.clone(), stream: Stream::default() }
+        Self { fd, ring: ring.clone(), stream: Stream::default(), layers: RefCell::default() }
     }
 
     pub fn raw(&self) -> libc::c_int {
@@ -39,6 +47,83 @@ impl Descriptor {
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
+
+    /// The next bytes for the user of the socket, or the end of the stream.
+    fn poll_receive(self: &Rc<Self>, waker: &Waker) -> Poll<io::Result<Option<Buf>>> {
+        match self.layers.borrow_mut().as_deref_mut() {
+            None => self.stream.poll(self, waker),
+            Some(layers) => self.poll_layers(layers, waker),
+        }
+    }
+
+    fn poll_layers(self: &Rc<Self>, layers: &mut Layers, waker: &Waker) -> Poll<io::Result<Option<Buf>>> {
+        loop {
+            if let Some(got) = layers.next() {
+                return Poll::Ready(got);
+            }
+            match self.stream.poll(self, waker) {
+                Poll::Ready(Ok(Some(raw))) => self.decode(layers, &raw),
+                Poll::Ready(Ok(None)) => layers.arrive_end(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Takes bytes of the connection in. A failure is told to the peer; anything else that a layer owes goes out with
+    /// the next send, since it must not get between the bytes of one that is under way.
+    fn decode(self: &Rc<Self>, layers: &mut Layers, raw: &[u8]) {
+        layers.arrive(raw);
+        if layers.failure().is_some() {
+            self.send_owed(layers.owed());
+        }
+    }
+
+    fn send_owed(self: &Rc<Self>, owed: Vec<u8>) {
+        if !owed.is_empty() {
+            drop(SilentSend::new(self.clone(), owed.into()));
+        }
+    }
+
+    /// What goes out on the connection for `payload`.
+    fn outgoing(&self, payload: Payload) -> Payload {
+        match self.layers.borrow_mut().as_deref_mut() {
+            None => payload,
+            Some(layers) => layers.encode(&payload).into(),
+        }
+    }
+
+    fn has_something(&self) -> bool {
+        self.stream.has_something()
+            || self.layers.borrow().as_deref().is_some_and(|layers| layers.has_something())
+    }
+
+    /// As [`Socket::is_quiet`]; what has arrived is decoded, since not all of it is for the user of the socket.
+    fn is_quiet_below(self: &Rc<Self>, layers: &mut Layers) -> bool {
+        // More than a handshake leaves behind.
+        const ROUNDS_MAX: usize = 16;
+        for _ in 0..ROUNDS_MAX {
+            while let Some(raw) = self.stream.take_waiting() {
+                self.decode(layers, &raw);
+            }
+            if self.stream.has_something() || layers.has_something() {
+                return false;
+            }
+            if self.stream.is_armed() {
+                return true;
+            }
+            let mut bytes = [0u8; 2048];
+            let (at, len) = (bytes.as_mut_ptr(), bytes.len());
+            // SAFETY: the bytes given are live, and no receive of the ring is armed that could want them.
+            let got = unsafe { libc::recv(self.fd, at.cast(), len, libc::MSG_DONTWAIT) };
+            match usize::try_from(got) {
+                Ok(0) => return false,
+                Ok(got) => self.decode(layers, bytes.get(..got).unwrap_or_default()),
+                Err(_) => return io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
 }
 
 impl Drop for Descriptor {
@@ -47,7 +132,11 @@ impl Drop for Descriptor {
     }
 }
 
-/// A connected TCP socket. Dropping it ends the operations that are under way on it, then closes it.
+/// A connected socket, of TCP or of the Unix family. Dropping it ends the operations that are under way on it, then
+/// closes it.
+///
+/// What is received and sent are the bytes of its user: where layers lie below ([`Socket::accept_tls`]), they decode
+/// and encode.
 pub struct Socket {
     descriptor: Rc<Descriptor>,
 }
@@ -65,12 +154,80 @@ impl Socket {
         let socket = Self::from_raw(ring, tcp_socket(&address)?);
         set_option(socket.descriptor.fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
         set_option(socket.descriptor.fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-        let raw = Box::new(RawAddress::from(address));
-        let entry =
-            opcode::Connect::new(types::Fd(socket.descriptor.fd), (&raw const raw.storage).cast(), raw.len)
-                .build();
-        Operation::new(socket.descriptor.clone(), entry, Kind::Other, Hold::Address(raw)).await.count()?;
+        socket.reach(RawAddress::from(address)).await?;
         Ok(socket)
+    }
+
+    /// Connects to the Unix socket at `path`.
+    ///
+    /// # Errors
+    /// As [`Socket::connect`]; a path that is too long.
+    pub async fn connect_unix(ring: &Rc<Ring>, path: &Path) -> io::Result<Self> {
+        let address = RawAddress::of_path(path)?;
+        let socket = Self::from_raw(ring, unix_socket()?);
+        socket.reach(address).await?;
+        Ok(socket)
+    }
+
+    async fn reach(&self, address: RawAddress) -> io::Result<()> {
+        let raw = Box::new(address);
+        let fd = types::Fd(self.descriptor.fd);
+        let entry = opcode::Connect::new(fd, (&raw const raw.storage).cast(), raw.len).build();
+        Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Address(raw)).await.count()?;
+        Ok(())
+    }
+
+    /// Puts TLS on the connection, as its server. `received` is what has come already and belongs to the handshake.
+    ///
+    /// # Errors
+    /// `InvalidData` where the handshake fails, with its reason; those of the socket. The caller bounds the time.
+    pub async fn accept_tls(&self, config: &Arc<ServerConfig>, received: Option<Buf>) -> io::Result<()> {
+        let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+        self.shake_hands(connection.into(), received).await
+    }
+
+    /// Puts TLS on the connection, as its client. `config` decides what is demanded of the server, `name` is the one
+    /// that its certificate may have to bear.
+    ///
+    /// # Errors
+    /// As [`Socket::accept_tls`].
+    pub async fn connect_tls(&self, config: &Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<()> {
+        let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        self.shake_hands(connection.into(), None).await
+    }
+
+    async fn shake_hands(&self, connection: Connection, received: Option<Buf>) -> io::Result<()> {
+        let mut layers = Box::new(Layers::tls(connection));
+        if let Some(received) = received {
+            layers.arrive(&received);
+        }
+        loop {
+            let owed = layers.owed();
+            if !owed.is_empty() {
+                WaitingSend::new(self.descriptor.clone(), owed.into(), 0).await?;
+            }
+            if let Some(failure) = layers.failure() {
+                return Err(failure);
+            }
+            if !layers.is_handshaking() {
+                break;
+            }
+            let raw = std::future::poll_fn(|cx| self.descriptor.stream.poll(&self.descriptor, cx.waker()));
+            match raw.await? {
+                Some(raw) => layers.arrive(&raw),
+                None => return Err(closed_in_handshake()),
+            }
+            if layers.has_ended() {
+                return Err(closed_in_handshake());
+            }
+        }
+        self.descriptor.layers.replace(Some(layers));
+        Ok(())
+    }
+
+    /// Whether the other end of the TLS on this socket has proved who it is by a certificate.
+    pub fn has_peer_certificate(&self) -> bool {
+        self.descriptor.layers.borrow().as_deref().is_some_and(Layers::has_peer_certificate)
     }
 
     /// Waits for bytes. `None` is the end of the stream. Dropped, it loses nothing: what arrives waits for the next.
@@ -80,28 +237,32 @@ impl Socket {
 
     /// Sends all of `payload`, waiting for room in the socket as long as it takes.
     pub async fn send(&self, payload: impl Into<Payload>) -> io::Result<()> {
-        WaitingSend::new(self.descriptor.clone(), payload.into(), 0).await
+        WaitingSend::new(self.descriptor.clone(), self.descriptor.outgoing(payload.into()), 0).await
     }
 
     /// Sends `payload` here and receives from `from`, both queued together. Ready when bytes (or the end of the
     /// stream, `None`) have arrived *and* everything is sent.
     pub fn exchange(&self, payload: impl Into<Payload>, from: &Socket) -> Exchange {
+        let payload = self.descriptor.outgoing(payload.into());
         // With the receive ready already, the end of a silent send would wake nobody.
-        let send = match from.descriptor.stream.has_something() {
-            true => Sending::Waiting(WaitingSend::new(self.descriptor.clone(), payload.into(), 0)),
-            false => Sending::Silent(SilentSend::new(self.descriptor.clone(), payload.into())),
+        let send = match from.descriptor.has_something() {
+            true => Sending::Waiting(WaitingSend::new(self.descriptor.clone(), payload, 0)),
+            false => Sending::Silent(SilentSend::new(self.descriptor.clone(), payload)),
         };
         Exchange { send, receive: from.receive(), got: None }
     }
 
     /// Queues a send that nobody waits for, of a message so small that the socket has room or is lost.
     pub fn send_and_forget(&self, payload: impl Into<Payload>) {
-        drop(SilentSend::new(self.descriptor.clone(), payload.into()));
+        drop(SilentSend::new(self.descriptor.clone(), self.descriptor.outgoing(payload.into())));
     }
 
     /// Whether nothing has come that was not received: no byte, no end of the stream, no error. A system call only where
     /// no receive is armed.
     pub fn is_quiet(&self) -> bool {
+        if let Some(layers) = self.descriptor.layers.borrow_mut().as_deref_mut() {
+            return self.descriptor.is_quiet_below(layers);
+        }
         if let Some(quiet) = self.descriptor.stream.is_quiet() {
             return quiet;
         }
@@ -121,6 +282,9 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        if let Some(layers) = self.descriptor.layers.borrow_mut().as_deref_mut() {
+            self.descriptor.send_owed(layers.close());
+        }
         // Operations of the kernel's hold the descriptor: they end with this, and the last of them closes it.
         if self.descriptor.stream.is_armed() || Rc::strong_count(&self.descriptor) > 1 {
             let fd = types::Fd(self.descriptor.fd);
@@ -129,6 +293,10 @@ impl Drop for Socket {
             drop(Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Nothing));
         }
     }
+}
+
+fn closed_in_handshake() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "TLS: the peer closed the connection in the handshake")
 }
 
 /// One operation and its completion.
@@ -172,7 +340,7 @@ impl Future for Receive {
     type Output = io::Result<Option<Buf>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.stream.poll(&self.0, cx.waker())
+        self.0.poll_receive(cx.waker())
     }
 }
 

@@ -104,6 +104,11 @@ impl Stream {
         !self.queue.borrow().is_empty() || self.end.get().is_some()
     }
 
+    /// A buffer that waits for its reader, if there is one.
+    pub fn take_waiting(&self) -> Option<Buf> {
+        self.queue.borrow_mut().pop_front()
+    }
+
     /// Whether the kernel has a receive for this socket.
     pub fn is_armed(&self) -> bool {
         self.armed.get().is_some()

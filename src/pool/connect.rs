@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::Instance;
+use crate::config::{Instance, LinkTls};
 use crate::net::{Ring, Socket};
-use crate::protocol::auth::{AuthAction, ClientAuth};
+use crate::protocol::auth::{AuthAction, ClientAuth, Plugin};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::handshake::{Greeting, HandshakeResponse};
@@ -66,13 +66,16 @@ pub(super) struct Connected {
     pub set_names: Option<String>,
 }
 
-/// Opens a link to the first of `addresses` that answers.
+/// Opens a link to the first of `addresses` that answers, or to the instance's Unix socket.
 pub(super) async fn connect(
     ring: &Rc<Ring>,
     addresses: &Arc<[SocketAddr]>,
     instance: &Instance,
     want: &Want,
 ) -> Result<Connected, ConnectError> {
+    if let Some(path) = &instance.unix_socket {
+        return log_in(Socket::connect_unix(ring, path).await?, instance, want).await;
+    }
     let mut failure = ConnectError::Unresolved(instance.host.clone());
     for address in addresses.iter() {
         match Socket::connect(ring, *address).await {
@@ -100,10 +103,14 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         let version = String::from_utf8_lossy(&greeting.version).into_owned();
         return Err(ConnectError::TooOld { version, missing: "the commands of this client's dialect" });
     }
-    let mut auth = ClientAuth::new(instance.password.expose(), false);
-    let (plugin, auth_response) = auth.first_response(&greeting.auth_plugin, &greeting.scramble);
-    let response = response(&greeting, instance, want, plugin.name(), auth_response);
-    conversation.send(packet.seq.wrapping_add(1), &response.encode());
+    let mut response = response(&greeting, instance, want);
+    let mut seq = packet.seq.wrapping_add(1);
+    let encrypted = encrypt(&mut conversation, &mut seq, &greeting, &mut response, instance).await?;
+    let mut auth = ClientAuth::new(instance.password.expose(), encrypted || instance.unix_socket.is_some());
+    let plugin: Plugin;
+    (plugin, response.auth_response) = auth.first_response(&greeting.auth_plugin, &greeting.scramble);
+    response.auth_plugin = Some(plugin.name().as_bytes().to_vec());
+    conversation.send(seq, &response.encode());
     let status = loop {
         let packet = conversation.receive().await?;
         match auth.step(&packet.payload)? {
@@ -129,13 +136,36 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
     Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names })
 }
 
-fn response(
+/// Puts TLS on the connection where the configuration wants it. True if it is there now.
+async fn encrypt(
+    conversation: &mut Conversation<'_>,
+    seq: &mut u8,
     greeting: &Greeting,
+    response: &mut HandshakeResponse,
     instance: &Instance,
-    want: &Want,
-    plugin: &str,
-    auth_response: Vec<u8>,
-) -> HandshakeResponse {
+) -> Result<bool, ConnectError> {
+    let offered = greeting.capabilities.contains(Capabilities::SSL);
+    let connector = match &instance.tls {
+        LinkTls::Disabled => return Ok(false),
+        LinkTls::Preferred(_) if !offered => return Ok(false),
+        LinkTls::Demanded(_) if !offered => return Err(ConnectError::NoTls),
+        LinkTls::Preferred(connector) | LinkTls::Demanded(connector) => connector,
+    };
+    response.capabilities |= Capabilities::SSL;
+    conversation.send(*seq, &response.encode_ssl_request());
+    *seq = seq.wrapping_add(1);
+    conversation.flush().await?;
+    // What came in clear text before the handshake must not be taken for the server's own words.
+    if !conversation.is_over() {
+        return Err(ConnectError::Closed);
+    }
+    let name = connector.name.clone();
+    conversation.socket().connect_tls(&connector.config, name).await.map_err(ConnectError::Tls)?;
+    Ok(true)
+}
+
+/// The response but for what proves the password.
+fn response(greeting: &Greeting, instance: &Instance, want: &Want) -> HandshakeResponse {
     let mut capabilities = (WANTED | want.identity.flags) & greeting.capabilities;
     // MariaDB's servers clear this to announce extended capabilities; on the wire it goes where a link uses one.
     capabilities |= Capabilities::LONG_PASSWORD;
@@ -148,9 +178,9 @@ fn response(
         max_packet_size: 1 << 30,
         collation: want.identity.collation,
         username: instance.user.clone().into_bytes(),
-        auth_response,
+        auth_response: Vec::new(),
         database: want.schema.as_ref().map(|schema| schema.to_vec()),
-        auth_plugin: Some(plugin.as_bytes().to_vec()),
+        auth_plugin: None,
         attributes: vec![
             attribute("_client_name", "athena"),
             attribute("_client_version", env!("CARGO_PKG_VERSION")),

@@ -25,6 +25,10 @@ impl<'a> Conversation<'a> {
         Self { socket, reader: PacketReader::new(next_seq, MAX_PACKET), chunk: None, out: Vec::new() }
     }
 
+    pub fn socket(&self) -> &Socket {
+        self.socket
+    }
+
     /// Queues a packet; [`Conversation::receive`] sends it on its way.
     pub fn send(&mut self, seq: u8, payload: &[u8]) {
         let next = write_packet(&mut self.out, seq, payload);
@@ -59,6 +63,12 @@ impl<'a> Conversation<'a> {
                 self.chunk = Some(got.ok_or(LinkError::Closed)?);
             }
         }
+    }
+
+    /// Sends what is queued without waiting for an answer.
+    pub async fn flush(&mut self) -> Result<(), LinkError> {
+        let out = std::mem::take(&mut self.out);
+        Ok(self.socket.send(out).await?)
     }
 
     /// Whether the server has sent nothing beyond what was asked for.

@@ -29,6 +29,10 @@ pub enum ConnectError {
     Packet(#[from] PacketError),
     #[error("{0}")]
     Auth(#[from] AuthError),
+    #[error("the server offers no TLS, and [backend] tls demands it (\"preferred\" goes without)")]
+    NoTls,
+    #[error("{0} ([backend] tls, ca, cert and key say what is demanded and shown)")]
+    Tls(io::Error),
     #[error("the server refused: ERROR {} ({}): {}", .0.code, String::from_utf8_lossy(&.0.sql_state), String::from_utf8_lossy(&.0.message))]
     Refused(ErrPacket),
     #[error("the server ({version}) lacks {missing}: Athena needs MySQL 5.7 or MariaDB 10.2, or newer")]

@@ -348,8 +348,7 @@ impl StatelessPool {
     /// A link could not be opened. If it was for the schema, who wanted that is told. Otherwise, while others exist,
     /// those who wait may still get one of them; if none does nobody will, and all are told.
     fn failed(self: &Rc<Self>, error: ConnectError, want: &Want) {
-        let address = format!("{}:{}", self.instance.host, self.instance.port);
-        tracing::warn!(target: "athena::pool", %address, user = %self.instance.user, %error, "no link to the backend");
+        tracing::warn!(target: "athena::pool", address = %self.instance, user = %self.instance.user, %error, "no link to the backend");
         let mut state = self.state.borrow_mut();
         state.open -= 1;
         let told: Vec<Rc<Waiter>> = if error.is_about_schema() {

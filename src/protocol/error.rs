@@ -53,6 +53,8 @@ error_codes! {
     ConnHostError = 2003, b"HY000";
     /// `CR_SERVER_LOST`: a backend went away in the middle of a command.
     ServerLost = 2013, b"HY000";
+    /// TLS is required of the client.
+    SecureTransportRequired = 3159, b"HY000";
     ServerIsntAvailable = 3168, b"HY000";
     ClientInteractionTimeout = 4031, b"HY000";
 }

@@ -188,16 +188,29 @@ fn attributes(block: &[u8]) -> Result<Vec<Attribute>, Malformed> {
 }
 
 impl HandshakeResponse {
-    /// The form is chosen by `self.capabilities`: a field whose flag is not set is left out. Without
-    /// `PLUGIN_AUTH_LENENC_CLIENT_DATA` the authentication response is cut at 255 bytes, which no plugin reaches.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128);
+    /// What asks for TLS: the beginning of the response, which tells nothing of who the client is. The whole follows
+    /// inside.
+    pub fn encode_ssl_request(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SSL_REQUEST_LEN);
+        self.encode_head(&mut out);
+        out
+    }
+
+    /// Flags, longest packet and collation: [`SSL_REQUEST_LEN`] bytes.
+    fn encode_head(&self, out: &mut Vec<u8>) {
         let (basic, extended) = self.capabilities.to_wire();
         out.extend_from_slice(&basic);
         out.put_u32(self.max_packet_size);
         out.push(self.collation);
         out.extend_from_slice(&[0; 19]);
         out.extend_from_slice(&extended);
+    }
+
+    /// The form is chosen by `self.capabilities`: a field whose flag is not set is left out. Without
+    /// `PLUGIN_AUTH_LENENC_CLIENT_DATA` the authentication response is cut at 255 bytes, which no plugin reaches.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        self.encode_head(&mut out);
         out.put_nul_bytes(&self.username);
         if self.capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA) {
             out.put_lenenc_bytes(&self.auth_response);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::circuit::Gate;
-use crate::config::Config;
+use crate::config::{Acceptor, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::{Executor, Poker};
 use crate::pool::StatelessPool;
@@ -71,6 +71,8 @@ pub struct Context {
     core_index: u32,
     cores: u32,
     next_id: Cell<u32>,
+    /// What TLS connections are accepted with.
+    acceptor: RefCell<Option<Acceptor>>,
 }
 
 impl Context {
@@ -85,6 +87,7 @@ impl Context {
         place: (u32, u32),
     ) -> Rc<Self> {
         let accounts = accounts(&config);
+        let acceptor = config.server.tls.as_ref().map(|tls| tls.acceptor.clone());
         Rc::new(Self {
             core,
             metrics,
@@ -101,6 +104,7 @@ impl Context {
             core_index: place.0,
             cores: place.1.max(1),
             next_id: Cell::new(0),
+            acceptor: RefCell::new(acceptor),
         })
     }
 
@@ -119,6 +123,16 @@ impl Context {
         let turn = self.next_id.get().wrapping_add(1);
         self.next_id.set(turn);
         turn.wrapping_mul(self.cores).wrapping_add(self.core_index)
+    }
+
+    /// `None` where no TLS is offered.
+    pub(super) fn acceptor(&self) -> Option<Acceptor> {
+        self.acceptor.borrow().clone()
+    }
+
+    /// New certificates. Connections that are there keep theirs.
+    pub fn set_acceptor(&self, acceptor: Acceptor) {
+        self.acceptor.replace(Some(acceptor));
     }
 
     /// Whether a link has had this schema lately, so that a login with it needs no proof.

@@ -19,7 +19,7 @@ use super::context::{Cluster, Context, Phase};
 use super::failure::{End, Refusal};
 use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
-use super::login::{Account, log_in};
+use super::login::{Account, Transport, log_in};
 use super::statements::Statements;
 
 /// Time in which a core surely goes through its loop.
@@ -29,6 +29,8 @@ const A_TURN: Duration = Duration::from_millis(1);
 pub(super) struct Session {
     pub ctx: Rc<Context>,
     pub socket: Socket,
+    /// How the client has come.
+    pub transport: Transport,
     pub timer: Timer,
     pub input: Input,
     pub id: u32,
@@ -69,7 +71,7 @@ pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
     let id = ctx.next_connection_id();
     // Logging in needs room that a session does not.
     let Some(session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
-    let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name);
+    let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
     session.run().instrument(span).await;
 }
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use aws_lc_rs::rand;
 
-use crate::config::AuthPlugin;
+use crate::config::{Acceptor, AuthPlugin};
 use crate::metrics::label::RefusedReason;
-use crate::net::{Elapsed, Payload, Socket, Timer};
+use crate::net::{Buf, Elapsed, Payload, Socket, Timer};
 use crate::pool::{Identity, PoolError, ServerProfile, Want};
 use crate::protocol::auth::{Plugin, Salt, ServerAuth, Verdict};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -21,7 +21,7 @@ use super::failure::Refusal;
 use super::holds::Holds;
 use super::input::Input;
 
-/// What is offered to clients, as far as the backend has it. Compression, TLS and optional metadata are not among
+/// What is offered to clients, as far as the backend has it. Compression and optional metadata are not among
 /// it: what is offered works.
 const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::FOUND_ROWS)
@@ -65,16 +65,36 @@ pub(super) struct Account {
     pub cluster: usize,
 }
 
+/// How a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    UnixSocket,
+    Tls {
+        /// The client has shown a certificate that one of `client_ca` has signed.
+        certificate: bool,
+    },
+}
+
+impl Transport {
+    /// Nobody on the way can read what is said: a password may go as it is.
+    pub fn is_secure(self) -> bool {
+        self != Self::Tcp
+    }
+}
+
 /// Why somebody was not let in.
 struct Denied {
     reason: RefusedReason,
     /// `None` when the client is gone, or would not understand.
     error: Option<ServerError>,
+    /// What the log says where the client is told nothing.
+    note: String,
 }
 
 impl Denied {
     fn new(reason: RefusedReason, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { reason, error: Some(ServerError::new(code, message.into())) }
+        Self { reason, error: Some(ServerError::new(code, message.into())), note: String::new() }
     }
 
     fn handshake(message: impl Into<String>) -> Self {
@@ -82,7 +102,16 @@ impl Denied {
     }
 
     fn silent() -> Self {
-        Self { reason: RefusedReason::Handshake, error: None }
+        Self { reason: RefusedReason::Handshake, error: None, note: String::new() }
+    }
+
+    /// For the log alone.
+    fn unheard(note: String) -> Self {
+        Self { reason: RefusedReason::Handshake, error: None, note }
+    }
+
+    fn unavailable(refusal: Refusal) -> Self {
+        Self { reason: RefusedReason::Unavailable, error: Some(refusal.error), note: String::new() }
     }
 
     fn shutdown() -> Self {
@@ -96,6 +125,9 @@ struct Door {
     socket: Socket,
     reader: PacketReader,
     input: Input,
+    transport: Transport,
+    /// What came behind the last packet.
+    rest: Option<Buf>,
     /// Sequence id of the next packet that goes out.
     seq: u8,
     /// The client has said what it can: errors carry SQLSTATEs from here on.
@@ -112,7 +144,9 @@ pub(super) async fn log_in(
 ) -> Option<Session> {
     let limit = ctx.config.server.login_timeout;
     let reader = PacketReader::new(1, PACKET_MAX);
-    let mut door = Door { ctx: ctx.clone(), socket, reader, input: Input::default(), seq: 0, greeted: false };
+    let transport = if peer.is_some() { Transport::Tcp } else { Transport::UnixSocket };
+    let (input, rest) = (Input::default(), None);
+    let mut door = Door { ctx: ctx.clone(), socket, reader, input, transport, rest, seq: 0, greeted: false };
     let outcome = timer.within(limit, door.admit(id, peer)).await;
     let denied = match outcome {
         Ok(Ok(entered)) => return Some(entered.session(door, timer, id)),
@@ -124,7 +158,7 @@ pub(super) async fn log_in(
         }
     };
     ctx.metrics.connections_refused.of(denied.reason).inc();
-    let error = denied.error.as_ref().map(ToString::to_string).unwrap_or_default();
+    let error = denied.error.as_ref().map_or(denied.note, ToString::to_string);
     tracing::info!(target: "athena::login", id, peer = peer.map(tracing::field::display), reason = ?denied.reason, error, "client not let in");
     if let Some(error) = denied.error {
         let packet = if door.greeted { error.packet(door.seq) } else { error.packet_before_login(door.seq) };
@@ -147,6 +181,7 @@ impl Entered {
         Session {
             ctx: door.ctx,
             socket: door.socket,
+            transport: door.transport,
             timer,
             input: door.input,
             id,
@@ -177,7 +212,9 @@ impl Door {
             AuthPlugin::CachingSha2 => Plugin::CachingSha2,
         };
         let salt = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
-        let offered = (OFFERED & profile.capabilities) | OWN;
+        let acceptor = self.ctx.acceptor();
+        let tls = if acceptor.is_some() { Capabilities::SSL } else { Capabilities::empty() };
+        let offered = (OFFERED & profile.capabilities) | OWN | tls;
         let greeting = Greeting {
             version: profile.version.clone(),
             connection_id: id,
@@ -188,7 +225,7 @@ impl Door {
             auth_plugin: plugin.name().as_bytes().to_vec(),
         };
         let packet = self.converse(&greeting.encode()).await?;
-        let response = self.response(&packet)?;
+        let response = self.response(packet, acceptor.as_ref()).await?;
         let account = self.authenticate(&response, plugin, &salt, peer).await?;
         let entry = self.ctx.accounts.get(&response.username[..]).cloned();
         let schema = match &response.database {
@@ -220,17 +257,46 @@ impl Door {
         cluster.pool.profile().ok_or_else(Denied::silent)
     }
 
-    fn response(&mut self, packet: &Packet) -> Result<HandshakeResponse, Denied> {
-        match ClientHello::parse(&packet.payload) {
-            Ok(ClientHello::Response(response)) => {
-                self.greeted = true;
-                Ok(response)
+    /// The client's response, inside TLS if it asks for that.
+    async fn response(
+        &mut self,
+        packet: Packet,
+        acceptor: Option<&Acceptor>,
+    ) -> Result<HandshakeResponse, Denied> {
+        let hello = ClientHello::parse(&packet.payload);
+        let hello = match (hello, acceptor) {
+            (Ok(ClientHello::SslRequest(_)), Some(acceptor)) => {
+                self.encrypt(acceptor).await?;
+                ClientHello::parse(&self.receive().await?.payload)
             }
-            Ok(ClientHello::SslRequest(_)) => {
-                Err(Denied::handshake("Athena does not offer TLS to clients: connect without it"))
+            (Ok(ClientHello::SslRequest(_)), None) => {
+                return Err(Denied::handshake(
+                    "Athena offers no TLS here ([server.tls]): connect without it",
+                ));
             }
-            Err(_) => Err(Denied::handshake("Bad handshake")),
+            (hello, _) => hello,
+        };
+        let Ok(ClientHello::Response(response)) = hello else {
+            return Err(Denied::handshake("Bad handshake"));
+        };
+        self.nothing_behind()?;
+        self.greeted = true;
+        let required = self.ctx.config.server.tls.as_ref().is_some_and(|tls| tls.required);
+        if required && !self.transport.is_secure() {
+            let message =
+                "Connections using insecure transport are prohibited while --require_secure_transport=ON.";
+            return Err(Denied::new(RefusedReason::Handshake, ErrorCode::SecureTransportRequired, message));
         }
+        Ok(response)
+    }
+
+    /// The TLS handshake. What came behind the request for it is a part of it.
+    async fn encrypt(&mut self, acceptor: &Acceptor) -> Result<(), Denied> {
+        let handshake = self.socket.accept_tls(&acceptor.0, self.rest.take());
+        // A client that fails here has been told by an alert, if it can be told at all.
+        self.unless_ending(handshake).await?.map_err(|error| Denied::unheard(error.to_string()))?;
+        self.transport = Transport::Tls { certificate: self.socket.has_peer_certificate() };
+        Ok(())
     }
 
     async fn authenticate(
@@ -244,13 +310,14 @@ impl Door {
         let entry = ctx.accounts.get(&response.username[..]);
         let credential = entry.map(|entry| &entry.credential);
         // The password itself is known here, so its scramble can always be checked: nobody has to send it.
-        let mut auth = ServerAuth::new(plugin, salt, credential, &ctx.rsa, true, false);
+        let mut auth = ServerAuth::new(plugin, salt, credential, &ctx.rsa, true, self.transport.is_secure());
         let named = response.auth_plugin.as_deref();
         let mut verdict = auth.begin(named, &response.auth_response);
         let accepted = loop {
             match verdict {
                 Verdict::Send(payload) => {
                     let packet = self.converse(&payload).await?;
+                    self.nothing_behind()?;
                     verdict = auth.step(&packet.payload);
                 }
                 Verdict::SendThenAccept(payload) => {
@@ -267,7 +334,7 @@ impl Door {
                 Ok(Account { name: name.as_ref().into(), index: *index, cluster: *cluster })
             }
             None => {
-                let host = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+                let host = peer.map_or("localhost".to_owned(), |peer| peer.ip().to_string());
                 let using = if response.auth_response.is_empty() { "NO" } else { "YES" };
                 let message = format!("Access denied for user '{name}'@'{host}' (using password: {using})");
                 Err(Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message))
@@ -301,12 +368,13 @@ impl Door {
                     return Err(Denied {
                         reason: RefusedReason::AccessDenied,
                         error: Some(Refusal::of_server(err).error),
+                        note: String::new(),
                     });
                 }
                 Ok(_) => {}
                 Err(error) => {
                     let refusal: Refusal = error.into();
-                    return Err(Denied { reason: RefusedReason::Unavailable, error: Some(refusal.error) });
+                    return Err(Denied::unavailable(refusal));
                 }
             }
         }
@@ -327,7 +395,16 @@ impl Door {
 
     /// Sends a packet and waits for the one that answers it.
     async fn converse(&mut self, payload: &[u8]) -> Result<Packet, Denied> {
-        let mut out = Some(self.encode(payload));
+        let out = self.encode(payload);
+        self.packet(Some(out)).await
+    }
+
+    /// Waits for a packet.
+    async fn receive(&mut self) -> Result<Packet, Denied> {
+        self.packet(None).await
+    }
+
+    async fn packet(&mut self, mut out: Option<Vec<u8>>) -> Result<Packet, Denied> {
         loop {
             let got = match out.take() {
                 Some(out) => {
@@ -336,7 +413,11 @@ impl Door {
                 }
                 None => self.unless_ending(self.socket.receive()).await?,
             };
-            let Ok(Some(mut chunk)) = got else { return Err(Denied::silent()) };
+            let mut chunk = match got {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Err(Denied::silent()),
+                Err(error) => return Err(Denied::unheard(error.to_string())),
+            };
             let mut rest = &chunk[..];
             let packet = match self.reader.feed(&mut rest) {
                 Ok(packet) => packet,
@@ -346,12 +427,17 @@ impl Door {
             chunk.advance(used);
             if let Some(packet) = packet {
                 self.seq = packet.seq.wrapping_add(1);
-                if !chunk.is_empty() {
-                    // A client that does not wait for the answer: what follows is no part of a login.
-                    return Err(Denied::handshake("Bad handshake: bytes behind the packet"));
-                }
+                self.rest = Some(chunk).filter(|chunk| !chunk.is_empty());
                 return Ok(packet);
             }
+        }
+    }
+
+    /// A client that does not wait for the answer: what follows is no part of a login.
+    fn nothing_behind(&self) -> Result<(), Denied> {
+        match self.rest {
+            None => Ok(()),
+            Some(_) => Err(Denied::handshake("Bad handshake: bytes behind the packet")),
         }
     }
 
@@ -395,8 +481,7 @@ fn first_status(profile: &ServerProfile) -> StatusFlags {
 }
 
 fn unavailable(error: PoolError) -> Denied {
-    let refusal: Refusal = error.into();
-    Denied { reason: RefusedReason::Unavailable, error: Some(refusal.error) }
+    Denied::unavailable(error.into())
 }
 
 /// Twenty random bytes without NUL, and seven-bit, as servers make them.

@@ -15,7 +15,9 @@ use glommio::{LocalExecutorBuilder, Placement};
 use crate::circuit::{Gate, Limits, slice};
 use crate::config::{self, Config};
 use crate::metrics::CoreMetrics;
-use crate::net::{BoundListener, Executor, HostError, Inbox, Receiver, Ring, Timer, explain_refusal};
+use crate::net::{
+    BoundListener, Executor, HostError, Inbox, Listener, Receiver, Ring, Timer, explain_refusal,
+};
 use crate::pool::{StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::session::{Cluster, Context, Phase};
@@ -45,6 +47,8 @@ pub struct CorePlan {
     pub config: Arc<Config>,
     pub rsa: Arc<RsaKeyPair>,
     pub listener: BoundListener,
+    /// The Unix socket, which all cores accept on.
+    pub unix_listener: Option<BoundListener>,
     pub inbox: Inbox<Message>,
     /// Clients of the whole process.
     pub connections: Arc<AtomicUsize>,
@@ -116,10 +120,20 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     }
     let listener = plan.listener.on(&core.ring);
     let inbox = plan.inbox.on(&core.ring).map_err(|source| CoreError::Enter { cpu, source })?;
-    let served = accept(ctx.clone(), listener);
+    let unix_listener = plan.unix_listener.map(|listener| listener.on(&core.ring));
+    let served = serve(ctx.clone(), listener, unix_listener);
     let told = listen(ctx.clone(), inbox, plan.index);
     core.spawn(run(ctx, served, told));
     core.drive(runtime.spin).await.map_err(|source| CoreError::Enter { cpu, source })
+}
+
+/// Takes clients in from both listeners, for as long as it is polled.
+async fn serve(ctx: Rc<Context>, listener: Listener, unix_listener: Option<Listener>) {
+    let by_tcp = accept(ctx.clone(), listener);
+    match unix_listener {
+        Some(unix_listener) => by_tcp.or(accept(ctx, unix_listener)).await,
+        None => by_tcp.await,
+    }
 }
 
 /// Serves until the core is told to drain, then waits for its sessions and stops the core.
@@ -161,6 +175,7 @@ async fn listen(ctx: Rc<Context>, inbox: Receiver<Message>, index: usize) {
                     cluster.pool.set_addresses(addresses);
                 }
             }
+            Message::Acceptor(acceptor) => ctx.set_acceptor(acceptor),
             Message::Drain => ctx.enter_phase(Phase::Draining),
             Message::End => ctx.enter_phase(Phase::Ending),
         }

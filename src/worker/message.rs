@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::config::Acceptor;
 use crate::metrics::Snapshot;
 
 /// To a core, through its inbox.
@@ -11,6 +12,8 @@ pub enum Message {
     Report(async_channel::Sender<Report>),
     /// Where the primary of a cluster is to be found now.
     Addresses { cluster: usize, addresses: Arc<[SocketAddr]> },
+    /// Certificates and keys for the clients that come from now on.
+    Acceptor(Acceptor),
     /// Take no more clients; let work finish.
     Drain,
     /// End what still runs.

@@ -43,7 +43,7 @@ impl Stage {
         Self::start_on(lab, server, configure).map(Some)
     }
 
-    fn start_on(
+    pub fn start_on(
         lab: Lab,
         server: Server,
         configure: impl FnOnce(AthenaConfig) -> AthenaConfig,

@@ -13,6 +13,7 @@
 //!
 //! Where things are, and which server is started, comes from the environment; `docs/LAB.md` is the page about it.
 
+mod certificates;
 mod client;
 mod installation;
 mod options;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use certificates::Certificates;
 pub use client::SqlClient;
 pub use installation::{Flavor, Installation};
 pub use options::ServerOptions;

@@ -14,7 +14,7 @@ use std::io;
 
 pub use connection::Connection;
 pub use login::{Greeting, Login};
-pub use packet::{MAX_PAYLOAD, PacketStream, frame};
+pub use packet::{MAX_PAYLOAD, PacketStream, Transport, frame};
 pub use reply::{Column, OkPacket, Reply, ResultSet, Value};
 pub use statement::Statement;
 

@@ -1,5 +1,6 @@
 //! Framing: packets with their length and sequence id before them.
 
+use std::fmt;
 use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::time::Duration;
@@ -24,10 +25,22 @@ fn header(sequence: u8, length: usize) -> [u8; 4] {
     [a, b, c, sequence]
 }
 
+/// What packets travel on: a socket, or something around one.
+pub trait Transport: Read + Write + fmt::Debug + Send {
+    /// The socket below.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Transport for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
 /// A socket that reads and writes packets and checks that sequence ids have no gap.
 #[derive(Debug)]
 pub struct PacketStream {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Transport>>,
     /// The id of the next packet, whoever sends it; `None` takes any.
     sequence: Option<u8>,
 }
@@ -38,12 +51,18 @@ impl PacketStream {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        Ok(Self { stream: BufReader::new(stream), sequence: Some(0) })
+        Ok(Self { stream: BufReader::new(Box::new(stream)), sequence: Some(0) })
+    }
+
+    /// The same conversation on another transport, which `wrap` puts around a handle to the socket.
+    pub fn wrapped(self, wrap: impl FnOnce(TcpStream) -> Result<Box<dyn Transport>>) -> Result<Self> {
+        let socket = self.stream.get_ref().socket().try_clone()?;
+        Ok(Self { stream: BufReader::new(wrap(socket)?), sequence: self.sequence })
     }
 
     /// How long a read waits before it fails.
     pub fn set_read_timeout(&self, timeout: Duration) -> Result<()> {
-        Ok(self.stream.get_ref().set_read_timeout(Some(timeout))?)
+        Ok(self.stream.get_ref().socket().set_read_timeout(Some(timeout))?)
     }
 
     /// The id of the next packet, whoever sends it; a command has 0.
@@ -58,7 +77,9 @@ impl PacketStream {
 
     /// Writes bytes as they are.
     pub fn write_raw(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.get_ref().write_all(bytes)?)
+        let stream = self.stream.get_mut();
+        stream.write_all(bytes)?;
+        Ok(stream.flush()?)
     }
 
     /// Writes a payload of any length.
@@ -100,7 +121,7 @@ impl PacketStream {
 
     /// Sends no more: the peer sees the end of the stream.
     pub fn shutdown_write(&self) -> Result<()> {
-        Ok(self.stream.get_ref().shutdown(Shutdown::Write)?)
+        Ok(self.stream.get_ref().socket().shutdown(Shutdown::Write)?)
     }
 
     /// Reads and forgets everything until the peer closes; says how much there was.
