@@ -113,10 +113,17 @@ bitflags! {
         const RELEASE = 1 << 33;
         /// The server may read the text in another way, so that the other facts may be wrong.
         const UNSURE = 1 << 34;
+        /// SHOW PROCESSLIST.
+        const PROCESSLIST = 1 << 35;
+        /// SHOW FULL PROCESSLIST, besides [`Hazards::PROCESSLIST`].
+        const FULL_PROCESSLIST = 1 << 36;
     }
 }
 
 impl Hazards {
+    /// What is about sessions by their ids, of which a server knows others than the clients do.
+    pub const OF_SESSIONS: Hazards = Hazards::CONNECTION_ID.union(Hazards::KILL).union(Hazards::PROCESSLIST);
+
     /// See [`Facts::binds`].
     const BINDING: Hazards = Hazards::NAMED_LOCK
         .union(Hazards::USER_VARIABLE_WRITE)

@@ -16,24 +16,24 @@ keywords! {
     // Statements, and the words near their beginning.
     Alter = b"alter", Analyze = b"analyze", Backup = b"backup", Begin = b"begin", Binlog = b"binlog",
     Cache = b"cache", Call = b"call", Chain = b"chain", Change = b"change", Character = b"character",
-    Charset = b"charset", Check = b"check", Checksum = b"checksum", Clone = b"clone", Commit = b"commit",
+    Charset = b"charset", Check = b"check", Checksum = b"checksum", Clone = b"clone", Commit = b"commit", Connection = b"connection",
     Consistent = b"consistent", Count = b"count", Create = b"create", Data = b"data", Database = b"database",
     Deallocate = b"deallocate", Default = b"default", Delete = b"delete", Desc = b"desc",
     Describe = b"describe", Do = b"do", Drop = b"drop", Dumpfile = b"dumpfile", Errors = b"errors",
     Event = b"event", Execute = b"execute", Explain = b"explain", Export = b"export", Flush = b"flush",
-    For = b"for", Function = b"function", Get = b"get", Global = b"global", Grant = b"grant",
-    Handler = b"handler", Help = b"help", Import = b"import", In = b"in", Index = b"index",
+    For = b"for", Full = b"full", Function = b"function", Get = b"get", Global = b"global", Grant = b"grant",
+    Handler = b"handler", Hard = b"hard", Help = b"help", Id = b"id", Import = b"import", In = b"in", Index = b"index",
     Infile = b"infile", Insert = b"insert", Install = b"install", Instance = b"instance", Into = b"into",
     Kill = b"kill", Load = b"load", Local = b"local", Lock = b"lock", Names = b"names", Next = b"next",
     No = b"no", Not = b"not", Optimize = b"optimize", Outfile = b"outfile", Package = b"package",
     Password = b"password", Persist = b"persist", PersistOnly = b"persist_only", Prepare = b"prepare",
-    Previous = b"previous", Procedure = b"procedure", Profile = b"profile", Profiles = b"profiles",
-    Purge = b"purge", Read = b"read", Release = b"release", Rename = b"rename", Repair = b"repair",
+    Previous = b"previous", Procedure = b"procedure", Processlist = b"processlist", Profile = b"profile", Profiles = b"profiles",
+    Purge = b"purge", Query = b"query", Read = b"read", Release = b"release", Rename = b"rename", Repair = b"repair",
     Replace = b"replace", Reset = b"reset", Resignal = b"resignal", Resource = b"resource",
     Restart = b"restart", Revoke = b"revoke", Role = b"role", Rollback = b"rollback",
     Savepoint = b"savepoint", Schema = b"schema", Select = b"select", Sequence = b"sequence",
     Server = b"server", Session = b"session", Set = b"set", Share = b"share", Show = b"show",
-    Shutdown = b"shutdown", Signal = b"signal", Start = b"start", Statement = b"statement", Stop = b"stop",
+    Shutdown = b"shutdown", Signal = b"signal", Soft = b"soft", Start = b"start", Statement = b"statement", Stop = b"stop",
     Table = b"table", Tables = b"tables", Tablespace = b"tablespace", Temporary = b"temporary", To = b"to",
     Transaction = b"transaction", Trigger = b"trigger", Truncate = b"truncate", Uninstall = b"uninstall",
     Unlock = b"unlock", Update = b"update", Use = b"use", User = b"user", Value = b"value",
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(Keyword::of(&word.to_ascii_uppercase()), Some(*keyword));
             assert_eq!(Keyword::of(&[word, &b"x"[..]].concat()), None);
         }
-        for other in [&b""[..], b"a", b"id", b"sbtest1", b"gelect", b"sel\xC5ct"] {
+        for other in [&b""[..], b"a", b"ix", b"sbtest1", b"gelect", b"sel\xC5ct"] {
             assert_eq!(Keyword::of(other), None);
         }
     }

@@ -128,6 +128,11 @@ impl<'a> Lexer<'a> {
         Token { kind: TokenKind::End, text: &[] }
     }
 
+    /// How many bytes are left behind the last token.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     fn byte(&self, at: usize) -> Option<u8> {
         self.rest.get(at).copied()
     }

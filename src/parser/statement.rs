@@ -107,6 +107,11 @@ impl Scanner<'_> {
         if let Some(Count | Errors | Profile | Profiles | Warnings) = self.keyword() {
             self.hazards |= Hazards::READS_DIAGNOSTICS;
         }
+        let full = self.take(Keyword::Full);
+        if self.take(Keyword::Processlist) && self.at_end() {
+            self.hazards |= Hazards::PROCESSLIST;
+            self.hazards.set(Hazards::FULL_PROCESSLIST, full);
+        }
         StatementKind::Show
     }
 

@@ -1,0 +1,147 @@
+use super::*;
+
+const DEFAULT: SqlMode =
+    SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false, one_statement: false };
+
+fn rewritten(sql: &str, mode: SqlMode) -> String {
+    String::from_utf8(with_connection_id(sql.as_bytes(), mode, 7).expect("a clear text")).expect("text")
+}
+
+/// Statements, and what becomes of them.
+const REPLACED: &[(&str, &str)] = &[
+    ("SELECT CONNECTION_ID()", "SELECT 7 AS `CONNECTION_ID()`"),
+    ("select connection_id ( ) ;", "select 7 AS `connection_id ( )` ;"),
+    ("SELECT Connection_Id/* x */(\n)", "SELECT 7 AS `Connection_Id/* x */(\n)`"),
+    ("SELECT `connection_id`()", "SELECT 7 AS ```connection_id``()`"),
+    ("SELECT /* a */ CONNECTION_ID() /* b */, 2", "SELECT /* a */ 7 AS `CONNECTION_ID()` /* b */, 2"),
+    ("SELECT 1, CONNECTION_ID() FROM t", "SELECT 1, 7 AS `CONNECTION_ID()` FROM t"),
+    ("SELECT DISTINCT CONNECTION_ID() LIMIT 1", "SELECT DISTINCT 7 AS `CONNECTION_ID()` LIMIT 1"),
+    ("SELECT CONNECTION_ID() AS id", "SELECT 7 AS id"),
+    ("SELECT CONNECTION_ID() id, 1", "SELECT 7 id, 1"),
+    ("SELECT CONNECTION_ID() 'id'", "SELECT 7 'id'"),
+    ("SELECT CONNECTION_ID()+1", "SELECT 7+1 AS `CONNECTION_ID()+1`"),
+    ("SELECT (CONNECTION_ID())", "SELECT (7) AS `(CONNECTION_ID())`"),
+    ("SELECT 1 + CONNECTION_ID() x", "SELECT 1 + 7 x"),
+    ("SELECT a = CONNECTION_ID() FROM t", "SELECT a = 7 AS `a = CONNECTION_ID()` FROM t"),
+    ("SELECT CONNECTION_ID() = a FROM t", "SELECT 7 = a AS `CONNECTION_ID() = a` FROM t"),
+    ("SELECT CAST(CONNECTION_ID() AS CHAR)", "SELECT CAST(7 AS CHAR) AS `CAST(CONNECTION_ID() AS CHAR)`"),
+    ("SELECT CONCAT('a,b', CONNECTION_ID(), 1) c", "SELECT CONCAT('a,b', 7, 1) c"),
+    ("SELECT CONNECTION_ID() UNION SELECT 1", "SELECT 7 AS `CONNECTION_ID()` UNION SELECT 1"),
+    ("(SELECT CONNECTION_ID())", "(SELECT 7 AS `CONNECTION_ID()`)"),
+    (
+        "SELECT * FROM (SELECT CONNECTION_ID()) t WHERE a = CONNECTION_ID()",
+        "SELECT * FROM (SELECT 7 AS `CONNECTION_ID()`) t WHERE a = 7",
+    ),
+    (
+        "SELECT (SELECT CONNECTION_ID())",
+        "SELECT (SELECT 7 AS `CONNECTION_ID()`) AS `(SELECT CONNECTION_ID())`",
+    ),
+    (
+        "SELECT EXISTS(SELECT CONNECTION_ID() x, 1)",
+        "SELECT EXISTS(SELECT 7 x, 1) AS `EXISTS(SELECT CONNECTION_ID() x, 1)`",
+    ),
+    ("SELECT 1 WHERE CONNECTION_ID() IN (SELECT id FROM t)", "SELECT 1 WHERE 7 IN (SELECT id FROM t)"),
+    (
+        "INSERT INTO t VALUES (1, CONNECTION_ID()), (CONNECTION_ID(), 2)",
+        "INSERT INTO t VALUES (1, 7), (7, 2)",
+    ),
+    ("INSERT INTO t SELECT CONNECTION_ID()", "INSERT INTO t SELECT 7 AS `CONNECTION_ID()`"),
+    ("UPDATE t SET a = CONNECTION_ID(), b = 2", "UPDATE t SET a = 7, b = 2"),
+    ("DELETE FROM t WHERE id = connection_id()", "DELETE FROM t WHERE id = 7"),
+    ("SET @a = CONNECTION_ID()", "SET @a = 7"),
+    ("DO CONNECTION_ID()", "DO 7"),
+    ("CALL p(CONNECTION_ID())", "CALL p(7)"),
+    ("KILL CONNECTION_ID()", "KILL 7"),
+    ("KILL QUERY CONNECTION_ID();", "KILL QUERY 7;"),
+    ("SELECT 1; SELECT CONNECTION_ID(); SELECT 2", "SELECT 1; SELECT 7 AS `CONNECTION_ID()`; SELECT 2"),
+    ("EXPLAIN SELECT CONNECTION_ID()", "EXPLAIN SELECT 7 AS `CONNECTION_ID()`"),
+    ("WITH a AS (SELECT CONNECTION_ID() x) SELECT * FROM a", "WITH a AS (SELECT 7 x) SELECT * FROM a"),
+    ("CREATE TABLE t AS SELECT CONNECTION_ID() c", "CREATE TABLE t AS SELECT 7 c"),
+    ("SELECT ?, CONNECTION_ID()", "SELECT ?, 7 AS `CONNECTION_ID()`"),
+    ("SELECT CONNECTION_ID() INTO @a", "SELECT 7 AS `CONNECTION_ID()` INTO @a"),
+    ("SELECT /*!40000 CONNECTION_ID() */, 1", "SELECT /*!40000 7 AS `CONNECTION_ID()` */, 1"),
+    ("SELECT 'processlist', CONNECTION_ID() c", "SELECT 'processlist', 7 c"),
+    ("SELECT @@pseudo_thread_id", "SELECT 7 AS `@@pseudo_thread_id`"),
+    ("SELECT @@session . `pseudo_thread_id`, 1", "SELECT 7 AS `@@session . ``pseudo_thread_id```, 1"),
+    ("SELECT @@local.pseudo_thread_id p", "SELECT 7 p"),
+    ("SET @a = @@pseudo_thread_id, @b = 1", "SET @a = 7, @b = 1"),
+    (
+        "SET @@pseudo_thread_id = 3, @@session.pseudo_thread_id = @@pseudo_thread_id",
+        "SET @@pseudo_thread_id = 3, @@session.pseudo_thread_id = 7",
+    ),
+    ("SET @a = f(1, @@pseudo_thread_id)", "SET @a = f(1, 7)"),
+    ("SELECT id - CONNECTION_ID() AND b FROM t", "SELECT id - 7 AND b FROM t"),
+    ("SELECT t.from, CONNECTION_ID() FROM t", "SELECT t.from, 7 AS `CONNECTION_ID()` FROM t"),
+];
+
+/// Statements that stay as they are.
+const KEPT: &[&str] = &[
+    "SELECT 'CONNECTION_ID()', \"connection_id()\"",
+    "SELECT 1 /* CONNECTION_ID() */ -- CONNECTION_ID()",
+    "SELECT test.connection_id(), a . `connection_id`()",
+    "SELECT connection_id, connection_id(1), xconnection_id() FROM t",
+    "SELECT @connection_id, @@global.pseudo_thread_id",
+    "SET @@pseudo_thread_id = 5",
+    "SET SESSION pseudo_thread_id = 5",
+    "CREATE VIEW v AS SELECT CONNECTION_ID()",
+    "CREATE OR REPLACE ALGORITHM=MERGE VIEW v AS SELECT CONNECTION_ID()",
+    "CREATE FUNCTION f() RETURNS INT RETURN CONNECTION_ID()",
+    "CREATE PROCEDURE p() BEGIN SELECT CONNECTION_ID(); SELECT CONNECTION_ID(); END",
+    "CREATE TABLE t (a INT DEFAULT (CONNECTION_ID()))",
+    "ALTER TABLE t ALTER a SET DEFAULT (CONNECTION_ID())",
+    "PREPARE s FROM 'SELECT CONNECTION_ID()'",
+    "SELECT IS_USED_LOCK('a') = CONNECTION_ID()",
+    "SELECT STATE FROM information_schema.`PROCESSLIST` WHERE ID = CONNECTION_ID()",
+    "SELECT * FROM performance_schema.threads WHERE PROCESSLIST_ID = CONNECTION_ID()",
+    "",
+    ")",
+];
+
+#[test]
+fn the_id_stands_where_a_server_would_put_its_own() {
+    for (sql, expected) in REPLACED {
+        assert_eq!(rewritten(sql, DEFAULT), *expected, "{sql}");
+    }
+    for sql in KEPT {
+        assert_eq!(rewritten(sql, DEFAULT), *sql);
+    }
+}
+
+#[test]
+fn quotes_are_read_as_the_session_has_set_them() {
+    let ansi = SqlMode { ansi_quotes: true, ..DEFAULT };
+    assert_eq!(rewritten("SELECT \"connection_id\"()", ansi), "SELECT 7 AS `\"connection_id\"()`");
+    let sql = r"SELECT 'a\', CONNECTION_ID()";
+    assert_eq!(rewritten(sql, DEFAULT), sql);
+    let no_escapes = SqlMode { no_backslash_escapes: true, ..DEFAULT };
+    assert_eq!(rewritten(sql, no_escapes), r"SELECT 'a\', 7 AS `CONNECTION_ID()`");
+}
+
+#[test]
+fn a_text_that_servers_read_in_two_ways_is_left_alone() {
+    for sql in ["SELECT CONNECTION_ID() /*!50701 + 1 */", "SELECT /*!40000 CONNECTION_ID()"] {
+        assert_eq!(with_connection_id(sql.as_bytes(), DEFAULT, 7), Err(Unclear), "{sql}");
+    }
+    let unsafe_charset = SqlMode { unsafe_charset: true, ..DEFAULT };
+    assert_eq!(with_connection_id(b"SELECT '\xBF\\', CONNECTION_ID()", unsafe_charset, 7), Err(Unclear));
+    assert_eq!(rewritten("DO CONNECTION_ID()", unsafe_charset), "DO 7");
+}
+
+#[test]
+fn a_long_item_gets_no_name() {
+    let sql = format!("SELECT CONNECTION_ID() + {}", "1".repeat(300));
+    assert_eq!(rewritten(&sql, DEFAULT), sql.replace("CONNECTION_ID()", "7"));
+}
+
+#[test]
+fn no_piece_of_any_text_panics_and_deep_nesting_takes_no_square_time() {
+    for (sql, _) in REPLACED {
+        for cut in 0..sql.len() {
+            let _ = with_connection_id(&sql.as_bytes()[..cut], DEFAULT, 7);
+            let _ = with_connection_id(&sql.as_bytes()[cut..], DEFAULT, 7);
+        }
+    }
+    for piece in ["(", "(SELECT ", "CONNECTION_ID(", "SELECT CONNECTION_ID(),", ")"] {
+        let _ = with_connection_id(piece.repeat(20_000).as_bytes(), DEFAULT, 7);
+    }
+}
