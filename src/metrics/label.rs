@@ -153,6 +153,8 @@ labels! {
         /// It does not fit what sessions need now: another version, other settings.
         Mismatch = "mismatch",
         Shutdown = "shutdown",
+        /// A `KILL` was aimed at the statement that it had.
+        Killed = "killed",
         /// The server ended it.
         ServerClosed = "server_closed",
     }

@@ -29,6 +29,12 @@ impl<'a> Conversation<'a> {
         self.socket
     }
 
+    /// The same for packets of up to `max` bytes.
+    pub fn with_packets_up_to(mut self, max: usize) -> Self {
+        self.reader = PacketReader::new(0, max);
+        self
+    }
+
     /// Queues a packet; [`Conversation::receive`] sends it on its way.
     pub fn send(&mut self, seq: u8, payload: &[u8]) {
         let next = write_packet(&mut self.out, seq, payload);

@@ -43,6 +43,8 @@ pub struct Link {
     /// The mark of the session whose warnings or errors the server may still list here: a statement without a table
     /// does not clear them on MariaDB. `None` if the list is empty.
     pub warnings_of: Option<u32>,
+    /// A KILL was aimed at a statement here and may come too late: nobody else must get the link, nor its KILL.
+    pub doomed: bool,
     /// The server's id of this connection.
     pub connection_id: u32,
     /// Counts the links of a core.
@@ -72,6 +74,7 @@ impl Link {
             insert_id_of: None,
             found_rows_of: None,
             warnings_of: None,
+            doomed: false,
             connection_id: connected.connection_id,
             serial,
             uses: 0,
@@ -83,7 +86,7 @@ impl Link {
     }
 
     /// The mark that no session has, of commands of Athena's own.
-    const NO_SESSION: u32 = 0;
+    pub(super) const NO_SESSION: u32 = 0;
 
     /// Empties the server's list of warnings: any statement that reads a table does.
     ///
@@ -210,7 +213,7 @@ impl Link {
     }
 }
 
-fn over(conversation: &Conversation<'_>) -> Result<(), LinkError> {
+pub(super) fn over(conversation: &Conversation<'_>) -> Result<(), LinkError> {
     if conversation.is_over() { Ok(()) } else { Err(crate::protocol::reply::ReplyError::BeyondEnd.into()) }
 }
 
@@ -240,7 +243,7 @@ pub(super) async fn read_reply(conversation: &mut Conversation<'_>) -> Result<Sm
 }
 
 /// The values of a text row.
-fn row(payload: &[u8]) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
+pub(super) fn row(payload: &[u8]) -> Result<Vec<Option<Vec<u8>>>, LinkError> {
     /// A NULL in a text row.
     const NULL: u8 = 0xFB;
     let mut reader = Reader::new(payload);

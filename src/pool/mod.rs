@@ -9,10 +9,12 @@
 //! - `link` is a logged-in connection; `statements` are those prepared on it.
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
 //! - `stateless` has the idle links, those who wait for one, and the numbers; `transaction` what is bound.
+//! - `errand` runs commands of Athena's own (KILL, the list of processes) that must not wait for a link.
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
 mod connect;
 mod conversation;
+mod errand;
 mod error;
 mod identity;
 mod lease;
@@ -23,6 +25,7 @@ mod statements;
 mod transaction;
 
 pub use connect::ServerProfile;
+pub use errand::{ErrandError, Table, Told};
 pub use error::{ConnectError, LinkError, PoolError};
 pub use identity::{Identity, Want};
 pub use lease::{Lease, Trace};

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::circuit::Gate;
 use crate::config::{self, Instance};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
@@ -51,6 +52,7 @@ pub struct StatelessPool {
     contact: Cell<Option<(Instant, bool)>>,
     /// A link broke: the server may be gone.
     suspect: Cell<bool>,
+    pub(super) errands: Gate,
 }
 
 #[derive(Default)]
@@ -107,6 +109,7 @@ impl StatelessPool {
             profile: RefCell::default(),
             contact: Cell::new(None),
             suspect: Cell::new(false),
+            errands: super::errand::gate(),
         })
     }
 
@@ -183,8 +186,15 @@ impl StatelessPool {
         Ok(waiter)
     }
 
+    /// The most recently used idle link for which `fits` holds. It is to be lent.
+    pub(super) fn take_idle(&self, fits: impl Fn(&Link) -> bool) -> Option<Box<Link>> {
+        let idle = &mut self.state.borrow_mut().idle;
+        let at = idle.iter().rposition(|link| fits(link))?;
+        Some(idle.remove(at))
+    }
+
     /// A link leaves the idle ones, unless it turns out to be dead.
-    fn lend(self: &Rc<Self>, mut link: Box<Link>) -> Option<Lease> {
+    pub(super) fn lend(self: &Rc<Self>, mut link: Box<Link>) -> Option<Lease> {
         self.metrics.links.of(LinkState::Busy).inc();
         if !link.socket.is_quiet() {
             self.closed(link, ClosedReason::ServerClosed);
@@ -200,6 +210,11 @@ impl StatelessPool {
         if self.is_old(&link) {
             link.quit();
             self.closed(link, ClosedReason::Age);
+            return;
+        }
+        if link.doomed {
+            link.quit();
+            self.closed(link, ClosedReason::Killed);
             return;
         }
         if !link.socket.is_quiet() {
@@ -325,7 +340,7 @@ impl StatelessPool {
         });
     }
 
-    async fn open(&self, want: &Want) -> Result<Link, ConnectError> {
+    pub(super) async fn open(&self, want: &Want) -> Result<Link, ConnectError> {
         let addresses = self.addresses.borrow().clone();
         let timer = Timer::new(&self.core.timers);
         let limit = self.settings.connect_timeout;

@@ -38,6 +38,9 @@ error_codes! {
     UnknownCommand = 1047, b"08S01";
     UnknownDatabase = 1049, b"42000";
     ServerShutdown = 1053, b"08S01";
+    /// No session has this id.
+    NoSuchThread = 1094, b"HY000";
+    KillDenied = 1095, b"HY000";
     UnknownError = 1105, b"HY000";
     NetPacketTooLarge = 1153, b"08S01";
     NetPacketsOutOfOrder = 1156, b"08S01";
@@ -46,9 +49,13 @@ error_codes! {
     LockWaitTimeout = 1205, b"HY000";
     NotSupportedYet = 1235, b"42000";
     UnknownStmtHandler = 1243, b"HY000";
+    UnsupportedPs = 1295, b"HY000";
+    QueryInterrupted = 1317, b"70100";
     StmtHasNoOpenCursor = 1421, b"HY000";
     MaxPreparedStmtCountReached = 1461, b"42000";
     MalformedPacket = 1835, b"HY000";
+    /// MariaDB's; MySQL closes without a word.
+    ConnectionKilled = 1927, b"70100";
     /// `CR_CONN_HOST_ERROR`: a backend can't be reached.
     ConnHostError = 2003, b"HY000";
     /// `CR_SERVER_LOST`: a backend went away in the middle of a command.

@@ -28,5 +28,6 @@ pub mod proxy_header;
 pub mod query_attributes;
 pub mod reply;
 pub mod response;
+pub mod resultset;
 pub mod session_track;
 pub mod statement;

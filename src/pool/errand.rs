@@ -1,0 +1,160 @@
+//! Errands: small commands of Athena's own for which nobody has a link, and which must not wait for one.
+//!
+//! They run on a link that nobody uses, or else on a connection of their own beyond the pool's number: a KILL is wanted
+//! most when every link is busy.
+
+use std::rc::Rc;
+
+use crate::circuit::{Gate, Key, Limits};
+use crate::metrics::label::LinkState;
+use crate::net::{Elapsed, Timer};
+use crate::protocol::buf::Reader;
+use crate::protocol::capability::Capabilities;
+use crate::protocol::packet::PacketError;
+use crate::protocol::response::{ErrPacket, OkPacket};
+use crate::protocol::resultset::TextValue;
+
+use super::connect::query;
+use super::conversation::Conversation;
+use super::error::{ConnectError, LinkError};
+use super::identity::{Identity, Want};
+use super::lease::Lease;
+use super::link::{Link, over, row};
+use super::stateless::StatelessPool;
+
+/// Errands of one pool that run at once; so many connections beyond its number there may be.
+const AT_ONCE_MAX: usize = 2;
+/// Errands that wait for their turn.
+const WAITING_MAX: usize = 1024;
+
+/// The longest reply of an errand, bytes: a list of processes has the texts of their statements.
+const REPLY_MAX: usize = 64 << 20;
+
+/// The server's answer to an errand.
+#[derive(Debug)]
+pub enum Told {
+    Ok,
+    Err(ErrPacket),
+    Table(Table),
+}
+
+/// A result set of text rows.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Column definitions as they came.
+    pub columns: Vec<Vec<u8>>,
+    pub rows: Vec<Vec<TextValue>>,
+}
+
+/// Why an errand has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrandError {
+    #[error("too many commands like this wait for their turn")]
+    QueueFull,
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Link(#[from] LinkError),
+    #[error("no answer of the backend in time")]
+    Timeout(#[from] Elapsed),
+}
+
+/// The gate that every errand goes through.
+pub(super) fn gate() -> Gate {
+    Gate::new(Limits { max_concurrent: AT_ONCE_MAX, queue_size: WAITING_MAX })
+}
+
+impl StatelessPool {
+    /// Runs `sql` within `connect_timeout`. `identity` is that of the session for whom the rows are; without rows any
+    /// link will do.
+    ///
+    /// # Errors
+    /// See [`ErrandError`]. Whether the server has carried it out is not known then.
+    pub async fn errand(self: &Rc<Self>, identity: Option<Identity>, sql: &str) -> Result<Told, ErrandError> {
+        let timer = Timer::new(&self.core.timers);
+        let run = async {
+            let all = Key { user: 0, shard: 0 };
+            let _turn = self.errands.enter(all).await.map_err(|_| ErrandError::QueueFull)?;
+            if let Some(mut lease) = self.take_any(identity) {
+                let told = lease.ask(sql).await?;
+                lease.give_back();
+                return Ok(told);
+            }
+            let identity = identity.unwrap_or_else(|| {
+                let flags = Capabilities::empty();
+                Identity { collation: Identity::DEFAULT_COLLATION, flags }
+            });
+            let mut link = self.open(&Want { identity, schema: None }).await?;
+            let told = link.ask(sql).await?;
+            link.quit();
+            Ok(told)
+        };
+        timer.within(self.settings.connect_timeout, run).await?
+    }
+
+    /// A link that nobody uses, whatever its schema.
+    fn take_any(self: &Rc<Self>, identity: Option<Identity>) -> Option<Lease> {
+        loop {
+            let link = self.take_idle(|link| identity.is_none_or(|identity| link.identity == identity))?;
+            self.metrics.links.of(LinkState::Idle).dec();
+            if let Some(lease) = self.lend(link) {
+                return Some(lease);
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Sends one statement and reads its whole reply.
+    async fn ask(&mut self, sql: &str) -> Result<Told, LinkError> {
+        let mut conversation = Conversation::new(&self.socket, 0).with_packets_up_to(REPLY_MAX);
+        conversation.send(0, &query(sql, self.identity.flags));
+        conversation.expect_reply();
+        let told = read_table(&mut conversation).await?;
+        over(&conversation)?;
+        // What others may have left here for their sessions is overwritten.
+        (self.found_rows_of, self.warnings_of) = (None, Some(Self::NO_SESSION));
+        Ok(told)
+    }
+}
+
+async fn read_table(conversation: &mut Conversation<'_>) -> Result<Told, LinkError> {
+    let first = conversation.receive().await?.payload;
+    match first.first() {
+        Some(&OkPacket::HEADER) => return Ok(Told::Ok),
+        Some(&ErrPacket::HEADER) => return Ok(Told::Err(ErrPacket::parse(&first)?)),
+        _ => {}
+    }
+    let mut table = Table::default();
+    let mut len = 0;
+    for _ in 0..Reader::new(&first).lenenc_int()? {
+        let column = conversation.receive().await?.payload;
+        len += column.len();
+        table.columns.push(column);
+        bounded(len)?;
+    }
+    loop {
+        let packet = conversation.receive().await?.payload;
+        match packet.first() {
+            Some(&OkPacket::EOF_HEADER) if packet.len() < ROW_BEGINS_LIKE_EOF => {
+                return Ok(Told::Table(table));
+            }
+            Some(&ErrPacket::HEADER) => return Ok(Told::Err(ErrPacket::parse(&packet)?)),
+            _ => {
+                len += packet.len();
+                bounded(len)?;
+                table.rows.push(row(&packet)?);
+            }
+        }
+    }
+}
+
+/// A row whose first value is of 16 MiB or more begins with the byte that ends rows; it is no shorter than this.
+const ROW_BEGINS_LIKE_EOF: usize = 0xFF_FFFF;
+
+fn bounded(len: usize) -> Result<(), LinkError> {
+    match len > REPLY_MAX {
+        true => Err(PacketError::TooLarge { len, max: REPLY_MAX }.into()),
+        false => Ok(()),
+    }
+}
