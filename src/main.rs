@@ -12,6 +12,7 @@ use athena::config::{Config, Cpus, DEFAULT_PATH, LogFormat, Problems};
 use athena::control::{Control, logging, resolver, run};
 use athena::net::{BoundListener, Sender, SocketFile, check_host, inbox};
 use athena::protocol::auth::rsa::RsaKeyPair;
+use athena::session::LETTERS_MAX;
 use athena::worker::{CorePlan, Message, start};
 use clap::Parser;
 
@@ -157,6 +158,7 @@ fn start_cores(
     let addresses: Vec<_> =
         config.clusters.iter().map(|cluster| resolver::resolve(&cluster.primary)).collect();
     let (ended, has_ended) = async_channel::unbounded();
+    let (letters, to_pass_on) = async_channel::bounded(LETTERS_MAX);
     let mut cores: Vec<Sender<Message>> = Vec::new();
     let mut plans = Vec::new();
     for (index, cpu) in cpus.iter().enumerate() {
@@ -174,6 +176,7 @@ fn start_cores(
             inbox: receiver,
             connections: connections.clone(),
             addresses: addresses.clone(),
+            letters: letters.clone(),
             ended: ended.clone(),
         });
     }
@@ -181,7 +184,7 @@ fn start_cores(
     for plan in plans {
         start(plan)?;
     }
-    Ok(Control { config, cores, ended: has_ended, log })
+    Ok(Control { config, cores, letters: to_pass_on, ended: has_ended, log })
 }
 
 /// The cores share their address by `SO_REUSEPORT`, which would also share it with another Athena, silently.

@@ -12,6 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::config::Config;
 use crate::net::Sender;
+use crate::session::Letter;
 use crate::worker::{CoreError, Message};
 
 use super::http::{Status, serve};
@@ -28,6 +29,8 @@ pub struct Control {
     pub config: Arc<Config>,
     /// The inboxes of the cores.
     pub cores: Vec<Sender<Message>>,
+    /// What sessions of one core ask of another.
+    pub letters: async_channel::Receiver<Letter>,
     /// Tells which core has ended, and how.
     pub ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
     pub log: logging::Guard,
@@ -63,8 +66,12 @@ pub fn run(control: Control) -> Result<(), ControlError> {
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
     // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
-    let Control { config, cores, ended, log } = control;
-    let outcome = executor.run(live(config, cores, ended, log.losses()));
+    let Control { config, cores, letters, ended, log } = control;
+    let passed_on = pass_on(letters, cores.clone());
+    let outcome = executor.run(async {
+        glommio::spawn_local(passed_on).detach();
+        live(config, cores, ended, log.losses()).await
+    });
     drop(log);
     outcome
 }
@@ -200,6 +207,15 @@ impl Ending {
 
     fn tell(&self, message: impl Fn() -> Message) {
         self.cores.iter().for_each(|core| core.send(message()));
+    }
+}
+
+/// Brings each letter to the core that it is for.
+async fn pass_on(letters: async_channel::Receiver<Letter>, cores: Vec<Sender<Message>>) {
+    while let Ok(letter) = letters.recv().await {
+        if let Some(core) = cores.get(letter.to as usize) {
+            core.send(Message::Letter(letter));
+        }
     }
 }
 

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use slab::Slab;
-
 use crate::circuit::Gate;
 use crate::config::{Acceptor, Config};
 use crate::metrics::CoreMetrics;
-use crate::net::{Executor, Poker};
+use crate::net::Executor;
 use crate::pool::StatelessPool;
 use crate::protocol::auth::Credential;
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
 
+use super::post::{Letter, Post};
+use super::registry::Registry;
 use super::statements::TextStore;
 
 /// Schemas that are remembered as good; one more starts the list anew.
@@ -52,6 +52,16 @@ pub struct Cluster {
     pub query_timeout: Duration,
 }
 
+/// Where a core stands among the others.
+pub struct Place {
+    /// Its number, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub cores: u32,
+    /// To the others, by way of the control executor.
+    pub letters: async_channel::Sender<Letter>,
+}
+
 /// Everything that is not one session's own.
 pub struct Context {
     pub core: Rc<Executor>,
@@ -63,6 +73,7 @@ pub struct Context {
     /// Clients of the whole process: touched at accept and at goodbye only.
     pub connections: Arc<AtomicUsize>,
     pub texts: TextStore,
+    pub(super) post: Post,
     pub(super) accounts: HashMap<Vec<u8>, AccountEntry>,
     /// Reused for every chunk of every reply.
     pub(super) edits: RefCell<Edits>,
@@ -76,7 +87,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// `place` is the number of this core and how many there are.
     pub fn new(
         core: Rc<Executor>,
         metrics: Rc<CoreMetrics>,
@@ -84,7 +94,7 @@ impl Context {
         rsa: Arc<RsaKeyPair>,
         clusters: Vec<Cluster>,
         connections: Arc<AtomicUsize>,
-        place: (u32, u32),
+        place: Place,
     ) -> Rc<Self> {
         let accounts = accounts(&config);
         let acceptor = config.server.tls.as_ref().map(|tls| tls.acceptor.clone());
@@ -97,12 +107,13 @@ impl Context {
             registry: Registry::default(),
             connections,
             texts: TextStore::default(),
+            post: Post::new(place.letters),
             accounts,
             edits: RefCell::default(),
             known_schemas: RefCell::default(),
             phase: Cell::new(Phase::Serving),
-            core_index: place.0,
-            cores: place.1.max(1),
+            core_index: place.index,
+            cores: place.cores.max(1),
             next_id: Cell::new(0),
             acceptor: RefCell::new(acceptor),
         })
@@ -120,9 +131,28 @@ impl Context {
 
     /// An id for the next connection. Modulo the number of cores it is this core's number, so that it leads back here.
     pub(super) fn next_connection_id(&self) -> u32 {
-        let turn = self.next_id.get().wrapping_add(1);
-        self.next_id.set(turn);
-        turn.wrapping_mul(self.cores).wrapping_add(self.core_index)
+        loop {
+            let turn = self.next_id.get().wrapping_add(1);
+            self.next_id.set(turn);
+            let id = turn.wrapping_mul(self.cores).wrapping_add(self.core_index);
+            // Ids start over after four billion, and a session may have had its own for as long.
+            if id != 0 && self.core_of(id) == self.core_index && self.registry.session(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// The core whose session has this id, if any has.
+    pub(super) fn core_of(&self, id: u32) -> u32 {
+        id % self.cores
+    }
+
+    pub(super) fn core_index(&self) -> u32 {
+        self.core_index
+    }
+
+    pub(super) fn cores(&self) -> u32 {
+        self.cores
     }
 
     /// `None` where no TLS is offered.
@@ -169,33 +199,4 @@ fn accounts(config: &Config) -> HashMap<Vec<u8>, AccountEntry> {
         (account.name.clone().into_bytes(), entry)
     });
     entries.collect()
-}
-
-/// Who is woken when the core's phase changes: its sessions, mostly.
-#[derive(Default)]
-pub struct Registry {
-    pokers: RefCell<Slab<Poker>>,
-}
-
-impl Registry {
-    pub fn enter(&self, poker: Poker) -> usize {
-        self.pokers.borrow_mut().insert(poker)
-    }
-
-    pub fn leave(&self, key: usize) {
-        self.pokers.borrow_mut().try_remove(key);
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.pokers.borrow().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn poke_all(&self) {
-        self.pokers.borrow().iter().for_each(|(_, poker)| poker.poke());
-    }
 }

@@ -24,6 +24,7 @@ impl Session {
             Incoming::Oversized(command) => command.start.first().copied(),
         };
         let command = code.and_then(Command::from_byte);
+        self.entry.begin(command, started);
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
             (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),
@@ -33,6 +34,7 @@ impl Session {
                 Box::pin(self.finish_oversized(command, bytes, outcome)).await
             }
         };
+        self.entry.end(self.timer.now());
         let reply = match outcome {
             Ok(reply) => reply,
             Err(Stop::End(end)) => return Err(end),
@@ -75,6 +77,8 @@ impl Session {
             Command::InitDb => Box::pin(self.init_db(bytes)).await.map(Some),
             Command::Statistics => Box::pin(self.statistics(bytes)).await.map(Some),
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
+            Command::ProcessInfo => Box::pin(self.process_info()).await.map(Some),
+            Command::ProcessKill => Box::pin(self.process_kill(bytes)).await.map(Some),
             Command::ResetConnection => Ok(Some(self.reset_connection())),
             Command::Quit => Err(End::Quit.into()),
             Command::SetOption => Box::pin(self.set_option(bytes)).await.map(Some),
@@ -137,6 +141,10 @@ impl Session {
             tracing::debug!(target: "athena::session", id = self.id, user = %self.account.name, error = %refusal.error, "refused");
             return Ok(refusal.error.packet(seq).into());
         }
+        if self.entry.is_killed() {
+            // What the session holds is free at once, whether or not its client takes the goodbye.
+            self.part_with_link();
+        }
         Err(self.tell(refusal).await)
     }
 
@@ -153,10 +161,7 @@ impl Session {
 
     /// An OK packet of Athena's own, as the whole reply.
     pub fn ok(&self) -> Payload {
-        let mut status = self.status & StatusFlags::OF_THE_SESSION;
-        if !self.holds.in_transaction() {
-            status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
-        }
+        let status = self.own_status();
         let ok = OkPacket { header: OkPacket::HEADER, status, ..OkPacket::END_OF_ROWS };
         let mut bytes = Vec::with_capacity(16);
         write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
@@ -165,7 +170,7 @@ impl Session {
 
     /// The end of something that is no rows, of Athena's own: an OK packet in the place of an EOF, or an EOF.
     pub fn eof(&self) -> Payload {
-        let status = self.status & StatusFlags::OF_THE_SESSION;
+        let status = self.own_status();
         let mut bytes = Vec::with_capacity(16);
         if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
             let ok = OkPacket { status, ..OkPacket::END_OF_ROWS };
@@ -174,6 +179,15 @@ impl Session {
             write_packet(&mut bytes, 1, &EofPacket { warnings: 0, status }.encode());
         }
         bytes.into()
+    }
+
+    /// The status in a reply of Athena's own.
+    pub fn own_status(&self) -> StatusFlags {
+        let mut status = self.status & StatusFlags::OF_THE_SESSION;
+        if !self.holds.in_transaction() {
+            status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+        }
+        status
     }
 
     /// The start of a statement's text, if slow statements are logged.

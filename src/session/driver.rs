@@ -20,6 +20,7 @@ use super::failure::{End, Refusal};
 use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
 use super::login::{Account, Transport, log_in};
+use super::registry::Entry;
 use super::statements::Statements;
 
 /// Time in which a core surely goes through its loop.
@@ -34,6 +35,8 @@ pub(super) struct Session {
     pub timer: Timer,
     pub input: Input,
     pub id: u32,
+    /// What others know of the session.
+    pub entry: Rc<Entry>,
     pub capabilities: Capabilities,
     pub account: Account,
     pub identity: Identity,
@@ -67,10 +70,11 @@ pub(super) enum Incoming {
 pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
     let timer = Timer::new(&ctx.core.timers);
     let key = ctx.registry.enter(timer.poker());
-    let _leaves = Leaves { ctx: ctx.clone(), key };
     let id = ctx.next_connection_id();
+    let _leaves = Leaves { ctx: ctx.clone(), key, id };
     // Logging in needs room that a session does not.
     let Some(session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
+    session.entry.peer.set(peer);
     let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
     session.run().instrument(span).await;
 }
@@ -79,11 +83,13 @@ pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
 struct Leaves {
     ctx: Rc<Context>,
     key: usize,
+    id: u32,
 }
 
 impl Drop for Leaves {
     fn drop(&mut self) {
         self.ctx.registry.leave(self.key);
+        self.ctx.registry.dismiss(self.id);
     }
 }
 
@@ -164,8 +170,13 @@ impl Session {
             Err(Waited::Unread) => Err(self.unread()),
             Err(Waited::Elapsed) => Err(self.tell(Refusal::idle(idle)).await),
             Err(Waited::Ended) => {
-                let refusal = Refusal { seq: Some(0), ..Refusal::shutdown() };
-                Err(self.tell(refusal).await)
+                if self.entry.is_killed() {
+                    // What it holds is free at once, whether or not the client takes the goodbye.
+                    self.part_with_link();
+                }
+                let refusal = self.ended();
+                let seq = refusal.seq.map(|_| 0);
+                Err(self.tell(Refusal { seq, ..refusal }).await)
             }
         }
     }
@@ -185,6 +196,9 @@ impl Session {
         match self.wait(first, until, &mut exchange).await {
             Err(Waited::Elapsed) if exchange.is_sent() => {}
             Err(Waited::Elapsed) => return Err(Waited::Unread),
+            Err(Waited::Ended) if !exchange.is_sent() && self.entry.is_killed() => {
+                return Err(Waited::Unread);
+            }
             Err(Waited::Ended) if !exchange.is_sent() => return self.finish_sending(exchange).await,
             Err(waited) => return Err(waited),
             Ok(got) => return got.map_err(Waited::Failed),
@@ -217,7 +231,8 @@ impl Session {
         }
     }
 
-    /// Waits for `future`, at most for `limit` (zero: without limit) and until the core is in phase `until`.
+    /// Waits for `future`, at most for `limit` (zero: without limit) and until the core is in phase `until` or the
+    /// session is killed.
     pub async fn wait<F: Future>(
         &self,
         limit: Duration,
@@ -227,7 +242,9 @@ impl Session {
         let mut future = pin!(future);
         let watched = std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if self.ctx.phase() >= until => Poll::Ready(Err(Waited::Ended)),
+            Poll::Pending if self.ctx.phase() >= until || self.entry.is_killed() => {
+                Poll::Ready(Err(Waited::Ended))
+            }
             Poll::Pending => Poll::Pending,
         });
         self.timer.within(limit, watched).await.unwrap_or(Err(Waited::Elapsed))
@@ -257,6 +274,9 @@ impl Session {
     }
 
     pub fn unread(&self) -> End {
+        if self.entry.is_killed() {
+            return End::Told("killed".to_owned());
+        }
         self.ctx.metrics.errors.of(crate::metrics::label::ErrorKind::ClientTimeout).inc();
         tracing::info!(target: "athena::session", id = self.id, user = %self.account.name, "the client does not read ([server] write_timeout_ms)");
         End::Told("it does not read".to_owned())
@@ -273,7 +293,7 @@ pub(super) enum Waited {
     Elapsed,
     /// The client took nothing in time.
     Unread,
-    /// The core ends.
+    /// The core ends, or the session was killed: see [`Session::ended`].
     Ended,
     Failed(ExchangeError),
 }

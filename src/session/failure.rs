@@ -113,6 +113,55 @@ impl Refusal {
         Self::new(ErrorKind::Shutdown, ErrorCode::ServerShutdown, "Server shutdown in progress").fatal()
     }
 
+    /// KILL QUERY: the words of a server.
+    pub fn interrupted() -> Self {
+        Self::new(ErrorKind::Killed, ErrorCode::QueryInterrupted, "Query execution was interrupted")
+    }
+
+    /// KILL CONNECTION: the words of a MariaDB.
+    pub fn connection_killed() -> Self {
+        Self::new(ErrorKind::Killed, ErrorCode::ConnectionKilled, "Connection was killed").fatal()
+    }
+
+    pub fn unknown_thread(id: u64) -> Self {
+        Self { kind: None, ..Self::of_kill(ErrorCode::NoSuchThread, format!("Unknown thread id: {id}")) }
+    }
+
+    pub fn not_owner(id: u32) -> Self {
+        Self {
+            kind: None,
+            ..Self::of_kill(ErrorCode::KillDenied, format!("You are not owner of thread {id}"))
+        }
+    }
+
+    /// It may have reached the server, or not.
+    pub fn kill_failed(reason: &str) -> Self {
+        let message = format!("KILL could not be carried out on the backend: {reason}");
+        Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)
+    }
+
+    pub fn list_failed(reason: &str) -> Self {
+        let message = format!("The backend's list of processes could not be read: {reason}");
+        Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)
+    }
+
+    /// Another core of Athena did not answer.
+    pub fn core_silent(core: u32) -> Self {
+        let message = format!("Core {core} of Athena did not answer in time");
+        Self::new(ErrorKind::Internal, ErrorCode::UnknownError, message)
+    }
+
+    pub fn unclear_connection_id() -> Self {
+        Self::unsupported(
+            "CONNECTION_ID() or @@pseudo_thread_id in a statement that servers may read in more than one way (code in \
+             comments, or a character set such as GBK)",
+        )
+    }
+
+    fn of_kill(code: ErrorCode, message: String) -> Self {
+        Self::new(ErrorKind::Killed, code, message)
+    }
+
     /// The statement asks about the one before, which ran on a link that others have used since.
     pub fn other_link() -> Self {
         let message = "This statement asks about the one before it (warnings, FOUND_ROWS() or ROW_COUNT()), which ran on \

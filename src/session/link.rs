@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::circuit::{Key, Permit};
-use crate::metrics::label::{BoundReason, RateLimitReason};
+use crate::metrics::label::{BoundReason, ErrorKind, RateLimitReason};
 use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
 use crate::pool::{Bound, Lease, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -63,18 +63,23 @@ impl Use {
 impl Session {
     /// A permit and a link that has the session's schema, for a statement with these facts.
     pub async fn take_link(&mut self, facts: Facts) -> Result<Use, Stop> {
+        self.entry.wait();
         let permit = match self.permit.take() {
             Some(permit) => Some(permit),
             None => self.admit().await?,
         };
-        let link = match self.bound.take() {
+        let mut link = match self.bound.take() {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(facts, permit).await?,
         };
         if facts.hazards.intersects(RECALLS) {
-            return Box::pin(self.recall(link, facts)).await;
+            link = Box::pin(self.recall(link, facts)).await?;
         }
-        Ok(link)
+        if self.entry.go_on() {
+            return Ok(link);
+        }
+        self.keep_or_give_back(link);
+        Err(Refusal::interrupted().into())
     }
 
     /// A link from the pool in the session's schema.
@@ -195,7 +200,7 @@ impl Session {
         let limit = self.cluster().query_timeout;
         match self.wait(limit, Phase::Ending, answer).await {
             Ok(answer) => Ok(answer?),
-            Err(Waited::Ended) => Err(Refusal::shutdown().into()),
+            Err(Waited::Ended) => Err(self.ended().into()),
             Err(_) => Err(Refusal::backend_timeout(limit).into()),
         }
     }
@@ -240,11 +245,11 @@ impl Session {
                 rejected(RateLimitReason::Timeout);
                 Err(Refusal::queue_timeout(&self.account.name, limit).into())
             }
-            Err(Stop::Refuse(refusal)) => {
+            Err(Stop::Refuse(refusal)) if refusal.kind == Some(ErrorKind::Shutdown) => {
                 rejected(RateLimitReason::Shutdown);
                 Err(Stop::Refuse(refusal))
             }
-            Err(end) => Err(end),
+            Err(stop) => Err(stop),
         }
     }
 
@@ -260,12 +265,16 @@ impl Session {
             if let Poll::Ready(output) = turn.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
+            if self.entry.is_interrupted() {
+                return Poll::Ready(None);
+            }
             gone.as_mut().poll(cx).map(|()| None)
         });
         match self.wait(limit, Phase::Ending, waiting).await {
             Ok(Some(output)) => Ok(Some(output)),
+            Ok(None) if self.entry.is_interrupted() => Err(Refusal::interrupted().into()),
             Ok(None) => Err(End::Quit.into()),
-            Err(Waited::Ended) => Err(Refusal::shutdown().into()),
+            Err(Waited::Ended) => Err(self.ended().into()),
             Err(_) => Ok(None),
         }
     }

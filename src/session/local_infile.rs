@@ -103,7 +103,7 @@ impl Session {
             Ok(None) => Err(End::Quit.into()),
             Err(Waited::Failed(error)) => Err(End::Lost(error.into()).into()),
             // In the middle of its file a client takes nothing in.
-            Err(Waited::Ended) => Err(Refusal { seq: None, ..Refusal::shutdown() }.into()),
+            Err(Waited::Ended) => Err(Refusal { seq: None, ..self.ended() }.into()),
             Err(Waited::Unread | Waited::Elapsed) => Err(self.unread().into()),
         }
     }

@@ -20,6 +20,7 @@ use super::driver::Session;
 use super::failure::Refusal;
 use super::holds::Holds;
 use super::input::Input;
+use super::registry::Who;
 
 /// What is offered to clients, as far as the backend has it. Compression and optional metadata are not among
 /// it: what is offered works.
@@ -178,6 +179,12 @@ struct Entered {
 
 impl Entered {
     fn session(self, door: Door, timer: Timer, id: u32) -> Session {
+        let who = Who {
+            account: self.account.name.clone(),
+            cluster: self.account.cluster,
+            pool: door.ctx.clusters[self.account.cluster].pool.clone(),
+        };
+        let entry = door.ctx.registry.admit(id, who, self.schema.clone(), timer.poker(), timer.now());
         Session {
             ctx: door.ctx,
             socket: door.socket,
@@ -185,6 +192,7 @@ impl Entered {
             timer,
             input: door.input,
             id,
+            entry,
             capabilities: self.capabilities,
             account: self.account,
             identity: self.identity,

@@ -8,6 +8,8 @@
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `options` is what a client changes about its connection after the login.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
+//! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
+//!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
@@ -17,17 +19,24 @@ mod driver;
 mod failure;
 mod holds;
 mod input;
+mod kill;
 mod link;
 mod local_infile;
 mod login;
 mod options;
+mod own;
+mod post;
 mod prepared;
+mod processlist;
 mod query;
+mod registry;
 mod relay;
 mod seen;
 mod settle;
 mod statements;
 
-pub use context::{Cluster, Context, Phase, Registry};
+pub use context::{Cluster, Context, Phase, Place};
 pub use driver::serve;
+pub use post::{LETTERS_MAX, Letter, deliver};
+pub use registry::Registry;
 pub use statements::TextStore;

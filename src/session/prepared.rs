@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::{SqlMode, facts};
+use crate::parser::{Hazards, SqlMode, facts};
 use crate::pool::{Lease, LinkError, SmallReply};
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::error::ErrorCode;
@@ -16,7 +16,6 @@ use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::input::Oversized;
 use super::link::{NO_SQL, Use};
-use super::query::allowed;
 use super::seen::Seen;
 use super::statements::{Statement, StatementText};
 
@@ -26,18 +25,23 @@ const STATEMENTS_MAX: usize = 16_382;
 impl Session {
     /// COM_STMT_PREPARE.
     pub async fn prepare(&mut self, command: Payload) -> Result<Payload, Stop> {
-        let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
-        let facts = facts(sql, SqlMode { one_statement: true, ..self.sql_mode() });
-        allowed(facts)?;
+        let mode = SqlMode { one_statement: true, ..self.sql_mode() };
+        let mut facts = facts(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode);
+        let own = facts.hazards.intersects(Hazards::OF_SESSIONS);
+        let command = if own { self.prepare_of_sessions(command, mode, &mut facts)? } else { command };
         if self.statements.len() >= STATEMENTS_MAX {
             let message = format!("Can't create more than {STATEMENTS_MAX} prepared statements in a session");
             let code = ErrorCode::MaxPreparedStmtCountReached;
             return Err(Refusal::new(ErrorKind::TooLarge, code, message).into());
         }
-        let mut text = self.ctx.texts.get(self.schema.as_ref(), sql, facts);
-        if self.statements.has_text(text.key) {
-            text = self.ctx.texts.own(self.schema.as_ref(), sql, facts);
-        }
+        let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
+        let text = match own {
+            // It has the session's id in it.
+            true => self.ctx.texts.own(self.schema.as_ref(), sql, facts),
+            false => self.ctx.texts.get(self.schema.as_ref(), sql, facts),
+        };
+        let twin = self.statements.has_text(text.key);
+        let text = if twin { self.ctx.texts.own(self.schema.as_ref(), sql, facts) } else { text };
         let mut seen = Seen { statement_id: self.statements.next_id(), ..Seen::default() };
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
         let mut link = self.take_link(NO_SQL).await?;
@@ -66,6 +70,9 @@ impl Session {
         let header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
+        if text.facts.hazards.contains(Hazards::KILL) {
+            return Box::pin(self.execute_kill(&text)).await;
+        }
         let mut link = self.take_link(text.facts).await?;
         if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
             return Err(self.unprepared(link, stop));
@@ -343,9 +350,7 @@ impl Session {
     /// Whether the first EXECUTE of a statement settles the types of its parameters for good, so that others are
     /// converted to them (MySQL from 8.0.22 on). For a session that began with other types it has to be another one.
     fn types_stick(&self) -> bool {
-        const MARIADB: &[u8] = b"MariaDB";
-        let profile = self.cluster().pool.profile();
-        profile.is_none_or(|profile| !profile.version.windows(MARIADB.len()).any(|part| part == MARIADB))
+        !self.is_on_mariadb()
     }
 
     /// Keeps the parameter types that a command brings: the client sends them once.
@@ -362,6 +367,7 @@ impl Session {
     /// Prepares the statement in the schema that the session had when it prepared it, which may not be the one that it
     /// has now: names without a schema would mean other tables.
     async fn prepare_anew(&self, lease: &mut Lease, text: &StatementText) -> Result<(), Stop> {
+        self.entry.wait();
         let back =
             lease.schema.clone().filter(|schema| text.schema.as_ref().is_some_and(|own| own != schema));
         if let (Some(_), Some(own)) = (&back, &text.schema)
@@ -369,14 +375,21 @@ impl Session {
         {
             return Err(Refusal::of_server(err).into());
         }
+        self.entry.on_link(lease.connection_id);
         let refused = self.backend(lease.prepare(text.key, &text.text)).await?;
+        if self.entry.off_link() {
+            self.kills_land(lease).await;
+        }
+        self.entry.wait();
         if let Some(schema) = back
             && let SmallReply::Err(_) = self.backend(lease.use_schema(&schema)).await?
         {
             // The link is where the session is not, and can't be brought back.
             return Err(LinkError::Closed.into());
         }
+        let interrupted = !self.entry.go_on();
         match refused {
+            None if interrupted => Err(Refusal::interrupted().into()),
             None => Ok(()),
             Some(err) => Err(Refusal::of_server(err).into()),
         }

@@ -15,6 +15,7 @@ use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::input::Oversized;
 use super::link::{NO_SQL, Use, schema_name};
+use super::own::allowed_oversized;
 use super::seen::Seen;
 
 /// Where arguments begin: behind the header and the command byte.
@@ -25,7 +26,14 @@ impl Session {
     pub async fn query(&mut self, command: Payload) -> Result<Payload, Stop> {
         let text = self.text(command.get(HEADER_LEN..).unwrap_or_default());
         let facts = facts(text.ok_or_else(Refusal::malformed)?, self.sql_mode());
-        allowed(facts)?;
+        if facts.hazards.intersects(Hazards::OF_SESSIONS) {
+            return Box::pin(self.query_of_sessions(command, facts)).await;
+        }
+        self.plain_query(command, facts).await
+    }
+
+    /// COM_QUERY with a text that a link's server answers as it would on the session's own connection.
+    pub async fn plain_query(&mut self, command: Payload, facts: Facts) -> Result<Payload, Stop> {
         let reply = Reply::to_query(self.capabilities, self.status);
         self.run_on_link(command, facts, reply).await
     }
@@ -33,11 +41,15 @@ impl Session {
     /// The text in the payload of a COM_QUERY, or the beginning of one: behind the attributes, if this client has any.
     /// `None` if they can't be read.
     pub fn text<'a>(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
-        let at = match self.has_attributes() {
-            true => query_attributes::text_offset(payload).ok()?,
-            false => 1,
-        };
-        payload.get(at..)
+        payload.get(self.text_offset(payload)?..)
+    }
+
+    /// Where that text begins.
+    pub fn text_offset(&self, payload: &[u8]) -> Option<usize> {
+        match self.has_attributes() {
+            true => query_attributes::text_offset(payload).ok(),
+            false => Some(1),
+        }
     }
 
     /// Whether statements come with attributes, if only to say that there are none.
@@ -110,7 +122,7 @@ impl Session {
             return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message).into());
         };
         let mut facts = facts(text, self.sql_mode());
-        allowed(facts)?;
+        allowed_oversized(facts)?;
         facts.hazards |= Hazards::UNSURE;
         let mut link = self.take_link(facts).await?;
         let mut reply = Reply::to_query(self.capabilities, self.status);
@@ -187,7 +199,7 @@ impl Session {
                 }
                 Ok(Ok(None)) => return Err(End::Quit.into()),
                 Ok(Err(error)) => return Err(End::Lost(error).into()),
-                Err(Waited::Ended) => return Err(Refusal::shutdown().into()),
+                Err(Waited::Ended) => return Err(self.ended().into()),
                 Err(_) => return Err(self.unread().into()),
             }
         }
@@ -217,7 +229,7 @@ impl Session {
             Ok(Ok(None)) => Err(End::Quit.into()),
             Ok(Err(ExchangeError::Receive(error))) => Err(End::Lost(error).into()),
             Ok(Err(ExchangeError::Send(error))) => Err(LinkError::Io(error).into()),
-            Err(Waited::Ended) => Err(Refusal::shutdown().into()),
+            Err(Waited::Ended) => Err(self.ended().into()),
             Err(_) => Err(self.unread().into()),
         }
     }
@@ -226,14 +238,6 @@ impl Session {
     pub async fn tell_backend(&self, link: &mut Use, bytes: Payload) -> Result<(), Stop> {
         self.count(Direction::BackendOut, bytes.len());
         self.backend(async { Ok(link.lease().socket.send(bytes).await?) }).await
-    }
-}
-
-/// What can't be let through: ids of a server mean other sessions than those that the client knows.
-pub(super) fn allowed(facts: Facts) -> Result<(), Stop> {
-    match facts.hazards.contains(Hazards::KILL) {
-        true => Err(Refusal::unsupported("KILL").into()),
-        false => Ok(()),
     }
 }
 

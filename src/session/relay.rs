@@ -25,10 +25,14 @@ impl Session {
         reply: &mut Reply,
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
+        self.entry.on_link(link.lease().connection_id);
         let mut chunk = self.ask(link, command).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, reply, seen)?;
             if scanned.done {
+                if self.entry.off_link() {
+                    Box::pin(self.kills_land(link.lease())).await;
+                }
                 return Ok(payload);
             }
             chunk = match scanned.awaits_file {
@@ -47,7 +51,7 @@ impl Session {
             Ok(Ok(Some(chunk))) => Ok(chunk),
             Ok(Ok(None)) => Err(LinkError::Closed.into()),
             Ok(Err(error)) => Err(LinkError::Io(error.into()).into()),
-            Err(Waited::Ended) => Err(Refusal::shutdown().into()),
+            Err(Waited::Ended) => Err(self.ended().into()),
             Err(_) => Err(Refusal::backend_timeout(limit).into()),
         }
     }
@@ -99,7 +103,7 @@ impl Session {
             }
             Err(Waited::Failed(crate::net::ExchangeError::Receive(error))) => LinkError::Io(error).into(),
             Err(Waited::Unread) => return Err(self.unread().into()),
-            Err(Waited::Ended) => Refusal::shutdown(),
+            Err(Waited::Ended) => self.ended(),
             Err(Waited::Elapsed) => Refusal::backend_timeout(limit),
         };
         Err(broken.behind(reply).into())
@@ -110,7 +114,7 @@ impl Refusal {
     /// The same error, sent after the part of a reply that the client has. In the middle of a packet there is no place
     /// for it: the connection must end, or the client would take the error for data.
     pub fn behind(mut self, reply: &Reply) -> Self {
-        if reply.mid_packet() {
+        if reply.mid_packet() || self.seq.is_none() {
             self.seq = None;
             self.fatal = true;
         } else {

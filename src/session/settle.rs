@@ -21,6 +21,7 @@ impl Session {
         }
         if let Some(schema) = &seen.schema {
             self.schema.clone_from(schema);
+            self.entry.set_schema(schema.clone());
             link.lease().schema.clone_from(schema);
         }
         self.note_counts(link.lease(), facts, seen);

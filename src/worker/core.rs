@@ -20,7 +20,7 @@ use crate::net::{
 };
 use crate::pool::{StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
-use crate::session::{Cluster, Context, Phase};
+use crate::session::{Cluster, Context, Letter, Phase, Place, deliver};
 
 use super::accept::accept;
 use super::message::{Message, Report};
@@ -54,6 +54,8 @@ pub struct CorePlan {
     pub connections: Arc<AtomicUsize>,
     /// Where each cluster's primary is.
     pub addresses: Vec<Arc<[SocketAddr]>>,
+    /// Letters of sessions to other cores, which the control executor passes on.
+    pub letters: async_channel::Sender<Letter>,
     /// Told when the core has ended, and how.
     pub ended: async_channel::Sender<(usize, Result<(), CoreError>)>,
 }
@@ -113,7 +115,7 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     let core = Executor::new(ring);
     let metrics = Rc::new(CoreMetrics::default());
     let clusters = clusters(&plan, &core, &metrics);
-    let place = (small(plan.index), small(plan.cores));
+    let place = Place { index: small(plan.index), cores: small(plan.cores), letters: plan.letters };
     let ctx = Context::new(core.clone(), metrics, plan.config, plan.rsa, clusters, plan.connections, place);
     for cluster in &ctx.clusters {
         core.spawn(maintain(cluster.pool.clone()));
@@ -176,6 +178,7 @@ async fn listen(ctx: Rc<Context>, inbox: Receiver<Message>, index: usize) {
                 }
             }
             Message::Acceptor(acceptor) => ctx.set_acceptor(acceptor),
+            Message::Letter(letter) => deliver(&ctx, letter),
             Message::Drain => ctx.enter_phase(Phase::Draining),
             Message::End => ctx.enter_phase(Phase::Ending),
         }

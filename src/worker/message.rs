@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Acceptor;
 use crate::metrics::Snapshot;
+use crate::session::Letter;
 
 /// To a core, through its inbox.
 pub enum Message {
@@ -14,6 +15,8 @@ pub enum Message {
     Addresses { cluster: usize, addresses: Arc<[SocketAddr]> },
     /// Certificates and keys for the clients that come from now on.
     Acceptor(Acceptor),
+    /// From a session of another core, or the answer to one of this core.
+    Letter(Letter),
     /// Take no more clients; let work finish.
     Drain,
     /// End what still runs.

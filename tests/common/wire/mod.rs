@@ -92,6 +92,8 @@ pub mod command {
     pub const FIELD_LIST: u8 = 0x04;
     pub const REFRESH: u8 = 0x07;
     pub const SHUTDOWN: u8 = 0x08;
+    pub const PROCESS_INFO: u8 = 0x0a;
+    pub const PROCESS_KILL: u8 = 0x0c;
     pub const DEBUG: u8 = 0x0d;
     pub const PING: u8 = 0x0e;
     pub const BINLOG_DUMP: u8 = 0x12;
