@@ -136,6 +136,8 @@ labels! {
         LongData = "long_data",
         /// A command larger than Athena buffers, passed on while it arrives.
         Oversized = "oversized",
+        /// A replica registered, or is sent the binary log.
+        Replication = "replication",
         /// A statement whose effects on the session can't be known, such as `CALL`.
         Unknown = "unknown",
     }

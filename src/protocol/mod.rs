@@ -6,7 +6,7 @@
 //! - [`buf`] reads and writes the protocol's scalar types; every read is fallible, because the bytes are foreign.
 //! - [`packet`] is the framing: headers, splitting at 16 MiB, sequence ids.
 //! - [`capability`] and [`command`] are the protocol's numbers with their names.
-//! - [`handshake`], [`response`], [`session_track`], [`statement`], [`query_attributes`] and [`local_infile`] are one
+//! - [`handshake`], [`response`], [`session_track`], [`statement`], [`query_attributes`], [`local_infile`] and [`binlog`] are one
 //!   packet family each.
 //! - [`auth`] proves a password, in the role of the client (towards a backend) and of the server (towards a client).
 //! - [`compression`] is the layer between packets and the wire where a client or a link asked for it.
@@ -16,6 +16,7 @@
 //! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows are never parsed here.
 
 pub mod auth;
+pub mod binlog;
 pub mod buf;
 pub mod capability;
 pub mod command;

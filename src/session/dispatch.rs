@@ -83,6 +83,10 @@ impl Session {
             Command::Quit => Err(End::Quit.into()),
             Command::SetOption => Box::pin(self.set_option(bytes)).await.map(Some),
             Command::Debug | Command::Refresh => Box::pin(self.administer(bytes)).await.map(Some),
+            Command::RegisterSlave => Box::pin(self.register_replica(bytes)).await.map(Some),
+            Command::BinlogDump | Command::BinlogDumpGtid => {
+                Box::pin(self.dump_binlog(command, bytes)).await.map(Some)
+            }
             Command::Shutdown => Err(Refusal::unsupported("COM_SHUTDOWN").into()),
             _ => Err(Refusal::unknown_command().into()),
         }
@@ -217,6 +221,9 @@ fn target(command: Command) -> Target {
         | Command::InitDb
         | Command::Statistics
         | Command::FieldList
+        | Command::RegisterSlave
+        | Command::BinlogDump
+        | Command::BinlogDumpGtid
         | Command::Debug
         | Command::Refresh => Target::Primary,
         _ => Target::Local,

@@ -67,6 +67,12 @@ impl Holds {
         self.sticky.get_or_insert(reason);
     }
 
+    /// Keeps the link until the session ends, and for nobody after it.
+    pub fn keep_for_good(&mut self, reason: BoundReason) {
+        self.sticky = Some(reason);
+        self.indelible = true;
+    }
+
     /// Why the link is kept; `None` if nothing is on it.
     pub fn reason(&self) -> Option<BoundReason> {
         if self.in_transaction() {

@@ -5,6 +5,7 @@
 //! link. For the latter `link` gets a permit and a link, `relay` passes the command on and the reply back, and
 //! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
 //!
+//! - `binlog` serves replicas: one endless reply.
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `options` is what a client changes about its connection after the login.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
@@ -13,6 +14,7 @@
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
+mod binlog;
 mod context;
 mod dispatch;
 mod driver;

@@ -57,7 +57,12 @@ impl Session {
     }
 
     /// Follows the reply through a chunk, and makes of it what the client gets.
-    fn scan(&self, mut chunk: Buf, reply: &mut Reply, seen: &mut Seen) -> Result<(Payload, Scanned), Stop> {
+    pub fn scan(
+        &self,
+        mut chunk: Buf,
+        reply: &mut Reply,
+        seen: &mut Seen,
+    ) -> Result<(Payload, Scanned), Stop> {
         self.count(Direction::BackendIn, chunk.len());
         let mut edits = self.ctx.edits.borrow_mut();
         edits.clear();

@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, ClosedReason};
 use crate::parser::{Facts, Hazards, StatementKind};
-use crate::pool::{Link, LinkError};
+use crate::pool::{Bound, Link, LinkError};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
@@ -80,14 +80,18 @@ impl Session {
         };
         let Use { held, permit } = link;
         self.permit = permit.filter(|_| self.holds.keeps_permit());
-        let bound = match held {
+        self.bound = Some(self.bind(held, reason));
+    }
+
+    /// The link is the session's own, and the metrics say why.
+    pub fn bind(&self, held: Held, reason: BoundReason) -> Bound {
+        match held {
             Held::Bound(mut bound) => {
                 bound.set_reason(reason);
                 bound
             }
-            Held::Free(lease) => crate::pool::Bound::new(lease, reason, self.timer.now()),
-        };
-        self.bound = Some(bound);
+            Held::Free(lease) => Bound::new(lease, reason, self.timer.now()),
+        }
     }
 
     /// A command failed half-way, and its link with it. A session whose state was on that link can't go on: its client

@@ -43,6 +43,7 @@ impl Stage {
         Self::start_on(lab, server, configure).map(Some)
     }
 
+    /// In front of a server that was chosen otherwise.
     pub fn start_on(
         lab: Lab,
         server: Server,

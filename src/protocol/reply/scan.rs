@@ -133,6 +133,11 @@ impl Reply {
         Self::new(State::Rows, client, status)
     }
 
+    /// The events of a binary log. Each begins with 0x00, as no end of rows does.
+    pub fn to_binlog_dump(client: Capabilities, status: StatusFlags) -> Self {
+        Self::new(State::Rows, client, status)
+    }
+
     /// A reply of one packet of text: COM_STATISTICS.
     pub fn to_statistics(client: Capabilities, status: StatusFlags) -> Self {
         Self::new(State::Text, client, status)
