@@ -78,7 +78,7 @@ impl Session {
             return Err(self.unprepared(link, stop));
         }
         let command = self.bound_to_link(&mut link, id, &text, command, &header);
-        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         let mut seen = Seen::default();
         match self.relay(&mut link, command, &mut reply, &mut seen).await {
             Ok(last) => {
@@ -136,7 +136,7 @@ impl Session {
         }
         let patch = |bytes: &mut [u8]| on_server.into_iter().for_each(|id| patch_id(bytes, id));
         let last = self.pass_through(link, command, patch).await?;
-        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         self.relay(link, last, &mut reply, seen).await
     }
 

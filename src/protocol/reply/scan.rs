@@ -65,7 +65,7 @@ enum State {
         left: u64,
     },
     /// Awaits the first row, or the packet that ends the result: until then the EOF packet after the columns, which
-    /// the client wants, is owed. Where the server opened a cursor no row comes, and the one packet is both ends.
+    /// the client wants, is owed. Where the execution opened a cursor no row comes, and the one packet is both ends.
     AfterColumns,
     /// Awaits rows, or the packet that ends them.
     Rows,
@@ -101,6 +101,8 @@ pub struct Reply {
     shift: u8,
     /// Sequence id of the last packet as the client sees it.
     seq: u8,
+    /// The client asked for a cursor. Otherwise a status that tells of one means a cursor within a stored program.
+    cursor: bool,
     /// Bytes left of the current packet that pass without being looked at.
     passing: Option<usize>,
     /// The current packet is a full 16 MiB piece: the next header continues it.
@@ -118,9 +120,14 @@ struct Sent {
 }
 
 impl Reply {
-    /// The reply to a query or an execution. `status` is the session's last known server status.
+    /// The reply to a query. `status` is the session's last known server status.
     pub fn to_query(client: Capabilities, status: StatusFlags) -> Self {
         Self::new(State::First, client, status)
+    }
+
+    /// The reply to COM_STMT_EXECUTE, which may have asked for a `cursor`.
+    pub fn to_execute(client: Capabilities, status: StatusFlags, cursor: bool) -> Self {
+        Self { cursor, ..Self::new(State::First, client, status) }
     }
 
     /// The reply to COM_STMT_PREPARE.
@@ -150,6 +157,7 @@ impl Reply {
             status,
             shift: 0,
             seq: 0,
+            cursor: false,
             passing: None,
             continues: false,
             held: Vec::new(),
@@ -350,7 +358,7 @@ impl Reply {
         let Some((head, payload)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return Ok(false) };
         if self.state == State::AfterColumns {
             self.state = State::Rows;
-            if !opens_cursor(payload) {
+            if !(self.cursor && opens_cursor(payload)) {
                 self.insert_eof(range.start, edits);
             }
         }
@@ -500,8 +508,10 @@ fn parse_end(payload: &[u8]) -> Result<OkPacket<'_>, Malformed> {
     OkPacket::parse(payload, Capabilities::SESSION_TRACK)
 }
 
-/// Whether what follows the columns says that the rows are to be fetched through a cursor.
+/// Whether what follows the columns says that the rows are to be fetched through a cursor. That of a result of a stored
+/// program, which others follow, is none of the client's.
 fn opens_cursor(payload: &[u8]) -> bool {
+    const FLAGS: StatusFlags = StatusFlags::CURSOR_EXISTS.union(StatusFlags::MORE_RESULTS_EXISTS);
     payload.first() == Some(&OkPacket::EOF_HEADER)
-        && parse_end(payload).is_ok_and(|ok| ok.status.contains(StatusFlags::CURSOR_EXISTS))
+        && parse_end(payload).is_ok_and(|ok| ok.status & FLAGS == StatusFlags::CURSOR_EXISTS)
 }

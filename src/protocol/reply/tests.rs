@@ -40,6 +40,8 @@ const ERR: &[u8] = b"\xFF\x15\x04#28000no";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Query,
+    /// With a cursor asked for.
+    Execute,
     Prepare,
     FieldList,
     Statistics,
@@ -49,6 +51,7 @@ impl Kind {
     fn reply(self, client: Capabilities) -> Reply {
         match self {
             Kind::Query => Reply::to_query(client, BEFORE),
+            Kind::Execute => Reply::to_execute(client, BEFORE, true),
             Kind::Prepare => Reply::to_prepare(client, BEFORE),
             Kind::FieldList => Reply::to_field_list(client, BEFORE),
             Kind::Statistics => Reply::to_statistics(client, BEFORE),
@@ -98,6 +101,7 @@ fn wire(payloads: &[&[u8]]) -> Vec<u8> {
 /// Makes the client's reply out of the whole of the backend's. Numbers packets anew instead of shifting their ids.
 struct Translator {
     packets: VecDeque<Vec<u8>>,
+    kind: Kind,
     client: Capabilities,
     status: StatusFlags,
     out: Vec<u8>,
@@ -110,9 +114,9 @@ impl Translator {
         let (mut reader, mut input) = (PacketReader::new(1, usize::MAX), backend);
         let packets = std::iter::from_fn(|| reader.feed(&mut input).unwrap()).map(|p| p.payload).collect();
         let mut this =
-            Translator { packets, client, status: BEFORE, out: Vec::new(), seq: 1, told: Vec::new() };
+            Translator { packets, kind, client, status: BEFORE, out: Vec::new(), seq: 1, told: Vec::new() };
         match kind {
-            Kind::Query => while this.result() {},
+            Kind::Query | Kind::Execute => while this.result() {},
             Kind::Prepare => this.prepare(),
             Kind::FieldList => _ = this.rows(),
             Kind::Statistics => _ = this.packet_or_error(),
@@ -167,9 +171,11 @@ impl Translator {
                     }
                 }
                 let next = OkPacket::parse(&self.packets[0], MODERN);
-                let cursor = self.packets[0].first() == Some(&0xFE)
-                    && next.is_ok_and(|ok| ok.status.contains(StatusFlags::CURSOR_EXISTS));
-                if !cursor {
+                let cursor = StatusFlags::CURSOR_EXISTS;
+                let opens = self.kind == Kind::Execute
+                    && self.packets[0].first() == Some(&0xFE)
+                    && next.is_ok_and(|ok| ok.status & (cursor | StatusFlags::MORE_RESULTS_EXISTS) == cursor);
+                if !opens {
                     self.eof(self.lasting_status());
                 }
                 self.rows()
@@ -387,8 +393,21 @@ fn a_result_without_rows_has_both_ends() {
 #[test]
 fn a_cursor_ends_columns_and_result_at_once() {
     let result: &[&[u8]] = &[b"\x01", DEFINITION, END_CURSOR];
+    assert_translated_for_all(Kind::Execute, result);
+    let (to_client, _) = Translator::translate(Kind::Execute, OLD, &wire(result));
+    assert_eq!(to_client, wire(&[b"\x01", DEFINITION, b"\xFE\0\0\x42\0"]));
+}
+
+/// As for `FOR r IN (SELECT ...) DO SELECT ... LIMIT 0; END FOR` on MariaDB.
+#[test]
+fn a_cursor_within_a_program_is_none_of_the_clients() {
+    const END_CURSOR_MORE: &[u8] = b"\xFE\0\0\x4A\0\0\0";
+    let result: &[&[u8]] = &[b"\x01", DEFINITION, END_CURSOR_MORE, OK];
     assert_translated_for_all(Kind::Query, result);
-    assert_eq!(query(OLD, result), wire(&[b"\x01", DEFINITION, b"\xFE\0\0\x42\0"]));
+    assert_translated_for_all(Kind::Execute, result);
+    let ends: &[&[u8]] = &[b"\x01", DEFINITION, b"\xFE\0\0\x01\0", b"\xFE\0\0\x4A\0", OK];
+    assert_eq!(query(NO_DEPRECATE, result), wire(ends));
+    assert_translated_for_all(Kind::Query, &[b"\x01", DEFINITION, END_CURSOR]);
 }
 
 #[test]
@@ -659,7 +678,7 @@ fn garbage_never_panics_and_means_the_same_however_it_is_cut() {
     };
     for round in 0..20_000 {
         let bytes = nearly_a_reply(&mut random);
-        let kind = [Kind::Query, Kind::Prepare, Kind::FieldList, Kind::Statistics][random(4)];
+        let kind = [Kind::Query, Kind::Execute, Kind::Prepare, Kind::FieldList, Kind::Statistics][random(5)];
         let client = CLIENTS[random(4)];
         let whole = relay(kind.reply(client), [&bytes[..]]);
         let mut chunks = Vec::new();
