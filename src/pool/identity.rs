@@ -26,10 +26,12 @@ impl Identity {
         .union(Capabilities::MULTI_RESULTS)
         .union(Capabilities::PS_MULTI_RESULTS)
         .union(Capabilities::QUERY_ATTRIBUTES)
+        .union(Capabilities::MARIADB_STMT_BULK_OPERATIONS)
         .union(Capabilities::MARIADB_EXTENDED_METADATA);
 
     /// Those without which a link would take a client's commands for something else.
-    pub const FORMATS: Capabilities = Capabilities::QUERY_ATTRIBUTES;
+    pub const FORMATS: Capabilities =
+        Capabilities::QUERY_ATTRIBUTES.union(Capabilities::MARIADB_STMT_BULK_OPERATIONS);
 
     /// `utf8mb4_general_ci`, which every server has: for links that no client has asked for, and clients that name none.
     pub const DEFAULT_COLLATION: u8 = 45;

@@ -50,6 +50,10 @@ bitflags! {
         const CAPABILITY_EXTENSION = 1 << 29;
         const SSL_VERIFY_SERVER_CERT = 1 << 30;
         const REMEMBER_OPTIONS = 1 << 31;
+        /// Reports of how far a long statement has come.
+        const MARIADB_PROGRESS = 1 << 32;
+        /// COM_STMT_BULK_EXECUTE.
+        const MARIADB_STMT_BULK_OPERATIONS = 1 << 34;
         /// Column definitions tell MariaDB's own types, JSON and UUID among them.
         const MARIADB_EXTENDED_METADATA = 1 << 35;
     }

@@ -1,15 +1,20 @@
 //! Prepared statements: the reply to PREPARE, and the commands that name a statement by its id.
 //!
-//! Protocol sections: "COM_STMT_PREPARE", "COM_STMT_EXECUTE", "COM_STMT_SEND_LONG_DATA", "COM_STMT_CLOSE". Payloads
+//! Protocol sections: "COM_STMT_PREPARE", "COM_STMT_EXECUTE", MariaDB's "COM_STMT_BULK_EXECUTE",
+//! "COM_STMT_SEND_LONG_DATA", "COM_STMT_CLOSE". Payloads
 //! begin with the command byte. Where `QUERY_ATTRIBUTES` is agreed on (`attributes` here), EXECUTE has the number of its
 //! values, of which those beyond the statement's parameters are attributes, and each type has a name behind it.
 
 use std::ops::Range;
 
 use super::buf::{Malformed, Reader, WriteExt};
+use super::command::Command;
 
 /// Where the statement id stands in the payload of EXECUTE, FETCH, SEND_LONG_DATA, CLOSE and RESET.
 const STATEMENT_ID: Range<usize> = 1..5;
+
+/// Where the flags of a bulk execution stand.
+const BULK_FLAGS: Range<usize> = 5..7;
 
 /// The first packet of a successful reply to COM_STMT_PREPARE; the definitions of parameters and columns follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +68,16 @@ pub fn set_statement_id(payload: &mut [u8], id: u32) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// COM_STMT_EXECUTE up to the values of its parameters. Ranges are offsets into the payload.
+/// By this id a MariaDB knows the statement that was prepared last on the connection.
+pub const LAST_PREPARED: u32 = u32::MAX;
+
+/// COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE up to the values of its parameters. Ranges are offsets into the payload.
+///
+/// A bulk execution has several rows of values, with the NULLs among them, and its flags say whether types come first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecuteHeader {
     pub statement_id: u32,    // int<4>
-    pub flags: u8,            // int<1>
+    pub flags: u8,            // int<1>, int<2> in a bulk execution
     pub iteration_count: u32, // int<4>
     /// One bit for each parameter that is NULL; empty without parameters.
     pub null_bitmap: Range<usize>, // string<(params + 7) / 8>
@@ -81,6 +91,7 @@ pub struct ExecuteHeader {
     count: usize,
     params: usize,
     named: bool,
+    bulk: bool,
 }
 
 impl ExecuteHeader {
@@ -88,13 +99,18 @@ impl ExecuteHeader {
     const CURSOR_TYPES: u8 = 0x07;
     /// `PARAMETER_COUNT_AVAILABLE`: the number of values is there though the statement may have no parameters.
     const COUNT_AVAILABLE: u8 = 0x08;
+    /// `STMT_BULK_FLAG_CLIENT_SEND_TYPES`.
+    const BULK_TYPES: u8 = 0x80;
 
     /// `num_params` is what PREPARE told of the statement.
     pub fn parse(payload: &[u8], num_params: u16, attributes: bool) -> Result<ExecuteHeader, Malformed> {
         let mut reader = Reader::new(payload);
         let offset = |reader: &Reader<'_>| payload.len() - reader.remaining();
-        reader.u8()?;
+        let bulk = reader.u8()? == Command::StmtBulkExecute as u8;
         let statement_id = reader.u32()?;
+        if bulk {
+            return Self::parse_bulk(statement_id, reader, usize::from(num_params));
+        }
         let flags = reader.u8()?;
         let iteration_count = reader.u32()?;
         let params = usize::from(num_params);
@@ -114,6 +130,7 @@ impl ExecuteHeader {
             count,
             params,
             named: attributes,
+            bulk: false,
         };
         if count == 0 {
             return Ok(header);
@@ -139,6 +156,32 @@ impl ExecuteHeader {
         Ok(header)
     }
 
+    /// What follows the statement id of a bulk execution.
+    fn parse_bulk(
+        statement_id: u32,
+        mut reader: Reader<'_>,
+        params: usize,
+    ) -> Result<ExecuteHeader, Malformed> {
+        let [flags, _] = reader.array()?;
+        let start = BULK_FLAGS.end;
+        let new_params_bound = flags & Self::BULK_TYPES != 0;
+        let types_len = if new_params_bound { 2 * params } else { 0 };
+        reader.bytes(types_len)?;
+        Ok(ExecuteHeader {
+            statement_id,
+            flags,
+            iteration_count: 1,
+            null_bitmap: start..start,
+            new_params_bound,
+            types: start..start + types_len,
+            values: start + types_len,
+            count: params,
+            params,
+            named: false,
+            bulk: true,
+        })
+    }
+
     /// The types of the statement's own parameters, two bytes each; none unless `new_params_bound`.
     pub fn param_types(&self, payload: &[u8]) -> impl Iterator<Item = u8> {
         let mut reader = Reader::new(payload.get(self.types.clone()).unwrap_or_default());
@@ -154,7 +197,7 @@ impl ExecuteHeader {
 
     /// Whether the client asks for a cursor, to be read with COM_STMT_FETCH.
     pub fn opens_cursor(&self) -> bool {
-        self.flags & Self::CURSOR_TYPES != 0
+        !self.bulk && self.flags & Self::CURSOR_TYPES != 0
     }
 }
 
@@ -174,6 +217,11 @@ pub fn insert_types(
         return Ok(payload.to_vec());
     }
     let (head, values) = (&payload[..header.null_bitmap.end], &payload[header.values..]);
+    if header.bulk {
+        let mut out = [head, types, values].concat();
+        out[BULK_FLAGS.start] |= ExecuteHeader::BULK_TYPES;
+        return Ok(out);
+    }
     let mut out = Vec::with_capacity(head.len() + 1 + 2 * types.len() + values.len());
     out.extend_from_slice(head);
     out.push(1);
@@ -272,6 +320,23 @@ mod tests {
         assert_eq!(ExecuteHeader::parse(b"\x17\x07\0\0\0\x08\x01\0\0\0\0", 0, true).unwrap().values, 11);
         let huge = b"\x17\x07\0\0\0\x08\x01\0\0\0\xfe\xff\xff\xff\xff\xff\xff\xff\xff";
         assert!(ExecuteHeader::parse(huge, 1, true).is_err());
+    }
+
+    #[test]
+    fn a_bulk_execution_has_its_types_in_front_of_the_rows() {
+        // Statement 7 with the rows (1), (NULL).
+        let typed = b"\xfa\x07\0\0\0\x80\0\x03\0\0\x01\0\0\0\x01";
+        let header = ExecuteHeader::parse(typed, 1, false).unwrap();
+        assert_eq!((header.statement_id, header.new_params_bound, header.opens_cursor()), (7, true, false));
+        assert_eq!(header.param_types(typed).collect::<Vec<_>>(), [3, 0]);
+        assert_eq!(typed[header.values..], *b"\0\x01\0\0\0\x01");
+        for cut in 0..header.values {
+            assert!(ExecuteHeader::parse(&typed[..cut], 1, false).is_err(), "cut at {cut}");
+        }
+        let bare = b"\xfa\x07\0\0\0\0\0\0\x01\0\0\0\x01";
+        assert_eq!(insert_types(bare, 1, &[3, 0], false).unwrap(), typed);
+        assert_eq!(insert_types(typed, 1, &[3, 0], false).unwrap(), typed);
+        assert!(insert_types(bare, 1, &[3], false).is_err());
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Session {
         match command {
             Command::Query => self.query(bytes).await.map(Some),
             Command::StmtExecute => self.execute(bytes).await.map(Some),
+            Command::StmtBulkExecute if self.has_bulk() => Box::pin(self.execute(bytes)).await.map(Some),
             Command::StmtPrepare => self.prepare(bytes).await.map(Some),
             Command::StmtClose => {
                 self.close_statement(&bytes);
@@ -100,6 +101,9 @@ impl Session {
         match command {
             Some(Command::Query) => self.oversized_query(bytes).await.map(Some),
             Some(Command::StmtExecute) => self.oversized_execute(bytes).await.map(Some),
+            Some(Command::StmtBulkExecute) if self.has_bulk() => {
+                self.oversized_execute(bytes).await.map(Some)
+            }
             Some(Command::StmtSendLongData) => self.oversized_long_data(bytes).await.map(|()| None),
             None => Err(Refusal::unknown_command().into()),
             Some(other) => {
@@ -216,6 +220,7 @@ fn target(command: Command) -> Target {
         Command::Query
         | Command::StmtPrepare
         | Command::StmtExecute
+        | Command::StmtBulkExecute
         | Command::StmtFetch
         | Command::StmtSendLongData
         | Command::InitDb

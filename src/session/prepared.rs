@@ -6,7 +6,7 @@ use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{Hazards, SqlMode, facts};
 use crate::pool::{Lease, LinkError, SmallReply};
-use crate::protocol::capability::StatusFlags;
+use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::reply::Reply;
@@ -54,6 +54,7 @@ impl Session {
                     let statement = Statement { text, params, types, settled, long_data_failure: None };
                     self.statements.insert(seen.statement_id, statement);
                 }
+                self.statements.last_prepared = seen.prepared.map(|_| seen.statement_id);
                 self.count_server_error(&seen);
                 self.settle(link, NO_SQL, &seen);
                 Ok(last)
@@ -62,10 +63,15 @@ impl Session {
         }
     }
 
-    /// COM_STMT_EXECUTE.
+    /// Whether the client and its links have COM_STMT_BULK_EXECUTE.
+    pub fn has_bulk(&self) -> bool {
+        self.identity.flags.contains(Capabilities::MARIADB_STMT_BULK_OPERATIONS)
+    }
+
+    /// COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE.
     pub async fn execute(&mut self, command: Payload) -> Result<Payload, Stop> {
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        let id = statement_id(payload).map_err(|_| Refusal::malformed())?;
+        let id = self.statements.resolve(statement_id(payload).map_err(|_| Refusal::malformed())?);
         let (text, params) = self.executable(id)?;
         let header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
@@ -92,7 +98,7 @@ impl Session {
 
     /// COM_STMT_EXECUTE with more parameters than are collected: passed on as they come.
     pub async fn oversized_execute(&mut self, command: &mut Oversized) -> Result<Payload, Stop> {
-        let id = statement_id(&command.start).map_err(|_| Refusal::malformed())?;
+        let id = self.statements.resolve(statement_id(&command.start).map_err(|_| Refusal::malformed())?);
         let (text, params) = self.executable(id)?;
         let header = ExecuteHeader::parse(&command.start, params, self.has_attributes())
             .map_err(|_| Refusal::malformed())?;

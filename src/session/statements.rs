@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 
 use crate::parser::Facts;
 use crate::pool::{OnLink, StatementKey};
+use crate::protocol::statement::LAST_PREPARED;
 
 use super::failure::Refusal;
 
@@ -106,15 +107,23 @@ pub(super) struct Statements {
     /// The texts that are in use.
     keys: HashSet<StatementKey>,
     last_id: u32,
+    /// What [`LAST_PREPARED`] means; `None` if the last PREPARE failed.
+    pub last_prepared: Option<u32>,
 }
 
 impl Statements {
+    /// The session's id for one that a client names: MariaDB's clients may execute what they have just prepared before
+    /// they know its id.
+    pub fn resolve(&self, id: u32) -> u32 {
+        if id == LAST_PREPARED { self.last_prepared.unwrap_or(id) } else { id }
+    }
+
     /// The id that the next statement will have.
     pub fn next_id(&self) -> u32 {
         let mut id = self.last_id;
         loop {
             id = id.wrapping_add(1).max(1);
-            if !self.list.contains_key(&id) {
+            if id != LAST_PREPARED && !self.list.contains_key(&id) {
                 return id;
             }
         }

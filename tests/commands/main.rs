@@ -1,6 +1,7 @@
 //! Every command that a server answers, answered as the server does it: on MariaDB, and on MySQL where there is one.
 
 mod binlog;
+mod bulk;
 #[path = "../common/mod.rs"]
 mod common;
 mod local_infile;
