@@ -26,6 +26,7 @@ impl Identity {
         .union(Capabilities::MULTI_RESULTS)
         .union(Capabilities::PS_MULTI_RESULTS)
         .union(Capabilities::QUERY_ATTRIBUTES)
+        .union(Capabilities::MARIADB_PROGRESS)
         .union(Capabilities::MARIADB_STMT_BULK_OPERATIONS)
         .union(Capabilities::MARIADB_EXTENDED_METADATA);
 

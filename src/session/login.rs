@@ -47,6 +47,7 @@ const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::SESSION_TRACK)
     .union(Capabilities::DEPRECATE_EOF)
     .union(Capabilities::QUERY_ATTRIBUTES)
+    .union(Capabilities::MARIADB_PROGRESS)
     .union(Capabilities::MARIADB_STMT_BULK_OPERATIONS)
     .union(Capabilities::MARIADB_EXTENDED_METADATA);
 

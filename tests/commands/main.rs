@@ -6,6 +6,7 @@ mod bulk;
 mod common;
 mod local_infile;
 mod options;
+mod progress;
 mod query_attributes;
 
 use athena_perf::lab::Flavor;

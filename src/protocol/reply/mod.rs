@@ -18,6 +18,8 @@
 //!  ──▶ PrepareFirst ──▶ Definitions (parameters) ──▶ Definitions (columns) ──▶ Done
 //! ```
 //!
+//! MariaDB's progress reports, to clients that asked for them, may stand before any packet and change nothing.
+//!
 //! What an old client misses: the flag for OUT parameters of a prepared CALL stands in the EOF packet after the columns
 //! if a server sends it, but a backend that speaks `DEPRECATE_EOF` tells it only after the row.
 

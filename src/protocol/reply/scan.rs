@@ -18,6 +18,9 @@ const MAX_CONTROL_PACKET: usize = 1 << 20;
 /// The first byte of a request for a local file, where a column count could stand.
 const LOCAL_INFILE: u8 = 0xFB;
 
+/// The code of an ERR packet that is none: a report of MariaDB's of how far the statement has come.
+const PROGRESS: u16 = 0xFFFF;
+
 /// Bytes of a real EOF packet.
 const EOF_LEN: usize = 5;
 
@@ -387,7 +390,11 @@ impl Reply {
     ) -> Result<bool, ReplyError> {
         let first = payload.first().copied();
         if first == Some(ErrPacket::HEADER) {
-            observer.err(ErrPacket::parse(payload)?.code);
+            let code = ErrPacket::parse(payload)?.code;
+            if code == PROGRESS && self.client.contains(Capabilities::MARIADB_PROGRESS) {
+                return Ok(false);
+            }
+            observer.err(code);
             self.state = State::Done;
             return Ok(false);
         }

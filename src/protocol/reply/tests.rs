@@ -574,6 +574,24 @@ fn a_local_file_is_never_sent() {
 }
 
 #[test]
+fn progress_ends_nothing_where_it_was_asked_for() {
+    const REPORT: &[u8] = b"\xFF\xFF\xFF\x01\x01\x02\xc3\x09\0\x04copy";
+    let (mut told, mut edits) = (Vec::new(), Edits::default());
+    for packets in [&[REPORT, REPORT, OK][..], &[REPORT, b"\x01", DEFINITION, REPORT, b"\x01a", REPORT, END]]
+    {
+        let backend = wire(packets);
+        let mut chunk = backend.clone();
+        let mut reply = Reply::to_query(MODERN | Capabilities::MARIADB_PROGRESS, BEFORE);
+        edits.clear();
+        let scanned = reply.scan(&mut chunk, &mut edits, &mut told).unwrap();
+        assert_eq!((scanned.relay, scanned.done), (backend.len(), true));
+        assert!(edits.is_empty() && chunk == backend);
+    }
+    assert!(told.iter().all(|told| matches!(told, Told::Ok { .. })), "{told:?}");
+    assert_eq!(error_of(Kind::Query, &wire(&[REPORT, OK])), Err(ReplyError::BeyondEnd));
+}
+
+#[test]
 fn a_local_file_comes_in_the_middle_of_a_reply() {
     let (files, mut told, mut edits) = (OLD | Capabilities::LOCAL_FILES, Vec::new(), Edits::default());
     let mut reply = Reply::to_query(files, BEFORE);
