@@ -5,6 +5,7 @@ mod bulk;
 #[path = "../common/mod.rs"]
 mod common;
 mod local_infile;
+mod mixes;
 mod options;
 mod progress;
 mod query_attributes;
