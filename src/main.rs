@@ -5,14 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use athena::config::{Config, Cpus, DEFAULT_PATH, LogFormat, Problems};
 use athena::control::{Control, logging, resolver, run};
 use athena::net::{BoundListener, Sender, SocketFile, check_host, inbox};
 use athena::protocol::auth::rsa::RsaKeyPair;
-use athena::session::LETTERS_MAX;
+use athena::session::{LETTERS_MAX, Shared};
 use athena::worker::{CorePlan, Message, start};
 use clap::Parser;
 
@@ -154,7 +153,7 @@ fn start_cores(
         nobody_listens(metrics, "[metrics]")?;
     }
     let rsa = Arc::new(RsaKeyPair::generate()?);
-    let connections = Arc::new(AtomicUsize::new(0));
+    let shared = Shared::new(&config);
     let addresses: Vec<_> =
         config.clusters.iter().map(|cluster| resolver::resolve(&cluster.primary)).collect();
     let (ended, has_ended) = async_channel::unbounded();
@@ -174,7 +173,7 @@ fn start_cores(
                 .map_err(|error| Failure::Other(format!("can't listen on {listen} ([server]): {error}")))?,
             unix_listener: unix_listener.map(BoundListener::share).transpose()?,
             inbox: receiver,
-            connections: connections.clone(),
+            shared: shared.clone(),
             addresses: addresses.clone(),
             letters: letters.clone(),
             ended: ended.clone(),

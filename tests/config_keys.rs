@@ -136,7 +136,7 @@ fn the_example_is_valid_with_every_line_uncommented() {
     let on = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let is_key = bare.split_once(" = ").is_some_and(|(name, _)| KEYS.iter().any(|key| key.name == name));
-        let secret = bare.starts_with("password_");
+        let secret = ["password_", "backend_password_"].iter().any(|way| bare.starts_with(way));
         if (is_key || bare.starts_with('[')) && !secret { bare.to_owned() } else { line.to_owned() }
     };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("every-key");

@@ -19,7 +19,12 @@ const FLOORS: [&[&str]; 6] = [
 ];
 
 /// Imports between rooms of one floor: who, from where, and why that is no knot.
-const SAME_FLOOR: [(&str, &str, &str); 4] = [
+const SAME_FLOOR: [(&str, &str, &str); 5] = [
+    (
+        "config",
+        "protocol",
+        "the file may hold a password as the protocol's own hash; the protocol reads no file",
+    ),
     ("metrics", "protocol", "commands are a label; the protocol counts nothing, so it never imports back"),
     ("main", "worker", "main starts the cores, and nothing imports main"),
     (

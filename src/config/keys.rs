@@ -29,6 +29,8 @@ pub enum Form {
     },
     /// `true` or `false`, with the default.
     Flag(bool),
+    /// A list of strings; what its absence means, in words.
+    List(&'static str),
     /// One word of a list.
     Choice {
         /// What can be written.
@@ -59,6 +61,7 @@ impl Key {
             Form::Choice { default, .. } => format!("\"{default}\""),
             Form::Number { absent: Absent::Means(number), .. } => number.to_string(),
             Form::Flag(flag) => flag.to_string(),
+            Form::List(words) => (*words).to_owned(),
             Form::Text(Absent::Unset(words)) | Form::Number { absent: Absent::Unset(words), .. } => {
                 (*words).to_owned()
             }
@@ -90,8 +93,6 @@ pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
     ("sharding", "tables are not sharded; remove it"),
     ("sharding_defaults", "tables are not sharded; remove it"),
     ("clusters", "one process serves one cluster; write it as [backend] and [[users]]"),
-    ("users.password_hash", "give the password by password, password_file or password_env"),
-    ("users.max_connections", "remove it and use [server] max_connections for all users together"),
 ];
 
 /// The most that a time-out can be: 49 days, the milliseconds that fit 32 bits.
@@ -120,6 +121,10 @@ const fn number(
 
 const fn flag(section: &'static str, name: &'static str, default: bool, doc: &'static str) -> Key {
     Key { section, name, form: Form::Flag(default), doc }
+}
+
+const fn list(section: &'static str, name: &'static str, absent: &'static str, doc: &'static str) -> Key {
+    Key { section, name, form: Form::List(absent), doc }
 }
 
 const fn choice(
@@ -177,10 +182,18 @@ pub const KEYS: &[Key] = &[
     text("backend", "key", Absent::Unset("none"), "file with that certificate's private key (PEM, not encrypted)"),
 
     text("users", "name", Absent::Refused, "name with which clients log in"),
-    text("users", "password", Absent::Unset("none: one of the three is required"), "the account's password"),
+    text("users", "password", Absent::Unset("none: one of the four is required"), "the account's password"),
     text("users", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
     text("users", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    text("users", "password_hash", Absent::Unset("none"), "the password as MySQL's own hash, instead of password: \"*...\", \"$A$005$...\" or the latter as \"0x...\""),
     text("users", "default_database", Absent::Unset("[backend] database"), "database of clients that name none"),
+    Key { section: "users", name: "max_connections", form: Form::Number { range: 1..=CONNECTIONS_MAX, absent: Absent::Unset("only that of [server]") }, doc: "clients of the account at a time, whole process; one more is refused with error 1226" },
+    list("users", "allowed_addresses", "from everywhere", "where the account's clients may come from: addresses, networks such as \"10.0.0.0/8\", and \"localhost\" for this host"),
+    choice("users", "tls", "optional", &["optional", "required", "certificate"], &[], "\"required\" lets the account in by TLS only, \"certificate\" only with a client certificate"),
+    text("users", "backend_user", Absent::Unset("[backend] user"), "account of the server with which the links of this account log in"),
+    text("users", "backend_password", Absent::Unset("none: one of the three is required with backend_user"), "its password"),
+    text("users", "backend_password_file", Absent::Unset("none"), "file that holds the password, instead of backend_password"),
+    text("users", "backend_password_env", Absent::Unset("none"), "environment variable that holds the password, instead of backend_password"),
 
     number("pool", "max_connections", 100, 1..=CONNECTIONS_MAX, "links to the server, whole process"),
     number("pool", "min_idle", 0, 0..=CONNECTIONS_MAX, "idle links that are kept ready, whole process"),

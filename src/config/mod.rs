@@ -6,7 +6,8 @@
 //!   takes defaults and bounds from it, and a test holds the example file and the manual to it.
 //! - `document` parses the text and knows the line of everything in it; `unknown` finds what the table does not
 //!   have; `section` reads one typed value at a time; `password` fetches secrets, `tls` certificates and keys (with
-//!   `verifier` for what a server need not prove); `resolve` builds the types.
+//!   `verifier` for what a server need not prove); `resolve` builds the types,
+//!   `users` those of the accounts.
 //! - `check` looks for values that are each fine and contradict one another.
 //! - `problem` holds every reason for a refusal, as a line `path:line: key: reason`.
 //!
@@ -28,12 +29,13 @@ mod section;
 mod tests;
 mod tls;
 mod unknown;
+mod users;
 mod verifier;
 
 pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
-    Acceptor, Account, AuthPlugin, Circuit, Cluster, Config, Connector, Cpus, Instance, LinkTls, Log,
-    LogFormat, Pool, Runtime, Secret, Server, ServerTls,
+    Acceptor, Account, AccountTls, AuthPlugin, BackendLogin, Circuit, Cluster, Config, Connector, Cpus,
+    Instance, LinkTls, Log, LogFormat, Origin, Pool, Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
 pub use tls::{TlsError, TlsFiles};

@@ -1,15 +1,18 @@
 //! The resolved configuration: what the other rooms see.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
+use zeroize::Zeroizing;
 
 use super::tls::TlsFiles;
+use crate::protocol::auth::Credential;
 
 /// A whole configuration, valid as far as the file alone can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,10 +179,65 @@ impl fmt::Display for Instance {
 pub struct Account {
     /// The user name of the login.
     pub name: String,
-    /// Its password, maybe empty.
-    pub password: Secret,
+    /// What proves its password.
+    pub credential: Credential,
     /// The database of a client that names none: the account's own, else the backend's.
     pub default_database: Option<String>,
+    /// Its clients at a time, whole process; `None` is no limit but the server's.
+    pub max_connections: Option<usize>,
+    /// Where its clients may come from; `None` is everywhere.
+    pub allowed: Option<Vec<Origin>>,
+    /// What its clients' connections have to be.
+    pub tls: AccountTls,
+    /// The account of its links; `None` is the instance's own.
+    pub backend: Option<BackendLogin>,
+}
+
+/// An account of the server, as links log in with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendLogin {
+    pub user: String,
+    /// Its password, maybe empty.
+    pub password: Secret,
+}
+
+/// What the connection of an account's client has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountTls {
+    /// Anything.
+    Optional,
+    /// Encrypted.
+    Required,
+    /// Encrypted, and the client has shown a certificate.
+    Certificate,
+}
+
+/// Where clients come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This host: a Unix socket, or a loopback address.
+    Localhost,
+    Network(IpNet),
+}
+
+impl Origin {
+    /// `localhost`, an address, or a network.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("localhost") {
+            return Some(Self::Localhost);
+        }
+        let address = text.parse::<IpAddr>().ok().map(IpNet::from);
+        address.or_else(|| text.parse().ok()).map(Self::Network)
+    }
+
+    /// Whether a client comes from here; `None` is a Unix socket.
+    pub fn covers(&self, address: Option<IpAddr>) -> bool {
+        match (self, address.map(|address| address.to_canonical())) {
+            (Self::Localhost, address) => address.is_none_or(|address| address.is_loopback()),
+            (Self::Network(network), Some(address)) => network.contains(&address),
+            (Self::Network(_), None) => false,
+        }
+    }
 }
 
 /// Links to one instance; numbers are for the whole process.
@@ -240,12 +298,12 @@ pub enum LogFormat {
 
 /// A password: it shows itself to [`Secret::expose`] only, never to a log.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
     /// Hides `bytes`.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
+        Self(Zeroizing::new(bytes.into()))
     }
 
     /// The password itself, without a terminator.

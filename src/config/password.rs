@@ -14,14 +14,23 @@ pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Longer than any server takes (MySQL: 256 bytes for `caching_sha2_password`); a bound for what a file can bring.
 const BYTES_MAX: usize = 1024;
 
-const WAYS: [&str; 3] = ["password", "password_file", "password_env"];
+/// The keys of a password: in the text, in a file, in the environment.
+pub(super) type Ways = [&'static str; 3];
+
+pub(super) const OWN: Ways = ["password", "password_file", "password_env"];
+pub(super) const OF_BACKEND: Ways = ["backend_password", "backend_password_file", "backend_password_env"];
 
 /// The password of a section; an empty one stands in where there is a problem.
 pub(super) fn resolve(section: &Section<'_>, env: Env<'_>) -> Secret {
-    let mut given = WAYS.into_iter().filter(|way| section.gives(way));
+    resolve_by(section, OWN, env)
+}
+
+/// As [`resolve`], for a password with keys of its own.
+pub(super) fn resolve_by(section: &Section<'_>, ways: Ways, env: Env<'_>) -> Secret {
+    let mut given = ways.into_iter().filter(|way| section.gives(way));
     let Some(way) = given.next() else {
         if section.is_present() {
-            section.refuse("password", Reason::NoPassword);
+            section.refuse(ways[0], Reason::NoPassword(ways));
         }
         return Secret::new("");
     };
@@ -29,9 +38,10 @@ pub(super) fn resolve(section: &Section<'_>, env: Env<'_>) -> Secret {
         section.refuse(other, Reason::PasswordTwice(way));
     }
     let Some(text) = section.text(way) else { return Secret::new("") };
+    let [plain, file, _] = ways;
     let fetched = match way {
-        "password" => Ok(text.into_bytes()),
-        "password_file" => from_file(section.document.path, &text),
+        way if way == plain => Ok(text.into_bytes()),
+        way if way == file => from_file(section.document.path, &text),
         _ => from_env(env, text),
     };
     match fetched.and_then(checked) {

@@ -93,10 +93,8 @@ pub(super) enum Reason {
     NoHost,
     #[error("the key is missing: it has no default")]
     NoKey,
-    #[error(
-        "the password is missing: give password, password_file or password_env (none at all is password = \"\")"
-    )]
-    NoPassword,
+    #[error("the password is missing: give {}, {} or {} (none at all is {} = \"\")", .0[0], .0[1], .0[2], .0[0])]
+    NoPassword([&'static str; 3]),
 
     // Values.
     #[error("must be {expected}, not {found}")]
@@ -156,8 +154,22 @@ pub(super) enum Reason {
     TlsOnUnixSocket,
     #[error("\"{0}\", the host, is no name that a certificate can bear")]
     NotACertificateName(String),
+    #[error(
+        "not a hash of MySQL: it begins with * (mysql_native_password), $A$ (caching_sha2_password) or 0x (the latter, as \
+         SHOW CREATE USER prints it with print_identified_with_as_hex)"
+    )]
+    NotAHash,
+    #[error("\"{0}\" is neither an IP address, nor a network such as \"10.0.0.0/8\", nor \"localhost\"")]
+    NotAnOrigin(String),
 
     // Contradictions.
+    #[error(
+        "an account with a caching_sha2_password hash can't log in by mysql_native_password: write [server] auth_plugin = \
+         \"caching_sha2_password\""
+    )]
+    HashNeedsSha2,
+    #[error("is for links of an account of their own: give backend_user, too")]
+    NoBackendUser,
     #[error("the user of line {0} has the same name")]
     DuplicateUser(usize),
     #[error("{value} is more than {limit_key} = {limit}")]
@@ -178,7 +190,7 @@ pub(super) enum Reason {
 impl Reason {
     /// True for what may be missing only because a syntax error hid it.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::NoSection | Self::NoKey | Self::NoHost | Self::NoPassword)
+        matches!(self, Self::NoSection | Self::NoKey | Self::NoHost | Self::NoPassword(_))
     }
 }
 

@@ -73,8 +73,6 @@ fn what_is_not_built_says_so() {
         "[[sharding]]\nname = \"a\"",
         "[sharding_defaults]\nmax_fan_out = 1",
         "[[clusters]]\nname = \"a\"",
-        "[[users]]\nname = \"a\"\npassword = \"\"\npassword_hash = \"*\"",
-        "[[users]]\nname = \"a\"\npassword = \"\"\nmax_connections = 1",
     ];
     for text in texts {
         let problems = bad_after_backend(text);
@@ -174,6 +172,24 @@ fn bad_values_are_refused() {
         ("[[users]]\nname = \"\"\npassword = \"\"", "2: users.name: must not be empty"),
         ("[[users]]\nname = \"a\"", "1: users.password: the password is missing"),
         ("[[users]]\npassword = \"\"", "1: users.name: the key is missing"),
+        ("[[users]]\nname = \"a\"\npassword_hash = \"*12\"", "3: users.password_hash: not a hash of MySQL"),
+        ("[[users]]\nname = \"a\"\npassword_hash = \"0x1\"", "3: users.password_hash: not a hash of MySQL"),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\nallowed_addresses = [\"10.0.0.0/33\"]",
+            "4: users.allowed_addresses: \"10.0.0.0/33\" is neither",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\nallowed_addresses = \"::1\"",
+            "4: users.allowed_addresses: must be a list of strings",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\nallowed_addresses = [1]",
+            "4: users.allowed_addresses: must be a list of strings",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\nbackend_user = \"b\"",
+            "1: users.backend_password: the password is missing",
+        ),
     ];
     for (text, expected) in cases {
         let problems = bad_after_backend(text);
@@ -203,6 +219,18 @@ fn contradictions_are_refused() {
         (
             "[[users]]\nname = \"a\"\npassword = \"\"\n[[users]]\nname = \"a\"\npassword = \"b\"",
             "5: users.name: the user of line 5 has the same name",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\npassword_hash = \"*14E65567ABDB5135D0CFD9A70B3032C179A49EE7\"",
+            "3: users.password: contradicts password_hash",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword_hash = \"$A$005$01234567890123456789aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+            "3: users.password_hash: an account with a caching_sha2_password hash",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\nbackend_password = \"\"",
+            "4: users.backend_password: is for links of an account of their own",
         ),
     ];
     for (text, expected) in cases {

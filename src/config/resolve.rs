@@ -11,12 +11,12 @@ use tracing_subscriber::filter::LevelFilter;
 use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
-    Account, AuthPlugin, Circuit, Cluster, Config, Cpus, Instance, Log, LogFormat, Pool, Runtime, Server,
+    AuthPlugin, Circuit, Cluster, Config, Cpus, Instance, Log, LogFormat, Pool, Runtime, Server,
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
 use super::section::Section;
-use super::{check, tls, unknown};
+use super::{check, tls, unknown, users};
 
 impl Config {
     /// Reads and checks the file at `path`; `env` looks up variables of the environment, for passwords.
@@ -44,11 +44,12 @@ impl Config {
         let document = Document::parse(path, text)?;
         unknown::check(&document);
         let server = server(&Section::open(&document, "server"));
+        let auth_plugin = server.auth_plugin;
         let config = Self {
             metrics: metrics(&Section::open(&document, "metrics"), server.listen),
             server,
             runtime: runtime(&Section::open(&document, "runtime")),
-            clusters: vec![default_cluster(&document, env)],
+            clusters: vec![default_cluster(&document, auth_plugin, env)],
             log: log(&Section::open(&document, "log")),
         };
         check::contradictions(&document, &config);
@@ -124,18 +125,11 @@ fn cpus(text: &str) -> Result<Cpus, Reason> {
 }
 
 /// The cluster that the flat form describes.
-fn default_cluster(document: &Document<'_>, env: Env<'_>) -> Cluster {
+fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_>) -> Cluster {
     // The one source there is; the key is read so that another one is refused.
     Section::open(document, "auth").choice("source");
     let primary = instance(&Section::open(document, "backend"), env);
-    let mut accounts = accounts(&Section::open_all(document, "users"), &primary, env);
-    if accounts.is_empty() {
-        accounts.push(Account {
-            name: primary.user.clone(),
-            password: primary.password.clone(),
-            default_database: primary.database.clone(),
-        });
-    }
+    let accounts = users::accounts(&Section::open_all(document, "users"), &primary, auth_plugin, env);
     Cluster {
         name: "default".to_owned(),
         primary,
@@ -178,23 +172,6 @@ fn is_host(text: &str) -> bool {
         text.len() <= 253 && text.bytes().all(of_a_name) && !text.starts_with(['-', '.'])
     };
     text.parse::<std::net::IpAddr>().is_ok() || is_name()
-}
-
-fn accounts(sections: &[Section<'_>], primary: &Instance, env: Env<'_>) -> Vec<Account> {
-    let mut seen: Vec<(String, usize)> = Vec::new();
-    let resolved = sections.iter().map(|section| {
-        let name = section.name("name").unwrap_or_default();
-        match seen.iter().find(|(earlier, _)| *earlier == name && !name.is_empty()) {
-            Some((_, line)) => section.refuse("name", Reason::DuplicateUser(*line)),
-            None => seen.push((name.clone(), section.line)),
-        }
-        Account {
-            name,
-            password: password::resolve(section, env),
-            default_database: section.name("default_database").or_else(|| primary.database.clone()),
-        }
-    });
-    resolved.collect()
 }
 
 fn pool(section: &Section<'_>) -> Pool {

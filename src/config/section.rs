@@ -192,6 +192,21 @@ impl<'a> Section<'a> {
         default
     }
 
+    /// A list of strings; `None` when the key is absent.
+    pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
+        let Form::List(_) = self.form(name) else { unreachable!("{name} is not a list") };
+        let value = self.value(name)?;
+        let items = value.as_array().map(|list| {
+            list.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        if let Some(Some(items)) = items {
+            return Some(items);
+        }
+        let found = if items.is_some() { "a list with something else" } else { described(value) };
+        self.refuse(name, Reason::WrongType { expected: "a list of strings in quotes", found });
+        Some(Vec::new())
+    }
+
     fn form(&self, name: &str) -> &'static Form {
         match keys::find(self.name, name) {
             Some(key) => &key.form,

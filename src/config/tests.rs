@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{AuthPlugin, Config, Cpus, KEYS, LogFormat, Secret};
+use crate::protocol::auth::Credential;
+
+use super::{AccountTls, AuthPlugin, Config, Cpus, KEYS, LogFormat, Secret};
 
 const SEED: &str = r#"[server]
 listen_addr = "127.0.0.1"
@@ -68,7 +70,8 @@ fn the_flat_file_of_the_seed_loads() {
     assert_eq!((&*cluster.primary.user, cluster.primary.password.expose()), ("root", &b""[..]));
     assert_eq!(cluster.primary.database, None);
     assert_eq!(cluster.accounts.len(), 1);
-    assert_eq!((&*cluster.accounts[0].name, cluster.accounts[0].password.expose()), ("root", &b""[..]));
+    assert_eq!(cluster.accounts[0].name, "root");
+    assert_eq!(cluster.accounts[0].credential, Credential::password(b""));
     assert!(cluster.circuit.enabled);
     assert_eq!((cluster.circuit.max_concurrent, cluster.circuit.queue_size), (10, 100));
     assert_eq!(cluster.circuit.queue_timeout, Duration::from_secs(5));
@@ -117,7 +120,10 @@ fn given_keys_replace_the_defaults() {
         "{LEAST}database = \"shop\"\n[server]\nlisten_addr = \"::\"\nlisten_port = 0x1_000\n\
          auth_plugin = \"caching_sha2_password\"\n[runtime]\ncpus = \"2-4, 10\"\ncontrol_cpu = 0\nspin_us = 50\n\
          [[users]]\nname = \"a\"\npassword = \"1\"\ndefault_database = \"x\"\n\
-         [[users]]\nname = \"b\"\npassword_env = \"DB_PASSWORD\"\n\
+         [[users]]\nname = \"b\"\npassword_env = \"DB_PASSWORD\"\nmax_connections = 3\ntls = \"required\"\n\
+         allowed_addresses = [\"10.0.0.0/8\", \"::1\", \"localhost\"]\nbackend_user = \"c\"\nbackend_password = \"2\"\n\
+         [[users]]\nname = \"d\"\npassword_hash = \"0x24412430303524016262626262626262626262626262626262626261616161616161\
+         616161616161616161616161616161616161616161616161616161616161616161616161\"\n\
          [pool]\nmax_connections = 8\nmax_lifetime_ms = 0\nquery_timeout_ms = 7\n[circuit]\n\
          [metrics]\nlisten_addr = \"0.0.0.0\"\n[log]\nlevel = \"info,athena=debug\"\nformat = \"json\"\nslow_query_ms = 9\n"
     ));
@@ -127,10 +133,26 @@ fn given_keys_replace_the_defaults() {
     assert_eq!((config.runtime.cpus, config.runtime.control_cpu), (Cpus::List(vec![2, 3, 4, 10]), Some(0)));
     assert_eq!(config.runtime.spin, Duration::from_micros(50));
     let cluster = &config.clusters[0];
-    let accounts: Vec<_> = cluster.accounts.iter().map(|a| (&*a.name, a.password.expose())).collect();
-    assert_eq!(accounts, [("a", &b"1"[..]), ("b", b"from env")]);
+    let accounts: Vec<_> = cluster.accounts.iter().map(|a| (&*a.name, a.credential.clone())).collect();
+    let (a, b) = (Credential::password(b"1"), Credential::password(b"from env"));
+    assert_eq!(accounts[..2], [("a", a), ("b", b)]);
+    assert!(matches!(accounts[2], ("d", Credential::Sha256(_))));
+    let [a, b, _] = &cluster.accounts[..] else { panic!("three accounts") };
+    assert_eq!(
+        (a.max_connections, a.tls, &a.allowed, &a.backend),
+        (None, AccountTls::Optional, &None, &None)
+    );
+    assert_eq!((b.max_connections, b.tls), (Some(3), AccountTls::Required));
+    let comes = |address: &str| {
+        let address = address.parse().ok();
+        b.allowed.iter().flatten().any(|origin| origin.covers(address))
+    };
+    assert!(["10.1.2.3", "::ffff:10.1.2.3", "::1", "127.0.0.1", "a Unix socket"].into_iter().all(comes));
+    assert!(!comes("11.0.0.1") && !comes("::2"));
+    let backend = b.backend.as_ref().map(|login| (&*login.user, login.password.expose()));
+    assert_eq!(backend, Some(("c", &b"2"[..])));
     let databases: Vec<_> = cluster.accounts.iter().map(|a| a.default_database.as_deref()).collect();
-    assert_eq!(databases, [Some("x"), Some("shop")]);
+    assert_eq!(databases, [Some("x"), Some("shop"), Some("shop")]);
     assert_eq!(cluster.primary.user, "app", "links log in as the backend's user");
     assert_eq!(
         (cluster.pool.max_connecting, cluster.pool.max_lifetime),

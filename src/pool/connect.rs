@@ -56,6 +56,13 @@ pub struct ServerProfile {
     pub ansi_quotes: bool,
 }
 
+impl ServerProfile {
+    /// Whether this is a MariaDB, by its name in the version.
+    pub fn is_mariadb(&self) -> bool {
+        self.version.windows(b"MariaDB".len()).any(|part| part == b"MariaDB")
+    }
+}
+
 /// A connection that is logged in.
 pub(super) struct Connected {
     pub socket: Socket,
@@ -103,10 +110,11 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         let version = String::from_utf8_lossy(&greeting.version).into_owned();
         return Err(ConnectError::TooOld { version, missing: "the commands of this client's dialect" });
     }
-    let mut response = response(&greeting, instance, want);
+    let mut response = response(&greeting, want);
     let mut seq = packet.seq.wrapping_add(1);
     let encrypted = encrypt(&mut conversation, &mut seq, &greeting, &mut response, instance).await?;
-    let mut auth = ClientAuth::new(instance.password.expose(), encrypted || instance.unix_socket.is_some());
+    let secure = encrypted || instance.unix_socket.is_some();
+    let mut auth = ClientAuth::new(&want.identity.account.secret, secure);
     let plugin: Plugin;
     (plugin, response.auth_response) = auth.first_response(&greeting.auth_plugin, &greeting.scramble);
     response.auth_plugin = Some(plugin.name().as_bytes().to_vec());
@@ -165,7 +173,7 @@ async fn encrypt(
 }
 
 /// The response but for what proves the password.
-fn response(greeting: &Greeting, instance: &Instance, want: &Want) -> HandshakeResponse {
+fn response(greeting: &Greeting, want: &Want) -> HandshakeResponse {
     let mut capabilities = (WANTED | want.identity.flags) & greeting.capabilities;
     // MariaDB's servers clear this to announce extended capabilities; on the wire it goes where a link uses one.
     capabilities |= Capabilities::LONG_PASSWORD;
@@ -177,7 +185,7 @@ fn response(greeting: &Greeting, instance: &Instance, want: &Want) -> HandshakeR
         capabilities,
         max_packet_size: 1 << 30,
         collation: want.identity.collation,
-        username: instance.user.clone().into_bytes(),
+        username: want.identity.account.user.to_vec(),
         auth_response: Vec::new(),
         database: want.schema.as_ref().map(|schema| schema.to_vec()),
         auth_plugin: None,

@@ -9,7 +9,6 @@ use crate::circuit::{Gate, Key, Limits};
 use crate::metrics::label::LinkState;
 use crate::net::{Elapsed, Timer};
 use crate::protocol::buf::Reader;
-use crate::protocol::capability::Capabilities;
 use crate::protocol::packet::PacketError;
 use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::resultset::TextValue;
@@ -65,8 +64,8 @@ pub(super) fn gate() -> Gate {
 }
 
 impl StatelessPool {
-    /// Runs `sql` within `connect_timeout`. `identity` is that of the session for whom the rows are; without rows any
-    /// link will do.
+    /// Runs `sql` within `connect_timeout`. `identity` is that of the session for whom the rows are; without it any link of
+    /// the instance's own account will do.
     ///
     /// # Errors
     /// See [`ErrandError`]. Whether the server has carried it out is not known then.
@@ -75,16 +74,16 @@ impl StatelessPool {
         let run = async {
             let all = Key { user: 0, shard: 0 };
             let _turn = self.errands.enter(all).await.map_err(|_| ErrandError::QueueFull)?;
-            if let Some(mut lease) = self.take_any(identity) {
+            if let Some(mut lease) = self.take_any(identity.as_ref()) {
                 let told = lease.ask(sql).await?;
                 lease.give_back();
                 return Ok(told);
             }
-            let identity = identity.unwrap_or_else(|| {
-                let flags = Capabilities::empty();
-                Identity { collation: Identity::DEFAULT_COLLATION, flags }
-            });
-            let mut link = self.open(&Want { identity, schema: None }).await?;
+            let want = match identity {
+                Some(identity) => Want { identity, schema: None },
+                None => self.plain_want(Identity::DEFAULT_COLLATION),
+            };
+            let mut link = self.open(&want).await?;
             let told = link.ask(sql).await?;
             link.quit();
             Ok(told)
@@ -93,9 +92,12 @@ impl StatelessPool {
     }
 
     /// A link that nobody uses, whatever its schema.
-    fn take_any(self: &Rc<Self>, identity: Option<Identity>) -> Option<Lease> {
+    fn take_any(self: &Rc<Self>, identity: Option<&Identity>) -> Option<Lease> {
         loop {
-            let link = self.take_idle(|link| identity.is_none_or(|identity| link.identity == identity))?;
+            let link = self.take_idle(|link| match identity {
+                Some(identity) => link.identity == *identity,
+                None => self.is_own(&link.identity),
+            })?;
             self.metrics.links.of(LinkState::Idle).dec();
             if let Some(lease) = self.lend(link) {
                 return Some(lease);

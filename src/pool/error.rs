@@ -35,6 +35,9 @@ pub enum ConnectError {
     Tls(io::Error),
     #[error("the server refused: ERROR {} ({}): {}", .0.code, String::from_utf8_lossy(&.0.sql_state), String::from_utf8_lossy(&.0.message))]
     Refused(ErrPacket),
+    /// The same for an account that is not the instance's own: nobody but its sessions need care.
+    #[error("the server refused the account: ERROR {} ({}): {}", .0.code, String::from_utf8_lossy(&.0.sql_state), String::from_utf8_lossy(&.0.message))]
+    AccountRefused(ErrPacket),
     #[error("the server ({version}) lacks {missing}: Athena needs MySQL 5.7 or MariaDB 10.2, or newer")]
     TooOld { version: String, missing: &'static str },
 }
@@ -42,7 +45,17 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another schema might have been let in (`ER_DBACCESS_DENIED_ERROR`, `ER_BAD_DB_ERROR`).
     pub fn is_about_schema(&self) -> bool {
-        matches!(self, Self::Refused(err) if matches!(err.code, 1044 | 1049))
+        matches!(self, Self::Refused(err) | Self::AccountRefused(err) if matches!(err.code, 1044 | 1049))
+    }
+}
+
+impl ConnectError {
+    /// The same as the error of an account that is not the instance's own.
+    pub(super) fn of_account(self) -> Self {
+        match self {
+            Self::Refused(err) => Self::AccountRefused(err),
+            other => other,
+        }
     }
 }
 

@@ -2,17 +2,42 @@
 
 use std::rc::Rc;
 
+use crate::protocol::auth::Secret;
 use crate::protocol::capability::Capabilities;
+
+/// An account of the server, with what proves the right to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BackendAccount {
+    pub user: Box<[u8]>,
+    pub secret: Secret,
+}
+
+impl BackendAccount {
+    pub fn new(user: &[u8], secret: Secret) -> Rc<Self> {
+        Rc::new(Self { user: user.into(), secret })
+    }
+}
 
 /// What is settled when a link logs in and can't be changed by a statement afterwards. A session uses links of its
 /// own identity only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Identity {
+    /// The account of the server. Sessions that share one mostly share the value.
+    pub account: Rc<BackendAccount>,
     /// The collation of the handshake: it sets the character sets of the session.
     pub collation: u8,
     /// Those of [`Identity::FLAGS`] that the client asked for.
     pub flags: Capabilities,
 }
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let same_account = || Rc::ptr_eq(&self.account, &other.account) || self.account == other.account;
+        self.collation == other.collation && self.flags == other.flags && same_account()
+    }
+}
+
+impl Eq for Identity {}
 
 impl Identity {
     /// The capabilities by which a server treats statements or describes columns in another way. `MULTI_STATEMENTS` is among them: a client
@@ -38,13 +63,13 @@ impl Identity {
     pub const DEFAULT_COLLATION: u8 = 45;
 
     /// That of most clients, for links that are opened before anybody asks.
-    pub fn usual(collation: u8) -> Self {
-        Self { collation, flags: Capabilities::MULTI_RESULTS | Capabilities::PS_MULTI_RESULTS }
+    pub fn usual(account: Rc<BackendAccount>, collation: u8) -> Self {
+        Self { account, collation, flags: Capabilities::MULTI_RESULTS | Capabilities::PS_MULTI_RESULTS }
     }
 
     /// That of a client with these capabilities.
-    pub fn of_client(collation: u8, capabilities: Capabilities) -> Self {
-        Self { collation, flags: capabilities & Self::FLAGS }
+    pub fn of_client(account: Rc<BackendAccount>, collation: u8, capabilities: Capabilities) -> Self {
+        Self { account, collation, flags: capabilities & Self::FLAGS }
     }
 }
 
@@ -86,16 +111,28 @@ mod tests {
 
     #[test]
     fn a_link_with_a_schema_is_never_given_to_a_session_without() {
-        let identity = Identity::of_client(45, Capabilities::FOUND_ROWS | Capabilities::DEPRECATE_EOF);
+        let account = |user: &str, password: &str| {
+            BackendAccount::new(user.as_bytes(), Secret::password(password.as_bytes()))
+        };
+        let flags = Capabilities::FOUND_ROWS | Capabilities::DEPRECATE_EOF;
+        let identity = Identity::of_client(account("app", "pw"), 45, flags);
         assert_eq!(identity.flags, Capabilities::FOUND_ROWS);
         let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
-        let want = |schema: Option<&Rc<[u8]>>| Want { identity, schema: schema.cloned() };
+        let want = |schema: Option<&Rc<[u8]>>| Want { identity: identity.clone(), schema: schema.cloned() };
         assert_eq!(want(Some(&a)).fit(&identity, Some(&a)), Fit::Exact);
         assert_eq!(want(Some(&a)).fit(&identity, Some(&b)), Fit::Switch);
         assert_eq!(want(Some(&a)).fit(&identity, None), Fit::Switch);
         assert_eq!(want(None).fit(&identity, None), Fit::Exact);
         assert_eq!(want(None).fit(&identity, Some(&a)), Fit::No);
-        let other = Identity { collation: 33, ..identity };
-        assert_eq!(want(Some(&a)).fit(&other, Some(&a)), Fit::No);
+        let same = Identity { account: account("app", "pw"), ..identity.clone() };
+        assert_eq!(want(Some(&a)).fit(&same, Some(&a)), Fit::Exact);
+        let others = [
+            Identity { collation: 33, ..identity.clone() },
+            Identity { account: account("other", "pw"), ..identity.clone() },
+            Identity { account: account("app", "old"), ..identity.clone() },
+        ];
+        for other in others {
+            assert_eq!(want(Some(&a)).fit(&other, Some(&a)), Fit::No);
+        }
     }
 }

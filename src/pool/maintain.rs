@@ -71,10 +71,10 @@ async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
     }
 }
 
-/// What a session will most likely want.
+/// What a session will most likely want, of those that log in as the instance's own account.
 fn usual(pool: &StatelessPool) -> Want {
-    pool.usual_want().or_else(|| pool.last_want()).unwrap_or_else(|| {
-        let collation = pool.profile().map_or(Identity::DEFAULT_COLLATION, |profile| profile.collation);
-        Want { identity: Identity::usual(collation), schema: None }
+    let own = |want: &Want| pool.is_own(&want.identity);
+    pool.usual_want().filter(own).or_else(|| pool.last_want().filter(own)).unwrap_or_else(|| {
+        pool.plain_want(pool.profile().map_or(Identity::DEFAULT_COLLATION, |profile| profile.collation))
     })
 }

@@ -27,7 +27,7 @@ mod transaction;
 pub use connect::ServerProfile;
 pub use errand::{ErrandError, Table, Told};
 pub use error::{ConnectError, LinkError, PoolError};
-pub use identity::{Identity, Want};
+pub use identity::{BackendAccount, Identity, Want};
 pub use lease::{Lease, Trace};
 pub use link::{Link, SmallReply};
 pub use maintain::maintain;

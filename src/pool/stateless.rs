@@ -24,10 +24,11 @@ use crate::config::{self, Instance};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
 use crate::net::{Executor, Timer};
+use crate::protocol::auth::Secret;
 
 use super::connect::{ServerProfile, connect};
 use super::error::{ConnectError, PoolError};
-use super::identity::{Fit, Want};
+use super::identity::{BackendAccount, Fit, Identity, Want};
 use super::lease::{Lease, Trace};
 use super::link::Link;
 
@@ -40,6 +41,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// The pool of one instance on one core.
 pub struct StatelessPool {
     pub instance: Instance,
+    /// The instance's own account: of sessions that have no other, of Athena itself.
+    pub account: Rc<BackendAccount>,
     /// The numbers are this core's slice of the process's.
     pub settings: config::Pool,
     pub(super) core: Rc<Executor>,
@@ -99,7 +102,9 @@ impl StatelessPool {
         core: &Rc<Executor>,
         metrics: &Rc<CoreMetrics>,
     ) -> Rc<Self> {
+        let secret = Secret::password(instance.password.expose());
         Rc::new(Self {
+            account: BackendAccount::new(instance.user.as_bytes(), secret),
             instance,
             settings,
             core: core.clone(),
@@ -323,10 +328,11 @@ impl StatelessPool {
         self.metrics.links.of(LinkState::Connecting).inc();
         let pool = self.clone();
         self.core.spawn(async move {
-            let opened = pool.open(&want).await;
+            let own = pool.is_own(&want.identity);
+            let opened = pool.open(&want).await.map_err(|error| if own { error } else { error.of_account() });
             pool.state.borrow_mut().connecting -= 1;
             pool.metrics.links.of(LinkState::Connecting).dec();
-            pool.note_contact(opened.is_ok());
+            pool.note_contact(matches!(opened, Ok(_) | Err(ConnectError::AccountRefused(_))));
             match opened {
                 Ok(link) => {
                     pool.metrics.links_opened.inc();
@@ -357,17 +363,22 @@ impl StatelessPool {
         };
         let now = self.core.timers.now();
         let max = self.settings.max_prepared_statements;
-        Ok(Link::new(connected, want.identity, want.schema.clone(), serial, max, now))
+        Ok(Link::new(connected, want.identity.clone(), want.schema.clone(), serial, max, now))
     }
 
-    /// A link could not be opened. If it was for the schema, who wanted that is told. Otherwise, while others exist,
+    /// A link could not be opened. If it was for the schema or the account, who wanted that is told. Otherwise, while others exist,
     /// those who wait may still get one of them; if none does nobody will, and all are told.
     fn failed(self: &Rc<Self>, error: ConnectError, want: &Want) {
-        tracing::warn!(target: "athena::pool", address = %self.instance, user = %self.instance.user, %error, "no link to the backend");
+        let user = String::from_utf8_lossy(&want.identity.account.user);
+        tracing::warn!(target: "athena::pool", address = %self.instance, ?user, %error, "no link to the backend");
         let mut state = self.state.borrow_mut();
         state.open -= 1;
-        let told: Vec<Rc<Waiter>> = if error.is_about_schema() {
-            let at = state.waiters.iter().position(|waiter| waiter.want.schema == want.schema);
+        let of_account = matches!(error, ConnectError::AccountRefused(_));
+        let told: Vec<Rc<Waiter>> = if of_account || error.is_about_schema() {
+            let at = state.waiters.iter().position(|waiter| {
+                waiter.want.identity.account == want.identity.account
+                    && (waiter.want.schema == want.schema || !error.is_about_schema())
+            });
             at.and_then(|at| state.waiters.remove(at)).into_iter().collect()
         } else if state.open > state.connecting {
             state.retry_after = Some(self.core.timers.now() + RETRY_PAUSE);
@@ -438,7 +449,17 @@ impl StatelessPool {
     /// The identity and schema of the most recently used idle link.
     pub(super) fn usual_want(&self) -> Option<Want> {
         let state = self.state.borrow();
-        state.idle.last().map(|link| Want { identity: link.identity, schema: link.schema.clone() })
+        state.idle.last().map(|link| Want { identity: link.identity.clone(), schema: link.schema.clone() })
+    }
+
+    /// Whether links of this identity log in as the instance's own account.
+    pub(super) fn is_own(&self, identity: &Identity) -> bool {
+        Rc::ptr_eq(&identity.account, &self.account) || identity.account == self.account
+    }
+
+    /// A want of Athena's own: nobody asks for more than a link.
+    pub fn plain_want(&self, collation: u8) -> Want {
+        Want { identity: Identity::usual(self.account.clone(), collation), schema: None }
     }
 
     /// Lends nothing from now on: idle links are closed, others as they come back, those who wait are told.

@@ -187,6 +187,40 @@ fn attributes(block: &[u8]) -> Result<Vec<Attribute>, Malformed> {
     Ok(pairs)
 }
 
+/// COM_CHANGE_USER: a login on a connection that is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeUser {
+    pub username: Vec<u8>,      // string<NUL>
+    pub auth_response: Vec<u8>, // int<1> + string, or string<NUL>
+    /// `None` when empty.
+    pub database: Option<Vec<u8>>, // string<NUL>
+    /// What follows may be missing, from any of it on.
+    pub collation: Option<u16>, // int<2>
+    pub auth_plugin: Option<Vec<u8>>, // string<NUL>
+    pub attributes: Vec<Attribute>, // int<lenenc> bytes of string<lenenc> pairs
+}
+
+impl ChangeUser {
+    /// Reads what follows the command byte, from a client with these capabilities.
+    pub fn parse(arguments: &[u8], capabilities: Capabilities) -> Result<ChangeUser, Malformed> {
+        let mut reader = Reader::new(arguments);
+        let username = reader.nul_bytes()?.to_vec();
+        let auth_response = if capabilities.contains(Capabilities::SECURE_CONNECTION) {
+            let len = reader.u8()?;
+            reader.bytes(usize::from(len))?.to_vec()
+        } else {
+            reader.nul_bytes()?.to_vec()
+        };
+        let database = Some(reader.nul_bytes_or_rest().to_vec()).filter(|name| !name.is_empty());
+        let collation = if reader.is_empty() { None } else { Some(reader.u16()?) };
+        let named = capabilities.contains(Capabilities::PLUGIN_AUTH) && !reader.is_empty();
+        let auth_plugin = named.then(|| reader.nul_bytes_or_rest().to_vec());
+        let told = capabilities.contains(Capabilities::CONNECT_ATTRS) && !reader.is_empty();
+        let attributes = if told { attributes(reader.lenenc_bytes()?)? } else { Vec::new() };
+        Ok(ChangeUser { username, auth_response, database, collation, auth_plugin, attributes })
+    }
+}
+
 impl HandshakeResponse {
     /// What asks for TLS: the beginning of the response, which tells nothing of who the client is. The whole follows
     /// inside.

@@ -131,3 +131,28 @@ fn auth_switch_round_trips_and_the_old_form_is_refused() {
     assert!(AuthSwitchRequest::parse(b"\xFEno_nul").is_err());
     assert_eq!(encode_auth_more_data(&[4]), [1, 4]);
 }
+
+#[test]
+fn a_change_of_user_may_end_after_any_of_its_fields() {
+    let all = Capabilities::SECURE_CONNECTION | Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_ATTRS;
+    let packet = b"app\0\x02xydb\0\x2d\0plugin\0\x04\x01a\x01b";
+    let whole = ChangeUser {
+        username: b"app".to_vec(),
+        auth_response: b"xy".to_vec(),
+        database: Some(b"db".to_vec()),
+        collation: Some(45),
+        auth_plugin: Some(b"plugin".to_vec()),
+        attributes: vec![(b"a".to_vec(), b"b".to_vec())],
+    };
+    assert_eq!(ChangeUser::parse(packet, all), Ok(whole.clone()));
+    let plain = ChangeUser { auth_plugin: None, attributes: Vec::new(), ..whole.clone() };
+    assert_eq!(ChangeUser::parse(packet, Capabilities::SECURE_CONNECTION), Ok(plain));
+    let short = ChangeUser { collation: None, auth_plugin: None, attributes: Vec::new(), ..whole };
+    assert_eq!(ChangeUser::parse(&packet[..10], all), Ok(short));
+    for len in 0..packet.len() {
+        let _ = ChangeUser::parse(&packet[..len], all);
+    }
+    assert!(ChangeUser::parse(&packet[..5], all).is_err());
+    let old = ChangeUser::parse(b"app\0xy\0\0", Capabilities::empty()).expect("the form without lengths");
+    assert_eq!((&old.auth_response[..], old.database), (&b"xy"[..], None));
+}

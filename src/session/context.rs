@@ -1,23 +1,24 @@
 //! What the sessions of one core share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crate::circuit::Gate;
 use crate::config::{Acceptor, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::Executor;
-use crate::pool::StatelessPool;
-use crate::protocol::auth::Credential;
+use crate::pool::{BackendAccount, StatelessPool};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
 
+use super::accounts::Accounts;
 use super::post::{Letter, Post};
 use super::registry::Registry;
+use super::shared::Shared;
 use super::statements::TextStore;
 
 /// Schemas that are remembered as good; one more starts the list anew.
@@ -31,16 +32,6 @@ pub enum Phase {
     Draining,
     /// Everything ends.
     Ending,
-}
-
-/// An account as sessions see it.
-#[derive(Debug, Clone)]
-pub(super) struct AccountEntry {
-    /// Its number in the limiter's keys.
-    pub index: u32,
-    pub cluster: usize,
-    pub credential: Credential,
-    pub default_database: Option<Rc<[u8]>>,
 }
 
 /// One cluster on this core.
@@ -70,14 +61,13 @@ pub struct Context {
     pub rsa: Arc<RsaKeyPair>,
     pub clusters: Vec<Cluster>,
     pub registry: Registry,
-    /// Clients of the whole process: touched at accept and at goodbye only.
-    pub connections: Arc<AtomicUsize>,
+    pub shared: Arc<Shared>,
     pub texts: TextStore,
     pub(super) post: Post,
-    pub(super) accounts: HashMap<Vec<u8>, AccountEntry>,
+    pub(super) accounts: Accounts,
     /// Reused for every chunk of every reply.
     pub(super) edits: RefCell<Edits>,
-    known_schemas: RefCell<HashSet<Rc<[u8]>>>,
+    known_schemas: RefCell<HashSet<KnownSchema>>,
     phase: Cell<Phase>,
     core_index: u32,
     cores: u32,
@@ -93,10 +83,11 @@ impl Context {
         config: Arc<Config>,
         rsa: Arc<RsaKeyPair>,
         clusters: Vec<Cluster>,
-        connections: Arc<AtomicUsize>,
+        shared: Arc<Shared>,
         place: Place,
     ) -> Rc<Self> {
-        let accounts = accounts(&config);
+        let own: Vec<_> = clusters.iter().map(|cluster| cluster.pool.account.clone()).collect();
+        let accounts = Accounts::new(&config, &own);
         let acceptor = config.server.tls.as_ref().map(|tls| tls.acceptor.clone());
         Rc::new(Self {
             core,
@@ -105,7 +96,7 @@ impl Context {
             rsa,
             clusters,
             registry: Registry::default(),
-            connections,
+            shared,
             texts: TextStore::default(),
             post: Post::new(place.letters),
             accounts,
@@ -165,38 +156,39 @@ impl Context {
         self.acceptor.replace(Some(acceptor));
     }
 
-    /// Whether a link has had this schema lately, so that a login with it needs no proof.
-    pub(super) fn knows_schema(&self, schema: &Rc<[u8]>) -> bool {
-        self.known_schemas.borrow().contains(schema)
+    /// Whether a link of the account has had this schema lately, so that a login with it needs no proof.
+    pub(super) fn knows_schema(&self, account: &Rc<BackendAccount>, schema: &Rc<[u8]>) -> bool {
+        self.known_schemas.borrow().contains(&KnownSchema(account.clone(), schema.clone()))
     }
 
-    pub(super) fn note_schema(&self, schema: &Rc<[u8]>, good: bool) {
+    pub(super) fn note_schema(&self, account: &Rc<BackendAccount>, schema: &Rc<[u8]>, good: bool) {
         let mut known = self.known_schemas.borrow_mut();
+        let schema = KnownSchema(account.clone(), schema.clone());
         if !good {
-            known.remove(schema);
-        } else if !known.contains(schema) {
+            known.remove(&schema);
+        } else if !known.contains(&schema) {
             if known.len() >= KNOWN_SCHEMAS_MAX {
                 known.clear();
             }
-            known.insert(schema.clone());
+            known.insert(schema);
         }
     }
 }
 
-fn accounts(config: &Config) -> HashMap<Vec<u8>, AccountEntry> {
-    let of_cluster = config
-        .clusters
-        .iter()
-        .enumerate()
-        .flat_map(|(cluster, c)| c.accounts.iter().map(move |account| (cluster, account)));
-    let entries = of_cluster.zip(0..).map(|((cluster, account), index)| {
-        let entry = AccountEntry {
-            index,
-            cluster,
-            credential: Credential::Password(account.password.expose().to_vec()),
-            default_database: account.default_database.as_deref().map(|name| name.as_bytes().into()),
-        };
-        (account.name.clone().into_bytes(), entry)
-    });
-    entries.collect()
+/// A schema that an account may use. The account is told by its place in memory, which it keeps as long as it is here.
+struct KnownSchema(Rc<BackendAccount>, Rc<[u8]>);
+
+impl PartialEq for KnownSchema {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0) && self.1 == other.1
+    }
+}
+
+impl Eq for KnownSchema {}
+
+impl Hash for KnownSchema {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).hash(state);
+        self.1.hash(state);
+    }
 }

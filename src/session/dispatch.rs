@@ -81,6 +81,7 @@ impl Session {
             Command::ProcessInfo => Box::pin(self.process_info()).await.map(Some),
             Command::ProcessKill => Box::pin(self.process_kill(bytes)).await.map(Some),
             Command::ResetConnection => Ok(Some(self.reset_connection())),
+            Command::ChangeUser => Box::pin(self.change_user(bytes)).await.map(Some),
             Command::Quit => Err(End::Quit.into()),
             Command::SetOption => Box::pin(self.set_option(bytes)).await.map(Some),
             Command::Debug | Command::Refresh => Box::pin(self.administer(bytes)).await.map(Some),
@@ -158,21 +159,31 @@ impl Session {
 
     /// COM_RESET_CONNECTION: the session starts anew, in the schema that it has.
     fn reset_connection(&mut self) -> Payload {
+        self.start_anew();
+        self.ok()
+    }
+
+    /// Forgets all that the session has done.
+    pub fn start_anew(&mut self) {
         self.part_with_link();
         self.statements = Default::default();
         self.trace = None;
         (self.last_insert_id, self.inserted) = (0, false);
         self.mark = self.ctx.next_connection_id();
         self.status = self.first_status();
-        self.ok()
     }
 
     /// An OK packet of Athena's own, as the whole reply.
     pub fn ok(&self) -> Payload {
+        self.ok_at(1)
+    }
+
+    /// The same behind other packets.
+    pub fn ok_at(&self, seq: u8) -> Payload {
         let status = self.own_status();
         let ok = OkPacket { header: OkPacket::HEADER, status, ..OkPacket::END_OF_ROWS };
         let mut bytes = Vec::with_capacity(16);
-        write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
+        write_packet(&mut bytes, seq, &ok.encode(self.capabilities));
         bytes.into()
     }
 

@@ -13,13 +13,15 @@ use crate::circuit::Permit;
 use crate::metrics::label::Direction;
 use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
 use crate::pool::{Bound, Identity, Trace};
+use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 
+use super::authenticate::Account;
 use super::context::{Cluster, Context, Phase};
 use super::failure::{End, Refusal};
 use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
-use super::login::{Account, Transport, log_in};
+use super::login::{Transport, log_in};
 use super::registry::Entry;
 use super::statements::Statements;
 
@@ -39,6 +41,8 @@ pub(super) struct Session {
     pub entry: Rc<Entry>,
     pub capabilities: Capabilities,
     pub account: Account,
+    /// Rarely asked for, so apart.
+    pub origin: Box<ClientOrigin>,
     pub identity: Identity,
     pub schema: Option<Rc<[u8]>>,
     /// As of the last OK packet that the client got.
@@ -58,6 +62,16 @@ pub(super) struct Session {
     pub inserted: bool,
     /// What marks this session's values on links; another one after a reset.
     pub mark: u32,
+}
+
+/// Where a client comes from, for when it changes its user.
+pub(super) struct ClientOrigin {
+    /// `None` is a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// That of the greeting, of a client that can't be asked with another one.
+    pub salt: Option<Box<Salt>>,
+    /// How often it wanted to be somebody else in vain.
+    pub failed_changes: u8,
 }
 
 /// What a client sent.

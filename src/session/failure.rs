@@ -197,6 +197,7 @@ impl From<PoolError> for Refusal {
             }
             PoolError::Connect(connect) => match &**connect {
                 ConnectError::Refused(err) if connect.is_about_schema() => Self::of_server(err.clone()),
+                ConnectError::AccountRefused(err) => Self::of_server(err.clone()),
                 connect => {
                     let message = format!("Can't connect to the backend: {connect}");
                     Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)

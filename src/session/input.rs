@@ -186,7 +186,8 @@ impl Input {
         chunk.advance(count);
     }
 
-    fn keep(&mut self, chunk: Buf) {
+    /// Puts back what was not used of a chunk.
+    pub fn keep(&mut self, chunk: Buf) {
         self.chunk = Some(chunk).filter(|chunk| !chunk.is_empty());
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     if who.cluster != order.cluster {
         return Killed::Unknown;
     }
-    let same = *who.account == *order.account || *who.pool.instance.user == *order.backend_user;
+    let same = *who.account == *order.account || *who.backend_user() == *order.backend_user;
     if !same && !order.any {
         return Killed::Denied;
     }
@@ -64,7 +64,8 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
         KillScope::Query => "QUERY ",
         KillScope::Connection => "",
     };
-    let told = who.pool.errand(None, &format!("KILL {soft}{scope}{}", aim.server_id)).await;
+    let told =
+        who.pool.errand(Some(who.identity.clone()), &format!("KILL {soft}{scope}{}", aim.server_id)).await;
     drop(aim);
     match told {
         Ok(Told::Err(err)) if err.code != NO_SUCH_THREAD => {
@@ -119,7 +120,7 @@ impl Session {
             soft: kill.soft,
             cluster: self.account.cluster,
             account: (*self.account.name).into(),
-            backend_user: self.cluster().pool.instance.user.as_str().into(),
+            backend_user: self.entry.who().backend_user().into(),
             any,
         };
         match self.ask_core(self.ctx.core_of(id), Request::Kill(order)).await? {
@@ -145,7 +146,10 @@ impl Session {
              LIMIT 1"
         );
         let pool = self.cluster().pool.clone();
-        match self.wait(std::time::Duration::ZERO, Phase::Ending, pool.errand(None, &sql)).await {
+        match self
+            .wait(std::time::Duration::ZERO, Phase::Ending, pool.errand(Some(self.identity.clone()), &sql))
+            .await
+        {
             Ok(Ok(Told::Table(table))) => Ok(!table.rows.is_empty()),
             Ok(Ok(_)) => Ok(false),
             Ok(Err(error)) => Err(Refusal::kill_failed(&error.to_string()).into()),

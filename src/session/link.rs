@@ -89,7 +89,7 @@ impl Session {
             let lease = same.ok_or_else(|| self.asks_elsewhere())?;
             return Ok(Use { held: Held::Free(lease), permit });
         }
-        let want = Want { identity: self.identity, schema: self.schema.clone() };
+        let want = Want { identity: self.identity.clone(), schema: self.schema.clone() };
         let (mut lease, permit) = match self.cluster().pool.try_checkout(&want) {
             Some(lease) => (lease, permit),
             None => Box::pin(self.wait_for_both(&want, permit)).await?,
@@ -184,7 +184,7 @@ impl Session {
     async fn move_to_schema(&self, mut lease: Lease) -> Result<Lease, Stop> {
         let Some(schema) = self.schema.clone() else { return Ok(lease) };
         let reply = self.backend(lease.use_schema(&schema)).await?;
-        self.ctx.note_schema(&schema, matches!(reply, SmallReply::Ok(_)));
+        self.ctx.note_schema(&self.identity.account, &schema, matches!(reply, SmallReply::Ok(_)));
         if let SmallReply::Err(err) = reply {
             lease.give_back();
             return Err(Refusal::of_server(err).into());

@@ -5,18 +5,19 @@ use std::rc::Rc;
 
 use aws_lc_rs::rand;
 
-use crate::config::{Acceptor, AuthPlugin};
+use crate::config::Acceptor;
 use crate::metrics::label::RefusedReason;
 use crate::net::{Buf, Elapsed, Payload, Socket, Timer};
-use crate::pool::{Identity, PoolError, ServerProfile, Want};
-use crate::protocol::auth::{Plugin, Salt, ServerAuth, Verdict};
+use crate::pool::{Identity, PoolError, ServerProfile, SmallReply, Want};
+use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader, write_packet};
 
-use super::context::{AccountEntry, Context, Phase};
-use super::driver::Session;
+use super::authenticate::{Account, Claim, Line, authenticate, offered_plugin};
+use super::context::{Context, Phase};
+use super::driver::{ClientOrigin, Session};
 use super::failure::Refusal;
 use super::holds::Holds;
 use super::input::Input;
@@ -59,14 +60,7 @@ const OWN: Capabilities = Capabilities::PLUGIN_AUTH
     .union(Capabilities::LONG_PASSWORD);
 
 /// The longest packet of a login; names and attributes are far below.
-const PACKET_MAX: usize = 64 * 1024;
-
-/// Who is logged in.
-pub(super) struct Account {
-    pub name: Rc<str>,
-    pub index: u32,
-    pub cluster: usize,
-}
+pub(super) const PACKET_MAX: usize = 64 * 1024;
 
 /// How a client has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,37 +81,42 @@ impl Transport {
 }
 
 /// Why somebody was not let in.
-struct Denied {
-    reason: RefusedReason,
+pub(super) struct Denied {
+    pub reason: RefusedReason,
     /// `None` when the client is gone, or would not understand.
-    error: Option<ServerError>,
+    pub error: Option<ServerError>,
     /// What the log says where the client is told nothing.
     note: String,
 }
 
 impl Denied {
-    fn new(reason: RefusedReason, code: ErrorCode, message: impl Into<String>) -> Self {
+    pub fn new(reason: RefusedReason, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { reason, error: Some(ServerError::new(code, message.into())), note: String::new() }
     }
 
-    fn handshake(message: impl Into<String>) -> Self {
+    pub fn handshake(message: impl Into<String>) -> Self {
         Self::new(RefusedReason::Handshake, ErrorCode::HandshakeError, message)
     }
 
-    fn silent() -> Self {
+    pub fn silent() -> Self {
         Self { reason: RefusedReason::Handshake, error: None, note: String::new() }
     }
 
     /// For the log alone.
-    fn unheard(note: String) -> Self {
+    pub fn unheard(note: String) -> Self {
         Self { reason: RefusedReason::Handshake, error: None, note }
     }
 
-    fn unavailable(refusal: Refusal) -> Self {
+    pub fn unavailable(refusal: Refusal) -> Self {
         Self { reason: RefusedReason::Unavailable, error: Some(refusal.error), note: String::new() }
     }
 
-    fn shutdown() -> Self {
+    /// In the server's own words.
+    pub fn by_server(refusal: Refusal) -> Self {
+        Self { reason: RefusedReason::AccessDenied, error: Some(refusal.error), note: String::new() }
+    }
+
+    pub fn shutdown() -> Self {
         Self::new(RefusedReason::Shutdown, ErrorCode::ServerShutdown, "Server shutdown in progress")
     }
 }
@@ -152,7 +151,7 @@ pub(super) async fn log_in(
     let mut door = Door { ctx: ctx.clone(), socket, reader, input, transport, rest, seq: 0, greeted: false };
     let outcome = timer.within(limit, door.admit(id, peer)).await;
     let denied = match outcome {
-        Ok(Ok(entered)) => return Some(entered.session(door, timer, id)),
+        Ok(Ok(entered)) => return Some(entered.session(door, timer, id, peer)),
         Ok(Err(denied)) => denied,
         Err(Elapsed) => {
             let message =
@@ -177,14 +176,17 @@ struct Entered {
     identity: Identity,
     schema: Option<Rc<[u8]>>,
     status: StatusFlags,
+    /// That of the greeting, if the client can't be asked with another one.
+    salt: Option<Box<Salt>>,
 }
 
 impl Entered {
-    fn session(self, door: Door, timer: Timer, id: u32) -> Session {
+    fn session(self, door: Door, timer: Timer, id: u32, peer: Option<SocketAddr>) -> Session {
         let who = Who {
             account: self.account.name.clone(),
             cluster: self.account.cluster,
             pool: door.ctx.clusters[self.account.cluster].pool.clone(),
+            identity: self.identity.clone(),
         };
         let entry = door.ctx.registry.admit(id, who, self.schema.clone(), timer.poker(), timer.now());
         Session {
@@ -197,6 +199,7 @@ impl Entered {
             entry,
             capabilities: self.capabilities,
             account: self.account,
+            origin: Box::new(ClientOrigin { peer, salt: self.salt, failed_changes: 0 }),
             identity: self.identity,
             schema: self.schema,
             status: self.status,
@@ -216,11 +219,7 @@ impl Entered {
 impl Door {
     async fn admit(&mut self, id: u32, peer: Option<SocketAddr>) -> Result<Entered, Denied> {
         let profile = self.profile().await?;
-        let config = self.ctx.config.clone();
-        let plugin = match config.server.auth_plugin {
-            AuthPlugin::Native => Plugin::Native,
-            AuthPlugin::CachingSha2 => Plugin::CachingSha2,
-        };
+        let plugin = offered_plugin(&self.ctx);
         let salt = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
         let acceptor = self.ctx.acceptor();
         let tls = if acceptor.is_some() { Capabilities::SSL } else { Capabilities::empty() };
@@ -236,18 +235,30 @@ impl Door {
         };
         let packet = self.converse(&greeting.encode()).await?;
         let response = self.response(packet, acceptor.as_ref()).await?;
-        let account = self.authenticate(&response, plugin, &salt, peer).await?;
-        let entry = self.ctx.accounts.get(&response.username[..]).cloned();
+        let claim = Claim {
+            user: &response.username,
+            plugin: response.auth_plugin.as_deref(),
+            response: &response.auth_response,
+            salt: &salt,
+            stale: false,
+            peer,
+            transport: self.transport,
+        };
+        let ctx = self.ctx.clone();
+        let admitted = authenticate(&ctx, self, &claim).await?;
         let schema = match &response.database {
             Some(name) => Some(Rc::from(&name[..])),
-            None => entry.and_then(|entry| entry.default_database),
+            None => admitted.default_database,
         };
         let capabilities = response.capabilities & offered;
         let collation =
             if response.collation == 0 { Identity::DEFAULT_COLLATION } else { response.collation };
-        let identity = Identity::of_client(collation, capabilities);
-        self.check_schema(&account, identity, schema.as_ref()).await?;
-        let entered = Entered { account, capabilities, identity, schema, status: first_status(&profile) };
+        let identity = Identity::of_client(admitted.backend, collation, capabilities);
+        self.unless_ending(check_schema(&ctx, admitted.account.cluster, &identity, schema.as_ref()))
+            .await??;
+        let salt = Some(Box::new(salt)).filter(|_| response.auth_plugin.is_none());
+        let status = first_status(&profile);
+        let entered = Entered { account: admitted.account, capabilities, identity, schema, status, salt };
         self.welcome(&entered).await?;
         Ok(entered)
     }
@@ -258,7 +269,7 @@ impl Door {
         if let Some(profile) = cluster.pool.profile() {
             return Ok(profile);
         }
-        let want = Want { identity: Identity::usual(Identity::DEFAULT_COLLATION), schema: None };
+        let want = cluster.pool.plain_want(Identity::DEFAULT_COLLATION);
         let timer = Timer::new(&self.ctx.core.timers);
         match self.unless_ending(cluster.pool.checkout(&want, &timer)).await? {
             Ok(lease) => lease.give_back(),
@@ -306,90 +317,6 @@ impl Door {
         // A client that fails here has been told by an alert, if it can be told at all.
         self.unless_ending(handshake).await?.map_err(|error| Denied::unheard(error.to_string()))?;
         self.transport = Transport::Tls { certificate: self.socket.has_peer_certificate() };
-        Ok(())
-    }
-
-    async fn authenticate(
-        &mut self,
-        response: &HandshakeResponse,
-        plugin: Plugin,
-        salt: &Salt,
-        peer: Option<SocketAddr>,
-    ) -> Result<Account, Denied> {
-        let ctx = self.ctx.clone();
-        let entry = ctx.accounts.get(&response.username[..]);
-        let credential = entry.map(|entry| &entry.credential);
-        // The password itself is known here, so its scramble can always be checked: nobody has to send it.
-        let mut auth = ServerAuth::new(plugin, salt, credential, &ctx.rsa, true, self.transport.is_secure());
-        let named = response.auth_plugin.as_deref();
-        let mut verdict = auth.begin(named, &response.auth_response);
-        let accepted = loop {
-            match verdict {
-                Verdict::Send(payload) => {
-                    let packet = self.converse(&payload).await?;
-                    self.nothing_behind()?;
-                    verdict = auth.step(&packet.payload);
-                }
-                Verdict::SendThenAccept(payload) => {
-                    self.send(&payload).await?;
-                    break true;
-                }
-                Verdict::Accept => break true,
-                Verdict::Deny => break false,
-            }
-        };
-        let name = String::from_utf8_lossy(&response.username);
-        match entry.filter(|_| accepted) {
-            Some(AccountEntry { index, cluster, .. }) => {
-                Ok(Account { name: name.as_ref().into(), index: *index, cluster: *cluster })
-            }
-            None => {
-                let host = peer.map_or("localhost".to_owned(), |peer| peer.ip().to_string());
-                let using = if response.auth_response.is_empty() { "NO" } else { "YES" };
-                let message = format!("Access denied for user '{name}'@'{host}' (using password: {using})");
-                Err(Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message))
-            }
-        }
-    }
-
-    /// A schema that no link has had yet has to be proved: a wrong one is an error of the login.
-    async fn check_schema(
-        &self,
-        account: &Account,
-        identity: Identity,
-        schema: Option<&Rc<[u8]>>,
-    ) -> Result<(), Denied> {
-        let Some(schema) = schema.filter(|schema| !self.ctx.knows_schema(schema)) else { return Ok(()) };
-        let pool = &self.ctx.clusters[account.cluster].pool;
-        let timer = Timer::new(&self.ctx.core.timers);
-        let want = Want { identity, schema: Some(schema.clone()) };
-        let checkout = async {
-            match pool.try_checkout(&want) {
-                Some(lease) => Ok(lease),
-                None => pool.checkout(&want, &timer).await,
-            }
-        };
-        let mut lease = self.unless_ending(checkout).await?.map_err(unavailable)?;
-        if lease.schema.as_ref() != Some(schema) {
-            let reply = self.unless_ending(lease.use_schema(schema)).await?;
-            match reply {
-                Ok(crate::pool::SmallReply::Err(err)) => {
-                    lease.give_back();
-                    return Err(Denied {
-                        reason: RefusedReason::AccessDenied,
-                        error: Some(Refusal::of_server(err).error),
-                        note: String::new(),
-                    });
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let refusal: Refusal = error.into();
-                    return Err(Denied::unavailable(refusal));
-                }
-            }
-        }
-        lease.give_back();
-        self.ctx.note_schema(schema, true);
         Ok(())
     }
 
@@ -477,6 +404,46 @@ impl Door {
     }
 }
 
+impl Line for Door {
+    async fn ask(&mut self, payload: &[u8]) -> Result<Vec<u8>, Denied> {
+        let packet = self.converse(payload).await?;
+        self.nothing_behind()?;
+        Ok(packet.payload)
+    }
+
+    async fn say(&mut self, payload: &[u8]) -> Result<(), Denied> {
+        self.send(payload).await
+    }
+}
+
+/// A schema that no link of the account has had yet has to be proved: a wrong one is an error of the login.
+pub(super) async fn check_schema(
+    ctx: &Rc<Context>,
+    cluster: usize,
+    identity: &Identity,
+    schema: Option<&Rc<[u8]>>,
+) -> Result<(), Denied> {
+    let account = &identity.account;
+    let Some(schema) = schema.filter(|schema| !ctx.knows_schema(account, schema)) else { return Ok(()) };
+    let pool = &ctx.clusters[cluster].pool;
+    let timer = Timer::new(&ctx.core.timers);
+    let want = Want { identity: identity.clone(), schema: Some(schema.clone()) };
+    let mut lease = pool.checkout(&want, &timer).await.map_err(unavailable)?;
+    if lease.schema.as_ref() != Some(schema) {
+        match lease.use_schema(schema).await {
+            Ok(SmallReply::Err(err)) => {
+                lease.give_back();
+                return Err(Denied::by_server(Refusal::of_server(err)));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(Denied::unavailable(error.into())),
+        }
+    }
+    lease.give_back();
+    ctx.note_schema(account, schema, true);
+    Ok(())
+}
+
 impl Session {
     /// The status of a session that has not done anything yet.
     pub fn first_status(&self) -> StatusFlags {
@@ -495,7 +462,7 @@ fn unavailable(error: PoolError) -> Denied {
 }
 
 /// Twenty random bytes without NUL, and seven-bit, as servers make them.
-fn salt() -> Option<Salt> {
+pub(super) fn salt() -> Option<Salt> {
     let mut salt = Salt::default();
     rand::fill(&mut salt).ok()?;
     Some(salt.map(|byte| match byte & 0x7F {

@@ -8,13 +8,18 @@
 //! - `binlog` serves replicas: one endless reply.
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `options` is what a client changes about its connection after the login.
+//! - `authenticate` asks a client who it is, `accounts` knows who may come in, `shared` counts over all cores;
+//!   `change_user` lets it become somebody else.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
+mod accounts;
+mod authenticate;
 mod binlog;
+mod change_user;
 mod context;
 mod dispatch;
 mod driver;
@@ -35,10 +40,12 @@ mod registry;
 mod relay;
 mod seen;
 mod settle;
+mod shared;
 mod statements;
 
 pub use context::{Cluster, Context, Phase, Place};
 pub use driver::serve;
 pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
+pub use shared::Shared;
 pub use statements::TextStore;

@@ -25,7 +25,7 @@ impl Session {
             Some(_) => return Err(Refusal::unknown_command().into()),
             None => return Err(Refusal::malformed().into()),
         };
-        let mut identity = self.identity;
+        let mut identity = self.identity.clone();
         identity.flags.set(Capabilities::MULTI_STATEMENTS, allowed);
         let Some(mut link) = self.known_link().await? else {
             self.identity = identity;
@@ -36,7 +36,7 @@ impl Session {
         match self.relay(&mut link, command, &mut reply, &mut seen).await {
             Ok(last) => {
                 if seen.error.is_none() {
-                    self.identity = identity;
+                    self.identity.clone_from(&identity);
                     link.lease().identity = identity;
                 }
                 self.settle(link, NO_SQL, &seen);

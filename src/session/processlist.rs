@@ -49,7 +49,7 @@ pub(super) fn sessions(ctx: &Rc<Context>, cluster: usize) -> Vec<Listed> {
         (who.cluster == cluster).then(|| Listed {
             id: entry.id,
             account: who.account.to_string(),
-            backend_user: who.pool.instance.user.clone(),
+            backend_user: who.backend_user(),
             host: host.unwrap_or_else(|| "localhost".to_owned()),
             schema: entry.schema().map(|schema| schema.to_vec()),
             command,
@@ -95,7 +95,7 @@ impl Session {
     }
 
     fn is_ours(&self, session: &Listed) -> bool {
-        *session.account == *self.account.name || session.backend_user == self.cluster().pool.instance.user
+        *session.account == *self.account.name || session.backend_user == self.entry.who().backend_user()
     }
 
     async fn all_sessions(&self) -> Result<Vec<Listed>, Stop> {
@@ -113,7 +113,7 @@ impl Session {
     async fn servers_list(&self, full: bool) -> Result<Table, Stop> {
         let sql = if full { "SHOW FULL PROCESSLIST" } else { "SHOW PROCESSLIST" };
         let pool = self.cluster().pool.clone();
-        let errand = pool.errand(Some(self.identity), sql);
+        let errand = pool.errand(Some(self.identity.clone()), sql);
         match self.wait(Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Table(table))) if table.columns.len() >= COLUMNS_MIN => Ok(table),
             Ok(Ok(Told::Err(err))) => Err(Refusal::of_server(err).into()),

@@ -68,7 +68,7 @@ impl Session {
                 if seen.error.is_none() {
                     seen.schema.get_or_insert(Some(name.clone()));
                 }
-                self.ctx.note_schema(&name, seen.error.is_none());
+                self.ctx.note_schema(&self.identity.account, &name, seen.error.is_none());
                 self.settle(link, NO_SQL, &seen);
                 Ok(last)
             }

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use crate::net::Poker;
 use crate::parser::KillScope;
-use crate::pool::StatelessPool;
+use crate::pool::{Identity, StatelessPool};
 use crate::protocol::command::Command;
 
 /// Where the command of a session is, for whoever would kill it.
@@ -36,8 +36,10 @@ pub(super) enum Stage {
 pub(super) struct Who {
     pub account: Rc<str>,
     pub cluster: usize,
-    /// That of the session's links: its instance has the backend account.
+    /// That of the session's links.
     pub pool: Rc<StatelessPool>,
+    /// That of its links: it has the backend account.
+    pub identity: Identity,
 }
 
 /// One session. Kept up to date on the path of a query, so what changes there is a [`Cell`] of a few bytes.
@@ -60,9 +62,21 @@ pub(super) struct Entry {
     killed: Cell<bool>,
 }
 
+impl Who {
+    /// The name of the backend account.
+    pub fn backend_user(&self) -> String {
+        String::from_utf8_lossy(&self.identity.account.user).into_owned()
+    }
+}
+
 impl Entry {
     pub fn who(&self) -> Who {
         self.who.borrow().clone()
+    }
+
+    /// The session is somebody else's now.
+    pub fn set_who(&self, who: Who) {
+        self.who.replace(who);
     }
 
     pub fn schema(&self) -> Option<Rc<[u8]>> {

@@ -3,14 +3,14 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::RefusedReason;
 use crate::net::{Listener, Socket, Timer};
 use crate::protocol::error::{ErrorCode, ServerError};
-use crate::session::{Context, serve};
+use crate::session::{Context, Shared, serve};
 
 /// First and longest pause after a failed accept (out of file descriptors, mostly).
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -64,7 +64,7 @@ async fn turn_away(ctx: &Context, socket: &Socket) {
 
 /// Counts a client for as long as it is there.
 struct Client {
-    connections: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     metrics: Rc<CoreMetrics>,
     /// How many there were with it.
     number: usize,
@@ -73,9 +73,9 @@ struct Client {
 impl Client {
     fn new(ctx: &Context) -> Self {
         ctx.metrics.connections.inc();
-        let connections = ctx.connections.clone();
-        let number = connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { connections, metrics: ctx.metrics.clone(), number }
+        let shared = ctx.shared.clone();
+        let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { shared, metrics: ctx.metrics.clone(), number }
     }
 
     fn is_one_too_many(&self, ctx: &Context) -> bool {
@@ -85,7 +85,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections.dec();
     }
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::net::{
 };
 use crate::pool::{StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
-use crate::session::{Cluster, Context, Letter, Phase, Place, deliver};
+use crate::session::{Cluster, Context, Letter, Phase, Place, Shared, deliver};
 
 use super::accept::accept;
 use super::message::{Message, Report};
@@ -50,8 +49,8 @@ pub struct CorePlan {
     /// The Unix socket, which all cores accept on.
     pub unix_listener: Option<BoundListener>,
     pub inbox: Inbox<Message>,
-    /// Clients of the whole process.
-    pub connections: Arc<AtomicUsize>,
+    /// What all cores count together.
+    pub shared: Arc<Shared>,
     /// Where each cluster's primary is.
     pub addresses: Vec<Arc<[SocketAddr]>>,
     /// Letters of sessions to other cores, which the control executor passes on.
@@ -116,7 +115,7 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     let metrics = Rc::new(CoreMetrics::default());
     let clusters = clusters(&plan, &core, &metrics);
     let place = Place { index: small(plan.index), cores: small(plan.cores), letters: plan.letters };
-    let ctx = Context::new(core.clone(), metrics, plan.config, plan.rsa, clusters, plan.connections, place);
+    let ctx = Context::new(core.clone(), metrics, plan.config, plan.rsa, clusters, plan.shared, place);
     for cluster in &ctx.clusters {
         core.spawn(maintain(cluster.pool.clone()));
     }

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// What tests return.
 pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// For what takes a moment, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
 /// How often a wait looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -172,6 +172,11 @@ impl Athena {
         SqlClient::on_port(self.port(), APP_USER, APP_PASSWORD)
     }
 
+    /// A client that logs in as somebody else.
+    pub fn client_of(&self, user: &str, password: &str) -> SqlClient {
+        SqlClient::on_port(self.port(), user, password)
+    }
+
     /// The text of `/metrics`.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
-use super::Salt;
+use super::{Digest256, Salt};
 
 /// Bytes of a scramble, the proof of a password.
 pub const SCRAMBLE_LEN: usize = 32;
@@ -42,6 +42,12 @@ pub fn verify(password: &[u8], salt: &Salt, response: &[u8]) -> bool {
         b"" => is_empty(response),
         _ => proved,
     }
+}
+
+/// What a server keeps of a password for the fast path: `SHA256(SHA256(password))`.
+pub(super) fn double_digest(password: &[u8]) -> Digest256 {
+    let twice = digest(&SHA256, digest(&SHA256, password).as_ref());
+    Digest256::new(<[u8; SCRAMBLE_LEN]>::try_from(twice.as_ref()).unwrap_or_default())
 }
 
 /// Whether the client says that it has no password.

@@ -4,6 +4,8 @@
 //!
 //! - [`ClientAuth`] is Athena logging in at a backend: it eats the server's packets and says what to send.
 //! - [`ServerAuth`] is Athena asking a client for its password: it eats the client's packets and ends in a verdict.
+//! - [`Credential`] is what is known of a password where it is checked, [`Secret`] where it is proved.
+//! - [`ed25519`] is MariaDB's plugin of that name, towards backends; `sha256_crypt` the hash that servers store.
 //! - [`native`] and [`caching_sha2`] are the arithmetic of the two plugins, [`rsa`] the exchange by which
 //!   `caching_sha2_password` gets a password across a connection that is not encrypted.
 //!
@@ -12,12 +14,16 @@
 
 pub mod caching_sha2;
 mod client;
+mod credential;
+pub mod ed25519;
 pub mod native;
 pub mod rsa;
 mod server;
+mod sha256_crypt;
 
 pub use client::{AuthAction, AuthError, ClientAuth};
-pub use server::{Credential, ServerAuth, Verdict};
+pub use credential::{Credential, Digest256, Evidence, Secret};
+pub use server::{ServerAuth, Verdict};
 
 /// Random bytes that a server sends and a client mixes into its proof.
 pub type Salt = [u8; super::handshake::SCRAMBLE_LEN];
@@ -31,6 +37,8 @@ pub enum Plugin {
     Sha256,
     /// The password as it is. Towards backends only, and only inside an encrypted connection.
     ClearText,
+    /// MariaDB's. Towards backends only.
+    Ed25519,
 }
 
 impl Plugin {
@@ -41,6 +49,7 @@ impl Plugin {
             b"caching_sha2_password" => Some(Plugin::CachingSha2),
             b"sha256_password" => Some(Plugin::Sha256),
             b"mysql_clear_password" => Some(Plugin::ClearText),
+            b"client_ed25519" => Some(Plugin::Ed25519),
             _ => None,
         }
     }
@@ -51,6 +60,7 @@ impl Plugin {
             Plugin::CachingSha2 => "caching_sha2_password",
             Plugin::Sha256 => "sha256_password",
             Plugin::ClearText => "mysql_clear_password",
+            Plugin::Ed25519 => "client_ed25519",
         }
     }
 }

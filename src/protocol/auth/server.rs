@@ -1,24 +1,12 @@
 //! Athena asking a client for its password.
 
+use zeroize::Zeroizing;
+
 use super::super::handshake::{AuthSwitchRequest, encode_auth_more_data};
 use super::caching_sha2::{FAST_AUTH_OK, FULL_AUTHENTICATION, REQUEST_PUBLIC_KEY};
+use super::credential::{NO_PASSWORD, proves_digest};
 use super::rsa::RsaKeyPair;
-use super::{Plugin, Salt, caching_sha2, native, unmask};
-
-/// What is known of an account's password.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credential {
-    Password(Vec<u8>),
-}
-
-impl std::fmt::Debug for Credential {
-    /// Keeps the secret out of logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Credential::Password(_) => f.write_str("Password(..)"),
-        }
-    }
-}
+use super::{Credential, Digest256, Evidence, Plugin, Salt, Secret, caching_sha2, native, unmask};
 
 /// What the caller does after a packet of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,120 +39,165 @@ enum State {
     Concluded,
 }
 
-/// What a user that does not exist is checked against, so that it costs the same. It never matches.
-const NO_PASSWORD: &[u8] = b"\0no such user";
-
 /// The server's side of an authentication, from the client's handshake response on.
 pub struct ServerAuth<'a> {
     offered: Plugin,
     salt: Salt,
-    /// `None` for a user that does not exist.
-    account: Option<&'a Credential>,
+    credential: Credential,
+    /// Whether there is such an account.
+    real: bool,
     rsa: &'a RsaKeyPair,
     cached: bool,
+    digest: Option<Digest256>,
     secure_transport: bool,
     state: State,
+    evidence: Evidence,
+    secret: Option<Secret>,
 }
 
 impl<'a> ServerAuth<'a> {
     /// `offered` and `salt` are those of the greeting; `offered` is [`Plugin::Native`] or [`Plugin::CachingSha2`], and
-    /// anything else counts as the latter. `cached`: this account has logged in before, so that the scramble of
-    /// `caching_sha2_password` is enough; otherwise the password itself is asked for. `secure_transport`: TLS or a Unix
-    /// socket.
+    /// anything else counts as the latter. `account` is `None` for a user that does not exist. `cached`: where the password is
+    /// known, the scramble of `caching_sha2_password` is enough; otherwise the password itself is asked for.
+    /// `secure_transport`: TLS or a Unix socket.
     pub fn new(
         offered: Plugin,
         salt: &Salt,
-        account: Option<&'a Credential>,
+        account: Option<&Credential>,
         rsa: &'a RsaKeyPair,
         cached: bool,
         secure_transport: bool,
     ) -> Self {
         let offered = if offered == Plugin::Native { offered } else { Plugin::CachingSha2 };
-        ServerAuth { offered, salt: *salt, account, rsa, cached, secure_transport, state: State::Concluded }
+        ServerAuth {
+            offered,
+            salt: *salt,
+            credential: account.cloned().unwrap_or_else(|| Credential::password(NO_PASSWORD)),
+            real: account.is_some(),
+            rsa,
+            cached,
+            digest: None,
+            secure_transport,
+            state: State::Concluded,
+            evidence: Evidence::None,
+            secret: None,
+        }
+    }
+
+    /// For a user that does not exist: what its steps are to look like.
+    pub fn pretending(mut self, decoy: Credential) -> Self {
+        if !self.real {
+            self.credential = decoy;
+        }
+        self
+    }
+
+    /// For an account of which only a hash is known: what an earlier login has left for the fast path.
+    pub fn knowing(mut self, digest: Option<Digest256>) -> Self {
+        self.digest = digest;
+        self
+    }
+
+    /// The plugin that the account is asked for.
+    fn plugin(&self) -> Plugin {
+        self.credential.plugin(self.offered)
     }
 
     /// Takes the plugin and the response of the client's handshake response. A client without `PLUGIN_AUTH` names no
     /// plugin: it knows the native one, and can't be asked for another.
     pub fn begin(&mut self, client_plugin: Option<&[u8]>, response: &[u8]) -> Verdict {
+        let native_serves = matches!(self.credential, Credential::Password(_) | Credential::Native(_));
         let plugin = client_plugin.map_or(Some(Plugin::Native), Plugin::from_name);
         match plugin {
-            Some(plugin) if plugin == self.offered || client_plugin.is_none() => self.check(plugin, response),
+            Some(plugin) if plugin == self.plugin() || client_plugin.is_none() => {
+                self.check(plugin, response)
+            }
             // The client did not follow the offer, but its proof is made with the same salt, so it stands.
-            Some(Plugin::Native) if response.len() == native::SCRAMBLE_LEN => {
+            Some(Plugin::Native) if response.len() == native::SCRAMBLE_LEN && native_serves => {
                 self.check(Plugin::Native, response)
             }
             Some(Plugin::CachingSha2) if response.len() == caching_sha2::SCRAMBLE_LEN => {
                 self.check(Plugin::CachingSha2, response)
             }
-            _ => {
-                self.state = State::Switched;
-                let plugin = self.offered.name().as_bytes().to_vec();
-                Verdict::Send(AuthSwitchRequest { plugin, data: self.salt.to_vec() }.encode())
-            }
+            _ => self.switch(),
         }
+    }
+
+    /// Asks the client to begin anew, with the plugin of the account.
+    pub fn switch(&mut self) -> Verdict {
+        self.state = State::Switched;
+        let plugin = self.plugin().name().as_bytes().to_vec();
+        Verdict::Send(AuthSwitchRequest { plugin, data: self.salt.to_vec() }.encode())
     }
 
     /// Takes the next packet of the client. No client is asked for more than three.
     pub fn step(&mut self, packet: &[u8]) -> Verdict {
         match std::mem::replace(&mut self.state, State::Concluded) {
-            State::Switched => self.check(self.offered, packet),
+            State::Switched => self.check(self.plugin(), packet),
             State::Full if packet == [REQUEST_PUBLIC_KEY] => {
                 self.state = State::KeySent;
                 Verdict::Send(encode_auth_more_data(self.rsa.public_pem()))
             }
-            State::Full if self.secure_transport => self.password(packet),
+            State::Full if self.secure_transport => match self.rsa.decrypt(packet) {
+                // A client that has the key from elsewhere may encrypt all the same.
+                Ok(_) => self.encrypted_password(packet),
+                Err(_) => self.password(packet),
+            },
             // A client that has the key already need not ask for it.
             State::Full | State::KeySent => self.encrypted_password(packet),
             State::Concluded => Verdict::Deny,
         }
     }
 
+    /// What the client has shown, and the secret of its account, if it was let in by more than the fast path.
+    pub fn outcome(self) -> (Evidence, Option<Secret>) {
+        (self.evidence, self.secret)
+    }
+
     /// A plugin's first response.
     fn check(&mut self, plugin: Plugin, response: &[u8]) -> Verdict {
-        if plugin == Plugin::Native {
-            return self.verdict(native::verify(self.expected(), &self.salt, response));
+        self.evidence = Evidence::of_response(plugin, response);
+        if plugin == Plugin::Native || matches!(self.evidence, Evidence::Empty) {
+            return self.verdict();
         }
-        let proved = caching_sha2::verify(self.expected(), &self.salt, response) && self.account.is_some();
-        if caching_sha2::is_empty(response) {
-            return self.verdict(proved);
-        }
-        if response.len() != caching_sha2::SCRAMBLE_LEN {
+        if self.evidence == Evidence::None {
             return Verdict::Deny;
         }
-        if proved && self.cached {
+        let by_digest =
+            self.digest.as_ref().is_some_and(|known| proves_digest(known, &self.evidence, &self.salt));
+        let by_password = self.cached && self.credential.verify(&self.evidence, &self.salt).is_some();
+        if (by_digest || by_password) && self.real {
             return Verdict::SendThenAccept(encode_auth_more_data(&[FAST_AUTH_OK]));
         }
         self.state = State::Full;
         Verdict::Send(encode_auth_more_data(&[FULL_AUTHENTICATION]))
     }
 
-    fn encrypted_password(&self, ciphertext: &[u8]) -> Verdict {
+    fn encrypted_password(&mut self, ciphertext: &[u8]) -> Verdict {
         match self.rsa.decrypt(ciphertext) {
-            Ok(masked) => self.password(&unmask(&masked, &self.salt)),
+            Ok(masked) => self.password(&Zeroizing::new(unmask(&Zeroizing::new(masked), &self.salt))),
             Err(_) => Verdict::Deny,
         }
     }
 
     /// The password as it is, with its NUL.
-    fn password(&self, sent: &[u8]) -> Verdict {
+    fn password(&mut self, sent: &[u8]) -> Verdict {
         match sent.strip_suffix(&[0]) {
             // The account without a password has its own way in: the empty response.
-            Some(password) if !password.is_empty() => {
-                self.verdict(caching_sha2::same_password(self.expected(), password))
+            Some(password) if !password.is_empty() && password.len() <= PASSWORD_MAX => {
+                self.evidence = Evidence::Password(Zeroizing::new(password.to_vec()));
+                self.verdict()
             }
             _ => Verdict::Deny,
         }
     }
 
-    fn expected(&self) -> &'a [u8] {
-        match self.account {
-            Some(Credential::Password(password)) => password,
-            None => NO_PASSWORD,
-        }
-    }
-
     /// Takes what was proved, and the account's existence with it: nothing before this tells them apart.
-    fn verdict(&self, proved: bool) -> Verdict {
-        if proved && self.account.is_some() { Verdict::Accept } else { Verdict::Deny }
+    fn verdict(&mut self) -> Verdict {
+        self.secret = self.credential.verify(&self.evidence, &self.salt).filter(|_| self.real);
+        if self.secret.is_some() { Verdict::Accept } else { Verdict::Deny }
     }
 }
+
+/// No server takes longer ones, and hashing costs by the length.
+const PASSWORD_MAX: usize = 1024;

@@ -11,6 +11,8 @@ const OK: &[u8] = b"\0\0\0\x02\0\0\0";
 /// Making a key is slow, so the tests share one.
 static KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| RsaKeyPair::generate().expect("a key"));
 
+static PW: LazyLock<Secret> = LazyLock::new(|| Secret::password(b"pw"));
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -58,10 +60,11 @@ const CASE: Case<'_> = Case {
 
 /// Lets the two machines talk until there is a verdict.
 fn login(case: Case<'_>) -> Login {
-    let credential = case.account.map(|password| Credential::Password(password.into()));
+    let credential = case.account.map(|password| Credential::password(password.as_bytes()));
     let mut server =
         ServerAuth::new(case.greeting, &SALT, credential.as_ref(), &KEY, case.cached, case.secure);
-    let mut client = ClientAuth::new(case.password.as_bytes(), case.secure);
+    let secret = Secret::password(case.password.as_bytes());
+    let mut client = ClientAuth::new(&secret, case.secure);
     let (plugin, response) = client.first_response(case.believes.name().as_bytes(), &SALT);
     let mut verdict = server.begin(Some(case.claims.unwrap_or(plugin.name().as_bytes())), &response);
     let mut log = Login { accepted: false, from_server: Vec::new(), from_client: vec![response] };
@@ -236,7 +239,7 @@ fn another_plugin_of_the_client_is_checked_at_once_or_switched() {
 
 #[test]
 fn a_client_that_names_no_plugin_is_checked_by_the_native_one() {
-    let credential = Credential::Password(b"pw".to_vec());
+    let credential = Credential::password(b"pw");
     let mut server = ServerAuth::new(Plugin::CachingSha2, &SALT, Some(&credential), &KEY, true, false);
     assert_eq!(server.begin(None, &native::scramble(b"pw", &SALT)), Verdict::Accept);
     assert_eq!(server.begin(None, &native::scramble(b"px", &SALT)), Verdict::Deny);
@@ -244,9 +247,64 @@ fn a_client_that_names_no_plugin_is_checked_by_the_native_one() {
     assert_eq!(format!("{credential:?}"), "Password(..)");
 }
 
+/// What a real server stored for the password `secret` is proved by each way in, and gives the link what it needs.
+#[test]
+fn an_account_of_which_only_a_hash_is_known() {
+    let native = Credential::parse_hash("*14E65567ABDB5135D0CFD9A70B3032C179A49EE7").expect("a hash");
+    let response = native::scramble(b"secret", &SALT);
+    let mut server = ServerAuth::new(Plugin::Native, &SALT, Some(&native), &KEY, false, false);
+    assert_eq!(server.begin(Some(b"mysql_native_password"), &response), Verdict::Accept);
+    let (_, Some(secret)) = server.outcome() else { panic!("no secret") };
+    let (plugin, again) = ClientAuth::new(&secret, false).first_response(b"caching_sha2_password", &SALT);
+    assert_eq!((plugin, again), (Plugin::Native, response.to_vec()));
+    assert_eq!(native.verify(&Evidence::NativeScramble(native::scramble(b"Secret", &SALT)), &SALT), None);
+    assert_eq!(native.verify(&Evidence::Empty, &SALT), None);
+    let sent = Evidence::Password(b"secret".to_vec().into());
+    assert_eq!(native.verify(&sent, &SALT), Some(secret));
+
+    let proof = caching_sha2::scramble(b"secret", &SALT);
+    for offered in [Plugin::Native, Plugin::CachingSha2] {
+        for digest in [None, Secret::password(b"secret").digest(), Secret::password(b"other").digest()] {
+            let ed25519 = Credential::stored(b"ed25519", b"vubFBzIrapbfHct1/J72dnUryz5VS7lA6XHH8sIx4TI");
+            let ed25519 = ed25519.expect("a key");
+            let mut server = ServerAuth::new(offered, &SALT, Some(&ed25519), &KEY, false, true);
+            server = server.knowing(digest.clone());
+            let fast = digest == Secret::password(b"secret").digest();
+            let expected = match fast {
+                true => Verdict::SendThenAccept(vec![1, 3]),
+                false => Verdict::Send(vec![1, 4]),
+            };
+            assert_eq!(server.begin(Some(b"caching_sha2_password"), &proof), expected);
+            if !fast {
+                assert_eq!(server.step(b"foo\0"), Verdict::Accept, "the account's password is foo");
+                assert_eq!(server.outcome().1, Some(Secret::password(b"foo")));
+            }
+        }
+    }
+}
+
+#[test]
+fn ed25519_signs_the_nonce_of_the_server() {
+    let mut client = ClientAuth::new(&PW, false);
+    client.first_response(b"mysql_native_password", &SALT);
+    let switch = |data: Vec<u8>| AuthSwitchRequest { plugin: b"client_ed25519".to_vec(), data }.encode();
+    let signature = ed25519::sign(b"pw", &[7; 32]).to_vec();
+    assert_eq!(client.step(&switch(vec![7; 32])), Ok(AuthAction::Send(signature)));
+    // Its last byte may look like the end of a string.
+    let mut nonce = [7; 32];
+    nonce[31] = 0;
+    let signature = ed25519::sign(b"pw", &nonce).to_vec();
+    assert_eq!(client.step(&switch(vec![7; 31])), Ok(AuthAction::Send(signature)));
+    assert_eq!(client.step(&switch(vec![7; 20])), Err(AuthError::SaltLength(20)));
+    let hash = Secret::NativeHash([1; 20].into());
+    let mut client = ClientAuth::new(&hash, true);
+    client.first_response(b"mysql_native_password", &SALT);
+    assert_eq!(client.step(&switch(vec![7; 32])), Err(AuthError::OnlyHash("client_ed25519")));
+}
+
 #[test]
 fn a_server_may_switch_a_few_times_but_not_for_ever() {
-    let mut client = ClientAuth::new(b"pw", false);
+    let mut client = ClientAuth::new(&PW, false);
     client.first_response(b"", &SALT);
     for plugin in [Plugin::CachingSha2, Plugin::Native, Plugin::CachingSha2, Plugin::Native] {
         let request = AuthSwitchRequest { plugin: plugin.name().into(), data: vec![7; 20] };
@@ -263,7 +321,7 @@ fn a_server_may_switch_a_few_times_but_not_for_ever() {
 #[test]
 fn a_switch_that_can_not_be_followed_says_why() {
     let switch = |secure, plugin: &str, data: &[u8]| {
-        let mut client = ClientAuth::new(b"pw", secure);
+        let mut client = ClientAuth::new(&PW, secure);
         client.first_response(b"mysql_native_password", &SALT);
         client.step(&AuthSwitchRequest { plugin: plugin.into(), data: data.to_vec() }.encode())
     };
@@ -273,36 +331,36 @@ fn a_switch_that_can_not_be_followed_says_why() {
     assert_eq!(switch(false, "mysql_clear_password", b""), Err(AuthError::ClearTextRefused));
     assert_eq!(switch(true, "mysql_clear_password", b""), Ok(AuthAction::Send(b"pw\0".to_vec())));
     assert_eq!(switch(true, "mysql_native_password", b"short"), Err(AuthError::SaltLength(5)));
-    let mut client = ClientAuth::new(b"pw", false);
+    let mut client = ClientAuth::new(&PW, false);
     assert_eq!(client.step(&[0xFE]), Err(AuthError::Handshake(HandshakeError::Pre41)));
 }
 
 #[test]
 fn the_first_response_never_gives_the_password_away() {
     for offered in [&b"mysql_clear_password"[..], b"auth_gssapi_client"] {
-        let (plugin, response) = ClientAuth::new(b"pw", false).first_response(offered, &SALT);
+        let (plugin, response) = ClientAuth::new(&PW, false).first_response(offered, &SALT);
         assert_eq!((plugin, &response[..]), (Plugin::CachingSha2, &caching_sha2::scramble(b"pw", &SALT)[..]));
     }
-    let (plugin, response) = ClientAuth::new(b"pw", true).first_response(b"mysql_clear_password", &SALT);
+    let (plugin, response) = ClientAuth::new(&PW, true).first_response(b"mysql_clear_password", &SALT);
     assert_eq!((plugin, &response[..]), (Plugin::ClearText, &b"pw\0"[..]));
 }
 
 #[test]
 fn sha256_password_is_full_authentication_from_the_start() {
-    let mut client = ClientAuth::new(b"pw", false);
+    let mut client = ClientAuth::new(&PW, false);
     assert_eq!(client.first_response(b"sha256_password", &SALT), (Plugin::Sha256, vec![1]));
     let Ok(AuthAction::Send(sealed)) = client.step(&encode_auth_more_data(KEY.public_pem())) else {
         panic!("the client encrypts")
     };
     assert_eq!(unmask(&KEY.decrypt(&sealed).unwrap(), &SALT), b"pw\0");
     assert_eq!(client.step(OK), Ok(AuthAction::Done));
-    let (_, clear) = ClientAuth::new(b"pw", true).first_response(b"sha256_password", &SALT);
+    let (_, clear) = ClientAuth::new(&PW, true).first_response(b"sha256_password", &SALT);
     assert_eq!(clear, b"pw\0");
 }
 
 #[test]
 fn more_data_out_of_place_is_refused() {
-    let mut client = ClientAuth::new(b"pw", false);
+    let mut client = ClientAuth::new(&PW, false);
     assert_eq!(client.step(&[1, 4]), Err(AuthError::Unexpected(AUTH_MORE_DATA)));
     client.first_response(b"mysql_native_password", &SALT);
     assert_eq!(client.step(&[1, 4]), Err(AuthError::Unexpected(AUTH_MORE_DATA)));
@@ -331,7 +389,8 @@ impl Lcg {
 
 #[test]
 fn garbage_never_panics_and_never_gets_in() {
-    let credential = Credential::Password(b"secret".to_vec());
+    let credential = Credential::password(b"secret");
+    let secret = Secret::password(b"secret");
     let mut random = Lcg(7);
     for round in 0..3000 {
         let account = (round % 3 > 0).then_some(&credential);
@@ -354,7 +413,7 @@ fn garbage_never_panics_and_never_gets_in() {
         assert!(steps <= 4);
         assert_eq!(server.step(b"secret\0"), Verdict::Deny);
 
-        let mut client = ClientAuth::new(b"secret", round % 2 == 0);
+        let mut client = ClientAuth::new(&secret, round % 2 == 0);
         client.first_response(claims, &SALT);
         for _ in 0..6 {
             let mut packet = vec![[0x01, 0xFE, 0xFF, random.next()][usize::from(random.next() % 4)]];

@@ -50,6 +50,15 @@ impl Connection {
         &self.greeting
     }
 
+    /// Becomes the user of `login` (COM_CHANGE_USER), with the proof made of the greeting's salt.
+    pub fn change_user(&mut self, login: &Login) -> Result<()> {
+        let arguments = login.change(&self.greeting);
+        self.send(command::CHANGE_USER, &arguments)?;
+        login.finish_after(&mut self.stream, &self.greeting.salt)?;
+        self.deprecate_eof = login.capabilities & self.greeting.capabilities & capability::DEPRECATE_EOF != 0;
+        Ok(())
+    }
+
     /// The socket, for bytes that are no command.
     pub fn stream(&mut self) -> &mut PacketStream {
         &mut self.stream

@@ -1,15 +1,51 @@
 //! Greeting and login with `mysql_native_password`.
 
 use athena_perf::lab::{APP_PASSWORD, APP_USER};
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
 use sha1::{Digest, Sha1};
 
 use super::bytes::Bytes;
 use super::reply::server_error;
 use super::{Error, PacketStream, Result, capability};
 
-const NATIVE_PASSWORD: &[u8] = b"mysql_native_password";
-const CACHING_SHA2_PASSWORD: &[u8] = b"caching_sha2_password";
+/// By what a client proves its password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plugin {
+    Native,
+    /// As far as the server has the password in its cache: this client never sends the password itself.
+    CachingSha2,
+    /// The same, sending the password with the server's public key where it is asked for.
+    CachingSha2Rsa,
+}
+
+impl Plugin {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Native => b"mysql_native_password",
+            Self::CachingSha2 | Self::CachingSha2Rsa => b"caching_sha2_password",
+        }
+    }
+
+    fn of_name(name: &[u8]) -> Result<Self> {
+        let named = [Self::Native, Self::CachingSha2].into_iter().find(|plugin| plugin.name() == name);
+        named.ok_or_else(|| Error::Protocol(format!("plugin {}", String::from_utf8_lossy(name))))
+    }
+
+    fn proof(self, salt: &[u8], password: &[u8]) -> Vec<u8> {
+        match self {
+            _ if password.is_empty() => Vec::new(),
+            Self::Native => native_password(salt, password),
+            Self::CachingSha2 | Self::CachingSha2Rsa => {
+                let once = digest(&SHA256, password);
+                let twice = digest(&SHA256, once.as_ref());
+                let mask = digest(&SHA256, &[twice.as_ref(), salt].concat());
+                once.as_ref().iter().zip(mask.as_ref()).map(|(byte, mask)| byte ^ mask).collect()
+            }
+        }
+    }
+}
+
 const SALT_LENGTH: usize = 20;
 const UTF8MB4: u8 = 45;
 
@@ -64,6 +100,8 @@ pub struct Login {
     pub capabilities: u32,
     /// MariaDB's capabilities from bit 32 on.
     pub extended: u32,
+    /// What the client begins with.
+    pub plugin: Plugin,
 }
 
 impl Login {
@@ -80,6 +118,7 @@ impl Login {
             database: None,
             capabilities,
             extended: 0,
+            plugin: Plugin::Native,
         }
     }
 
@@ -115,6 +154,29 @@ impl Login {
         self
     }
 
+    #[must_use]
+    pub fn by(mut self, plugin: Plugin) -> Self {
+        self.plugin = plugin;
+        self
+    }
+
+    /// What follows the command byte of COM_CHANGE_USER.
+    pub fn change(&self, greeting: &Greeting) -> Vec<u8> {
+        let mut payload = self.user.as_bytes().to_vec();
+        payload.push(0);
+        let proof = self.plugin.proof(&greeting.salt, self.password.as_bytes());
+        payload.push(u8::try_from(proof.len()).expect("32 at most"));
+        payload.extend_from_slice(&proof);
+        payload.extend_from_slice(self.database.as_deref().unwrap_or_default().as_bytes());
+        payload.push(0);
+        payload.extend_from_slice(&u16::from(UTF8MB4).to_le_bytes());
+        if self.capabilities & capability::PLUGIN_AUTH != 0 {
+            payload.extend_from_slice(self.plugin.name());
+            payload.push(0);
+        }
+        payload
+    }
+
     /// The payload that answers `greeting`.
     pub fn response(&self, greeting: &Greeting) -> Vec<u8> {
         let mut payload = self.capabilities.to_le_bytes().to_vec();
@@ -124,15 +186,15 @@ impl Login {
         payload.extend_from_slice(&self.extended.to_le_bytes());
         payload.extend_from_slice(self.user.as_bytes());
         payload.push(0);
-        let proof = native_password(&greeting.salt, self.password.as_bytes());
-        payload.push(u8::try_from(proof.len()).expect("20 or none"));
+        let proof = self.plugin.proof(&greeting.salt, self.password.as_bytes());
+        payload.push(u8::try_from(proof.len()).expect("32 at most"));
         payload.extend_from_slice(&proof);
         if let Some(database) = &self.database {
             payload.extend_from_slice(database.as_bytes());
             payload.push(0);
         }
         if self.capabilities & capability::PLUGIN_AUTH != 0 {
-            payload.extend_from_slice(NATIVE_PASSWORD);
+            payload.extend_from_slice(self.plugin.name());
             payload.push(0);
         }
         if self.capabilities & capability::CONNECT_ATTRS != 0 {
@@ -146,47 +208,60 @@ impl Login {
     /// Logs in after `greeting` has been read.
     pub fn run(&self, stream: &mut PacketStream, greeting: &Greeting) -> Result<()> {
         stream.write_payload(&self.response(greeting))?;
-        self.finish(stream)
+        self.finish_after(stream, &greeting.salt)
     }
 
-    /// Reads the answer to [`Login::response`]; follows a request for another plugin: the native password, or
-    /// `caching_sha2_password` where the server has the account in its cache.
+    /// Reads the answer to [`Login::response`]; follows a request for another plugin.
     pub fn finish(&self, stream: &mut PacketStream) -> Result<()> {
+        self.finish_after(stream, &[])
+    }
+
+    /// The same where the password may be asked for, which is masked with the salt of the greeting.
+    pub fn finish_after(&self, stream: &mut PacketStream, salt: &[u8]) -> Result<()> {
+        let mut salt = salt.to_vec();
         loop {
             let payload = stream.read_payload()?;
             match payload.first() {
                 Some(0) => return Ok(()),
-                // The fast path has succeeded; the OK follows.
-                Some(1) if payload == [1, 3] => {}
                 Some(0xff) => return Err(server_error(&payload)),
-                Some(0xfe) => stream.write_payload(&self.switch(&payload)?)?,
+                Some(1) if payload == [1, 3] => {}
+                Some(1) if payload == [1, 4] && self.plugin == Plugin::CachingSha2Rsa => {
+                    stream.write_payload(&[2])?
+                }
+                Some(1) if payload.starts_with(b"\x01-----BEGIN") => {
+                    stream.write_payload(&encrypted(&payload[1..], self.password.as_bytes(), &salt)?)?;
+                }
+                Some(1) => return Err(Error::Protocol("the server wants the password itself".to_owned())),
+                Some(0xfe) => {
+                    let (answer, new_salt) = self.switch(&payload)?;
+                    salt = new_salt;
+                    stream.write_payload(&answer)?;
+                }
                 other => return Err(Error::Protocol(format!("{other:?} answers a login"))),
             }
         }
     }
 
-    fn switch(&self, payload: &[u8]) -> Result<Vec<u8>> {
+    /// The answer to a request for another plugin, and the salt that holds from here on.
+    fn switch(&self, payload: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
         let mut bytes = Bytes(&payload[1..]);
-        let plugin = bytes.null_terminated();
-        let salt = bytes.take(SALT_LENGTH)?;
-        match plugin {
-            NATIVE_PASSWORD => Ok(native_password(salt, self.password.as_bytes())),
-            CACHING_SHA2_PASSWORD => Ok(caching_sha2_password(salt, self.password.as_bytes())),
-            other => Err(Error::Protocol(format!("plugin {}", String::from_utf8_lossy(other)))),
-        }
+        let plugin = Plugin::of_name(bytes.null_terminated())?;
+        let salt = bytes.take(SALT_LENGTH)?.to_vec();
+        Ok((plugin.proof(&salt, self.password.as_bytes()), salt))
     }
 }
 
-/// SHA256(password) XOR SHA256(SHA256(SHA256(password)), salt); nothing for an empty password.
-fn caching_sha2_password(salt: &[u8], password: &[u8]) -> Vec<u8> {
-    if password.is_empty() {
-        return Vec::new();
-    }
-    let sha256 = |parts: &[&[u8]]| digest::digest(&digest::SHA256, &parts.concat());
-    let once = sha256(&[password]);
-    let twice = sha256(&[once.as_ref()]);
-    let mask = sha256(&[twice.as_ref(), salt]);
-    once.as_ref().iter().zip(mask.as_ref()).map(|(byte, mask)| byte ^ mask).collect()
+/// The password and its NUL, masked with the salt, for the holder of the key in `pem`.
+fn encrypted(pem: &[u8], password: &[u8], salt: &[u8]) -> Result<Vec<u8>> {
+    let failed = |_| Error::Protocol("a public key that is none".to_owned());
+    let pem = pem::parse(pem).map_err(|error| Error::Protocol(error.to_string()))?;
+    let key = PublicEncryptingKey::from_der(pem.contents()).map_err(|_| failed(()))?;
+    let key = OaepPublicEncryptingKey::new(key).map_err(|_| failed(()))?;
+    let mask = salt.iter().cycle();
+    let masked: Vec<u8> = password.iter().chain(&[0]).zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+    let mut out = vec![0; key.ciphertext_size()];
+    let out = key.encrypt(&OAEP_SHA1_MGF1SHA1, &masked, &mut out, None).map_err(|_| failed(()))?;
+    Ok(out.to_vec())
 }
 
 /// SHA1(password) XOR SHA1(salt, SHA1(SHA1(password))); nothing for an empty password.

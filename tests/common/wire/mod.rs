@@ -13,7 +13,7 @@ mod statement;
 use std::io;
 
 pub use connection::Connection;
-pub use login::{Greeting, Login};
+pub use login::{Greeting, Login, Plugin};
 pub use packet::{MAX_PAYLOAD, PacketStream, Transport, frame};
 pub use reply::{Column, OkPacket, Reply, ResultSet, Value};
 pub use statement::Statement;
@@ -96,6 +96,7 @@ pub mod command {
     pub const PROCESS_KILL: u8 = 0x0c;
     pub const DEBUG: u8 = 0x0d;
     pub const PING: u8 = 0x0e;
+    pub const CHANGE_USER: u8 = 0x11;
     pub const BINLOG_DUMP: u8 = 0x12;
     pub const REGISTER_SLAVE: u8 = 0x15;
     pub const STMT_PREPARE: u8 = 0x16;

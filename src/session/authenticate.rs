@@ -1,0 +1,173 @@
+//! Who is the client? The same at its login and when it changes its user.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::config::AuthPlugin;
+use crate::metrics::label::RefusedReason;
+use crate::pool::BackendAccount;
+use crate::protocol::auth::{Credential, Plugin, Salt, ServerAuth, Verdict};
+use crate::protocol::error::ErrorCode;
+
+use super::accounts::AccountEntry;
+use super::context::Context;
+use super::login::{Denied, Transport};
+use super::shared::Seat;
+
+/// A way to speak with the client, one packet at a time.
+pub(super) trait Line {
+    /// Sends a packet and waits for the one that answers it.
+    async fn ask(&mut self, payload: &[u8]) -> Result<Vec<u8>, Denied>;
+
+    async fn say(&mut self, payload: &[u8]) -> Result<(), Denied>;
+}
+
+/// Who a client says it is, and by what it says so.
+pub(super) struct Claim<'a> {
+    pub user: &'a [u8],
+    /// The plugin that it names; `None` of a client that knows none.
+    pub plugin: Option<&'a [u8]>,
+    pub response: &'a [u8],
+    /// What the response is made with.
+    pub salt: &'a Salt,
+    /// The response is made with another salt than this one: it is asked for again.
+    pub stale: bool,
+    pub peer: Option<SocketAddr>,
+    pub transport: Transport,
+}
+
+impl Claim<'_> {
+    /// Whether the password itself may cross the connection. MariaDB's clients send it by loopback addresses, too.
+    pub fn may_send_password(&self) -> bool {
+        let loopback = self.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        loopback || self.transport.is_secure()
+    }
+}
+
+/// Who is logged in.
+pub(super) struct Account {
+    pub name: Rc<str>,
+    /// Its number in the limiter's keys.
+    pub index: u32,
+    pub cluster: usize,
+    /// Its place among the clients of the account, where those are limited.
+    pub _seat: Option<Seat>,
+}
+
+/// Somebody who is who they say.
+pub(super) struct Admitted {
+    pub account: Account,
+    /// The account of the links.
+    pub backend: Rc<BackendAccount>,
+    pub default_database: Option<Rc<[u8]>>,
+}
+
+/// The plugin of the greeting.
+pub(super) fn offered_plugin(ctx: &Context) -> Plugin {
+    match ctx.config.server.auth_plugin {
+        AuthPlugin::Native => Plugin::Native,
+        AuthPlugin::CachingSha2 => Plugin::CachingSha2,
+    }
+}
+
+/// Asks the client for the proof of its password. Whatever is wrong (no such user, another password, another address, no
+/// TLS) looks and lasts the same.
+pub(super) async fn authenticate(
+    ctx: &Rc<Context>,
+    line: &mut impl Line,
+    claim: &Claim<'_>,
+) -> Result<Admitted, Denied> {
+    let known = ctx.accounts.get(claim.user);
+    let address = claim.peer.map(|peer| peer.ip());
+    let entry = known.clone().filter(|entry| entry.lets_in(address, claim.transport));
+    let decoy = match &known {
+        Some(known) => known.credential.of_nobody(Salt::default()),
+        None => ctx.accounts.decoy(claim.user, &ctx.shared),
+    };
+    let digest = entry.as_ref().and_then(|entry| entry.digest.borrow().clone());
+    // Where the password itself is known, its scramble can always be checked: nobody has to send it.
+    let auth = ServerAuth::new(
+        offered_plugin(ctx),
+        claim.salt,
+        entry.as_ref().map(|entry| &entry.credential),
+        &ctx.rsa,
+        true,
+        claim.may_send_password(),
+    );
+    let mut auth = auth.pretending(decoy).knowing(digest);
+    let accepted = converse(line, &mut auth, claim).await?;
+    match entry.filter(|_| accepted) {
+        Some(entry) => admit(ctx, &entry, auth, claim.user),
+        None => Err(denied(claim)),
+    }
+}
+
+/// Speaks with the client until there is a verdict.
+pub(super) async fn converse(
+    line: &mut impl Line,
+    auth: &mut ServerAuth<'_>,
+    claim: &Claim<'_>,
+) -> Result<bool, Denied> {
+    let mut verdict = match claim.stale {
+        true => auth.switch(),
+        false => auth.begin(claim.plugin, claim.response),
+    };
+    loop {
+        match verdict {
+            Verdict::Send(payload) => {
+                let answer = zeroize::Zeroizing::new(line.ask(&payload).await?);
+                verdict = auth.step(&answer);
+            }
+            Verdict::SendThenAccept(payload) => {
+                line.say(&payload).await?;
+                return Ok(true);
+            }
+            Verdict::Accept => return Ok(true),
+            Verdict::Deny => return Ok(false),
+        }
+    }
+}
+
+/// Gives an account of the configuration its place.
+fn admit(
+    ctx: &Rc<Context>,
+    entry: &AccountEntry,
+    auth: ServerAuth<'_>,
+    user: &[u8],
+) -> Result<Admitted, Denied> {
+    let (_, secret) = auth.outcome();
+    if matches!(entry.credential, Credential::Sha256(_))
+        && let Some(digest) = secret.and_then(|secret| secret.digest())
+    {
+        entry.digest.replace(Some(digest));
+    }
+    let name = String::from_utf8_lossy(user);
+    let seat = match entry.max_connections {
+        None => None,
+        Some(max) => Some(ctx.shared.seat(entry.index as usize, max).map_err(|now| {
+            let message = format!(
+                "User '{name}' has exceeded the 'max_user_connections' resource (current value: {now})"
+            );
+            Denied::new(RefusedReason::Limit, ErrorCode::UserLimitReached, message)
+        })?),
+    };
+    Ok(Admitted {
+        account: Account {
+            name: name.as_ref().into(),
+            index: entry.index,
+            cluster: entry.cluster,
+            _seat: seat,
+        },
+        backend: entry.backend.clone(),
+        default_database: entry.default_database.clone(),
+    })
+}
+
+/// In the words of a server.
+pub(super) fn denied(claim: &Claim<'_>) -> Denied {
+    let name = String::from_utf8_lossy(claim.user);
+    let host = claim.peer.map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
+    let using = if claim.response.is_empty() { "NO" } else { "YES" };
+    let message = format!("Access denied for user '{name}'@'{host}' (using password: {using})");
+    Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message)
+}

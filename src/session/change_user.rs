@@ -1,0 +1,157 @@
+//! COM_CHANGE_USER: another login on the same connection, after which nothing of the session before is left.
+
+use std::rc::Rc;
+
+use crate::metrics::label::{Direction, ErrorKind, RefusedReason};
+use crate::net::Payload;
+use crate::pool::Identity;
+use crate::protocol::auth::Salt;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::handshake::ChangeUser;
+use crate::protocol::packet::{HEADER_LEN, PacketReader, write_packet};
+
+use super::authenticate::{Admitted, Claim, Line, authenticate};
+use super::context::Phase;
+use super::driver::Session;
+use super::failure::{End, Refusal, Stop};
+use super::login::{Denied, PACKET_MAX, check_schema, salt};
+use super::registry::Who;
+
+/// After so many changes in vain a MariaDB takes no more of them.
+const FAILED_CHANGES_MAX: u8 = 3;
+
+impl Session {
+    /// Becomes somebody else, or fails as the family of the backend does: MySQL closes the connection, MariaDB leaves it
+    /// to the user that it was, without what it had.
+    pub async fn change_user(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let arguments = command.get(HEADER_LEN + 1..).unwrap_or_default();
+        let request = ChangeUser::parse(arguments, self.capabilities).map_err(|_| Refusal::malformed())?;
+        drop(command);
+        if self.origin.failed_changes >= FAILED_CHANGES_MAX {
+            return Err(Refusal::unknown_command().into());
+        }
+        self.start_anew();
+        let mut line = CommandLine { session: self, next_seq: 1 };
+        let changed = line.change(&request).await;
+        let seq = line.next_seq;
+        match changed {
+            Ok(()) => {
+                self.status = self.first_status();
+                Ok(self.ok_at(seq))
+            }
+            Err(denied) => Err(self.stays(denied, seq)),
+        }
+    }
+
+    /// What a refused change of user comes to.
+    fn stays(&mut self, denied: Denied, seq: u8) -> Stop {
+        let Some(error) = denied.error else { return End::Quit.into() };
+        self.ctx.metrics.connections_refused.of(denied.reason).inc();
+        tracing::info!(target: "athena::login", id = self.id, reason = ?denied.reason, %error, "client may not change its user");
+        self.origin.failed_changes = self.origin.failed_changes.saturating_add(1);
+        let stays = self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb());
+        let kind = match denied.reason {
+            RefusedReason::Shutdown => Some(ErrorKind::Shutdown),
+            _ => None,
+        };
+        let refusal = Refusal { kind, error, fatal: !stays || kind.is_some(), seq: Some(seq) };
+        refusal.into()
+    }
+}
+
+/// The connection of a session, between two packets of a change of user.
+struct CommandLine<'a> {
+    session: &'a mut Session,
+    next_seq: u8,
+}
+
+impl CommandLine<'_> {
+    async fn change(&mut self, request: &ChangeUser) -> Result<(), Denied> {
+        let ctx = self.session.ctx.clone();
+        let fresh = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
+        // A client that knows plugins is asked anew, as servers do; others have only the salt of the greeting.
+        let of_greeting: Option<Salt> = self.session.origin.salt.as_deref().copied();
+        let claim = Claim {
+            user: &request.username,
+            plugin: request.auth_plugin.as_deref(),
+            response: &request.auth_response,
+            salt: of_greeting.as_ref().unwrap_or(&fresh),
+            stale: of_greeting.is_none(),
+            peer: self.session.origin.peer,
+            transport: self.session.transport,
+        };
+        let Admitted { account, backend, default_database } = authenticate(&ctx, self, &claim).await?;
+        let schema = request.database.as_deref().map(Rc::from).or(default_database);
+        let collation = match request.collation.map(u8::try_from) {
+            Some(Ok(collation)) if collation != 0 => collation,
+            // Those beyond one byte are all of the default's character set.
+            Some(_) => Identity::DEFAULT_COLLATION,
+            None => self.session.identity.collation,
+        };
+        let identity = Identity::of_client(backend, collation, self.session.capabilities);
+        let checked = check_schema(&ctx, account.cluster, &identity, schema.as_ref());
+        let limit = ctx.config.server.login_timeout;
+        self.session.wait(limit, Phase::Ending, checked).await.map_err(|_| Denied::shutdown())??;
+        (self.session.account, self.session.identity, self.session.schema) = (account, identity, schema);
+        self.session.origin.failed_changes = 0;
+        let session = &self.session;
+        session.entry.set_schema(session.schema.clone());
+        session.entry.set_who(Who {
+            account: session.account.name.clone(),
+            cluster: session.account.cluster,
+            pool: session.cluster().pool.clone(),
+            identity: session.identity.clone(),
+        });
+        Ok(())
+    }
+
+    fn encode(&mut self, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
+        self.next_seq = write_packet(&mut bytes, self.next_seq, payload);
+        self.session.count(Direction::ClientOut, bytes.len());
+        bytes
+    }
+}
+
+impl Line for CommandLine<'_> {
+    async fn ask(&mut self, payload: &[u8]) -> Result<Vec<u8>, Denied> {
+        self.say(payload).await?;
+        let mut reader = PacketReader::new(self.next_seq, PACKET_MAX);
+        let limit = self.session.ctx.config.server.login_timeout;
+        loop {
+            if let Some(mut chunk) = self.session.input.take_chunk() {
+                let mut rest = &chunk[..];
+                let packet = reader.feed(&mut rest).map_err(|error| Denied::handshake(format!("{error}")))?;
+                let used = chunk.len() - rest.len();
+                chunk.advance(used);
+                self.session.input.keep(chunk);
+                if let Some(packet) = packet {
+                    self.next_seq = packet.seq.wrapping_add(1);
+                    return Ok(packet.payload);
+                }
+                continue;
+            }
+            match self.session.wait(limit, Phase::Ending, self.session.socket.receive()).await {
+                Ok(Ok(Some(chunk))) => {
+                    self.session.count(Direction::ClientIn, chunk.len());
+                    self.session.input.push(chunk);
+                }
+                Ok(_) => return Err(Denied::silent()),
+                Err(super::driver::Waited::Ended) => return Err(Denied::shutdown()),
+                Err(_) => {
+                    let message = "No answer within [server] login_timeout_ms";
+                    return Err(Denied::new(RefusedReason::Timeout, ErrorCode::NetReadInterrupted, message));
+                }
+            }
+        }
+    }
+
+    async fn say(&mut self, payload: &[u8]) -> Result<(), Denied> {
+        let bytes: Payload = self.encode(payload).into();
+        let limit = self.session.ctx.config.server.write_timeout;
+        match self.session.timer.within(limit, self.session.socket.send(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Denied::silent()),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the sessions of all cores share: counted at accept, login and goodbye, never on the path of a query.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::config::Config;
+
+/// Numbers of the whole process.
+pub struct Shared {
+    /// Clients that are there, logged in or not.
+    pub connections: AtomicUsize,
+    /// Clients that are logged in, by the number of their account in the configuration.
+    of_accounts: Box<[AtomicUsize]>,
+    /// Names hash alike on all cores, and as nobody outside can foretell.
+    names: RandomState,
+}
+
+impl Shared {
+    pub fn new(config: &Config) -> Arc<Self> {
+        let accounts = config.clusters.iter().flat_map(|cluster| &cluster.accounts);
+        Arc::new(Self {
+            connections: AtomicUsize::new(0),
+            of_accounts: accounts.map(|_| AtomicUsize::new(0)).collect(),
+            names: RandomState::new(),
+        })
+    }
+
+    /// A number that belongs to a name: what is pretended of it is always the same.
+    pub(super) fn number_of(&self, name: &[u8]) -> u64 {
+        self.names.hash_one(name)
+    }
+
+    /// A place for one client more of an account, unless it has `max`: then how many there are.
+    pub(super) fn seat(self: &Arc<Self>, account: usize, max: usize) -> Result<Seat, usize> {
+        let Some(taken) = self.of_accounts.get(account) else { return Err(0) };
+        let one_more = |now| (now < max).then_some(now + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)?;
+        Ok(Seat { shared: self.clone(), account })
+    }
+}
+
+/// A place among the clients of an account, for as long as it lives.
+pub(super) struct Seat {
+    shared: Arc<Shared>,
+    account: usize,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(taken) = self.shared.of_accounts.get(self.account) {
+            taken.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
