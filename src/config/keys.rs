@@ -152,6 +152,7 @@ pub const KEYS: &[Key] = &[
     number("server", "max_packet_bytes", 1 << 30, 1024..=1 << 30, "longest packet taken from a client, headers not counted"),
     number("server", "command_buffer_bytes", (1 << 24) - 2, 160 << 10..=(1 << 24) - 2, "longest packet that is collected before it is passed on; a longer one streams, and a text in it binds the session to its link"),
     choice("server", "auth_plugin", "mysql_native_password", &["mysql_native_password", "caching_sha2_password"], &[], "how clients prove their password: \"mysql_native_password\" or \"caching_sha2_password\""),
+    choice("server", "compression", "any", &["any", "zlib", "zstd", "off"], &[], "what clients may compress by: \"any\" (of the two), \"zlib\", \"zstd\" or \"off\""),
 
     text("server.tls", "cert", Absent::Refused, "file with the certificate that clients see, and those between it and its authority (PEM)"),
     text("server.tls", "key", Absent::Refused, "file with the certificate's private key (PEM, not encrypted)"),
@@ -180,6 +181,7 @@ pub const KEYS: &[Key] = &[
     text("backend", "ca", Absent::Unset("none"), "file with the certificates of those who sign for the server (PEM)"),
     text("backend", "cert", Absent::Unset("none"), "file with a certificate that links show the server, if it asks for one (PEM)"),
     text("backend", "key", Absent::Unset("none"), "file with that certificate's private key (PEM, not encrypted)"),
+    choice("backend", "compression", "off", &["off", "zlib", "zstd"], &[], "compression of links: \"off\", \"zlib\", or \"zstd\" (MySQL 8 and newer)"),
 
     text("users", "name", Absent::Refused, "name with which clients log in"),
     text("users", "password", Absent::Unset("none: one of the four is required"), "the account's password"),

@@ -38,6 +38,8 @@ pub struct Server {
     pub unix_socket: Option<PathBuf>,
     /// `None` offers no TLS.
     pub tls: Option<ServerTls>,
+    /// What clients may compress by.
+    pub compression: ClientCompression,
     /// Clients at a time, whole process.
     pub max_connections: usize,
     /// From a client's connect to the end of its login.
@@ -72,6 +74,26 @@ pub struct ServerTls {
 /// Certificate, key and demands of a server.
 #[derive(Clone)]
 pub struct Acceptor(pub Arc<ServerConfig>);
+
+/// What clients may compress by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCompression {
+    /// `CLIENT_COMPRESS`.
+    pub zlib: bool,
+    /// `CLIENT_ZSTD_COMPRESSION_ALGORITHM`.
+    pub zstd: bool,
+}
+
+/// What links compress by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkCompression {
+    /// Packets go as they are.
+    Off,
+    /// Every server has it.
+    Zlib,
+    /// MySQL has it since 8.0, MariaDB has it not.
+    Zstd,
+}
 
 /// TLS towards a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +178,8 @@ pub struct Instance {
     pub unix_socket: Option<PathBuf>,
     /// Encryption of links.
     pub tls: LinkTls,
+    /// Compression of links.
+    pub compression: LinkCompression,
     /// The account of links, whoever the client is.
     pub user: String,
     /// Its password, maybe empty.

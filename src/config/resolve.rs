@@ -11,7 +11,8 @@ use tracing_subscriber::filter::LevelFilter;
 use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
-    AuthPlugin, Circuit, Cluster, Config, Cpus, Instance, Log, LogFormat, Pool, Runtime, Server,
+    AuthPlugin, Circuit, ClientCompression, Cluster, Config, Cpus, Instance, LinkCompression, Log, LogFormat,
+    Pool, Runtime, Server,
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
@@ -64,6 +65,7 @@ fn server(section: &Section<'_>) -> Server {
         listen: address.map_or_else(|| ([0; 4], port).into(), |address| (address, port).into()),
         unix_socket: section.path("unix_socket"),
         tls: tls::of_clients(section.document),
+        compression: client_compression(section.choice("compression")),
         max_connections: section.count("max_connections"),
         login_timeout: section.millis("login_timeout_ms"),
         idle_timeout: section.millis("idle_timeout_ms"),
@@ -76,6 +78,10 @@ fn server(section: &Section<'_>) -> Server {
             _ => AuthPlugin::Native,
         },
     }
+}
+
+fn client_compression(word: &str) -> ClientCompression {
+    ClientCompression { zlib: matches!(word, "any" | "zlib"), zstd: matches!(word, "any" | "zstd") }
 }
 
 fn runtime(section: &Section<'_>) -> Runtime {
@@ -159,6 +165,11 @@ fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {
         host,
         port: section.port("port").unwrap_or_default(),
         unix_socket,
+        compression: match section.choice("compression") {
+            "zlib" => LinkCompression::Zlib,
+            "zstd" => LinkCompression::Zstd,
+            _ => LinkCompression::Off,
+        },
         user: section.name("user").unwrap_or_default(),
         password: password::resolve(section, env),
         database: section.name("database"),

@@ -6,7 +6,7 @@
 //! send takes is a [`Payload`], which the operation owns until the kernel is done with it. Messages of the
 //! control executor come through an [`inbox`].
 //!
-//! TLS lies between a socket's bytes and those of its user (`layers`), where there is any; a plain socket has none.
+//! TLS and compression lie between a socket's bytes and those of its user (`layers`); a plain socket has neither.
 //!
 //! The round trip of a query is two [`Socket::exchange`]s, each a send and a receive queued together. The send
 //! completes without a completion entry (see [`Ring`]), so each exchange is one enter.
@@ -18,6 +18,8 @@ mod buffers;
 mod executor;
 mod host;
 mod inbox;
+#[cfg(test)]
+mod layer_tests;
 mod layers;
 mod listener;
 mod payload;

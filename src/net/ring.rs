@@ -12,6 +12,8 @@ use std::time::Duration;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
+use crate::protocol::compression::Contexts;
+
 use super::buffers::BufferPool;
 use super::payload::Payload;
 use super::socket::Descriptor;
@@ -74,6 +76,7 @@ pub struct Ring {
     /// Sends queued since the last enter that complete silently when they succeed.
     silent: RefCell<Vec<usize>>,
     pool: Rc<BufferPool>,
+    compression: Rc<Contexts>,
     pub stats: RingStats,
 }
 
@@ -98,12 +101,18 @@ impl Ring {
             ops: RefCell::new(Slab::with_capacity(256)),
             silent: RefCell::default(),
             pool,
+            compression: Rc::default(),
             stats: RingStats::default(),
         }))
     }
 
     pub fn buffers(&self) -> &Rc<BufferPool> {
         &self.pool
+    }
+
+    /// The compressors that the sockets of the core share.
+    pub(super) fn compression(&self) -> &Rc<Contexts> {
+        &self.compression
     }
 
     /// Queues an operation; it reaches the kernel with the next enter.

@@ -14,8 +14,10 @@ use io_uring::{opcode, types};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
+use crate::protocol::compression::{Algorithm, Compression, Numbering, Role};
+
 use super::address::{RawAddress, set_option, tcp_socket, unix_socket};
-use super::buffers::Buf;
+use super::buffers::{Buf, HEADROOM};
 use super::layers::Layers;
 use super::payload::Payload;
 use super::ring::{Completion, Hold, Kind, Ring, send_entry};
@@ -62,7 +64,7 @@ impl Descriptor {
                 return Poll::Ready(got);
             }
             match self.stream.poll(self, waker) {
-                Poll::Ready(Ok(Some(raw))) => self.decode(layers, &raw),
+                Poll::Ready(Ok(Some(raw))) => self.decode(layers, raw),
                 Poll::Ready(Ok(None)) => layers.arrive_end(),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -72,7 +74,7 @@ impl Descriptor {
 
     /// Takes bytes of the connection in. A failure is told to the peer; anything else that a layer owes goes out with
     /// the next send, since it must not get between the bytes of one that is under way.
-    fn decode(self: &Rc<Self>, layers: &mut Layers, raw: &[u8]) {
+    fn decode(self: &Rc<Self>, layers: &mut Layers, raw: Buf) {
         layers.arrive(raw);
         if layers.failure().is_some() {
             self.send_owed(layers.owed());
@@ -89,7 +91,7 @@ impl Descriptor {
     fn outgoing(&self, payload: Payload) -> Payload {
         match self.layers.borrow_mut().as_deref_mut() {
             None => payload,
-            Some(layers) => layers.encode(&payload).into(),
+            Some(layers) => layers.encode(payload),
         }
     }
 
@@ -104,7 +106,7 @@ impl Descriptor {
         const ROUNDS_MAX: usize = 16;
         for _ in 0..ROUNDS_MAX {
             while let Some(raw) = self.stream.take_waiting() {
-                self.decode(layers, &raw);
+                self.decode(layers, raw);
             }
             if self.stream.has_something() || layers.has_something() {
                 return false;
@@ -112,13 +114,18 @@ impl Descriptor {
             if self.stream.is_armed() {
                 return true;
             }
-            let mut bytes = [0u8; 2048];
-            let (at, len) = (bytes.as_mut_ptr(), bytes.len());
+            let mut bytes = vec![0u8; HEADROOM + 2048];
+            let room = bytes.get_mut(HEADROOM..).unwrap_or_default();
+            let (at, len) = (room.as_mut_ptr(), room.len());
             // SAFETY: the bytes given are live, and no receive of the ring is armed that could want them.
             let got = unsafe { libc::recv(self.fd, at.cast(), len, libc::MSG_DONTWAIT) };
             match usize::try_from(got) {
                 Ok(0) => return false,
-                Ok(got) => self.decode(layers, bytes.get(..got).unwrap_or_default()),
+                Ok(got) => {
+                    bytes.truncate(HEADROOM + got);
+                    self.decode(layers, Buf::owned(bytes));
+                }
+
                 Err(_) => return io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock,
             }
         }
@@ -199,22 +206,23 @@ impl Socket {
     async fn shake_hands(&self, connection: Connection, received: Option<Buf>) -> io::Result<()> {
         let mut layers = Box::new(Layers::tls(connection));
         if let Some(received) = received {
-            layers.arrive(&received);
+            layers.arrive(received);
         }
         loop {
             let owed = layers.owed();
+            if let Some(failure) = layers.failure() {
+                self.descriptor.send_owed(owed);
+                return Err(failure);
+            }
             if !owed.is_empty() {
                 WaitingSend::new(self.descriptor.clone(), owed.into(), 0).await?;
-            }
-            if let Some(failure) = layers.failure() {
-                return Err(failure);
             }
             if !layers.is_handshaking() {
                 break;
             }
             let raw = std::future::poll_fn(|cx| self.descriptor.stream.poll(&self.descriptor, cx.waker()));
             match raw.await? {
-                Some(raw) => layers.arrive(&raw),
+                Some(raw) => layers.arrive(raw),
                 None => return Err(closed_in_handshake()),
             }
             if layers.has_ended() {
@@ -223,6 +231,16 @@ impl Socket {
         }
         self.descriptor.layers.replace(Some(layers));
         Ok(())
+    }
+
+    /// Has all that follows travel in compressed packets, in both directions.
+    pub fn compress(&self, algorithm: Algorithm, role: Role) {
+        let compression = Compression::new(algorithm, role, self.descriptor.ring.compression().clone());
+        self.descriptor
+            .layers
+            .borrow_mut()
+            .get_or_insert_default()
+            .compress(compression, Numbering::new(role));
     }
 
     /// Whether the other end of the TLS on this socket has proved who it is by a certificate.
@@ -237,7 +255,11 @@ impl Socket {
 
     /// Sends all of `payload`, waiting for room in the socket as long as it takes.
     pub async fn send(&self, payload: impl Into<Payload>) -> io::Result<()> {
-        WaitingSend::new(self.descriptor.clone(), self.descriptor.outgoing(payload.into()), 0).await
+        let payload = self.descriptor.outgoing(payload.into());
+        if payload.is_empty() {
+            return Ok(());
+        }
+        WaitingSend::new(self.descriptor.clone(), payload, 0).await
     }
 
     /// Sends `payload` here and receives from `from`, both queued together. Ready when bytes (or the end of the
@@ -246,6 +268,7 @@ impl Socket {
         let payload = self.descriptor.outgoing(payload.into());
         // With the receive ready already, the end of a silent send would wake nobody.
         let send = match from.descriptor.has_something() {
+            _ if payload.is_empty() => Sending::Done,
             true => Sending::Waiting(WaitingSend::new(self.descriptor.clone(), payload, 0)),
             false => Sending::Silent(SilentSend::new(self.descriptor.clone(), payload)),
         };
@@ -254,7 +277,10 @@ impl Socket {
 
     /// Queues a send that nobody waits for, of a message so small that the socket has room or is lost.
     pub fn send_and_forget(&self, payload: impl Into<Payload>) {
-        drop(SilentSend::new(self.descriptor.clone(), self.descriptor.outgoing(payload.into())));
+        let payload = self.descriptor.outgoing(payload.into());
+        if !payload.is_empty() {
+            drop(SilentSend::new(self.descriptor.clone(), payload));
+        }
     }
 
     /// Whether nothing has come that was not received: no byte, no end of the stream, no error. A system call only where

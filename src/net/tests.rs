@@ -9,7 +9,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::*;
 
 /// Runs `main` as the first task of a core and returns when it ends.
-fn on_core<F, T>(buffers: usize, main: F) -> T
+pub(super) fn on_core<F, T>(buffers: usize, main: F) -> T
 where
     F: AsyncFnOnce(Rc<Executor>) -> T + Send + 'static,
     T: Send + 'static,
@@ -33,7 +33,7 @@ where
         .unwrap()
 }
 
-fn peer() -> (TcpListener, SocketAddr) {
+pub(super) fn peer() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)

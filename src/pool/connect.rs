@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::{Instance, LinkTls};
+use crate::config::{Instance, LinkCompression, LinkTls};
 use crate::net::{Ring, Socket};
 use crate::protocol::auth::{AuthAction, ClientAuth, Plugin};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
-use crate::protocol::handshake::{Greeting, HandshakeResponse};
+use crate::protocol::compression::{Algorithm, Role};
+use crate::protocol::handshake::{Greeting, HandshakeResponse, ZSTD_LEVEL_DEFAULT};
 use crate::protocol::query_attributes;
 use crate::protocol::response::{ErrPacket, OkPacket};
 
@@ -111,6 +112,7 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         return Err(ConnectError::TooOld { version, missing: "the commands of this client's dialect" });
     }
     let mut response = response(&greeting, want);
+    let compression = compression(&greeting, &mut response, instance.compression)?;
     let mut seq = packet.seq.wrapping_add(1);
     let encrypted = encrypt(&mut conversation, &mut seq, &greeting, &mut response, instance).await?;
     let secure = encrypted || instance.unix_socket.is_some();
@@ -128,6 +130,13 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
             AuthAction::Failed(err) => return Err(ConnectError::Refused(err)),
         }
     };
+    if let Some(algorithm) = compression {
+        // What came behind the OK would be a reply to nothing.
+        if !conversation.is_over() {
+            return Err(ConnectError::Closed);
+        }
+        socket.compress(algorithm, Role::Client);
+    }
     let settings = set_up(&mut conversation, want.identity.flags).await?;
     if !conversation.is_over() {
         return Err(ConnectError::Closed);
@@ -172,6 +181,27 @@ async fn encrypt(
     Ok(true)
 }
 
+/// How packets are compressed once the login is over.
+fn compression(
+    greeting: &Greeting,
+    response: &mut HandshakeResponse,
+    wanted: LinkCompression,
+) -> Result<Option<Algorithm>, ConnectError> {
+    let (name, flag, algorithm) = match wanted {
+        LinkCompression::Off => return Ok(None),
+        LinkCompression::Zlib => ("zlib", Capabilities::COMPRESS, Algorithm::Zlib),
+        LinkCompression::Zstd => {
+            let level = i32::from(ZSTD_LEVEL_DEFAULT);
+            ("zstd", Capabilities::ZSTD_COMPRESSION_ALGORITHM, Algorithm::Zstd { level })
+        }
+    };
+    if !greeting.capabilities.contains(flag) {
+        return Err(ConnectError::NoCompression(name));
+    }
+    response.capabilities |= flag;
+    Ok(Some(algorithm))
+}
+
 /// The response but for what proves the password.
 fn response(greeting: &Greeting, want: &Want) -> HandshakeResponse {
     let mut capabilities = (WANTED | want.identity.flags) & greeting.capabilities;
@@ -189,6 +219,7 @@ fn response(greeting: &Greeting, want: &Want) -> HandshakeResponse {
         auth_response: Vec::new(),
         database: want.schema.as_ref().map(|schema| schema.to_vec()),
         auth_plugin: None,
+        zstd_level: ZSTD_LEVEL_DEFAULT,
         attributes: vec![
             attribute("_client_name", "athena"),
             attribute("_client_version", env!("CARGO_PKG_VERSION")),

@@ -31,6 +31,8 @@ pub enum ConnectError {
     Auth(#[from] AuthError),
     #[error("the server offers no TLS, and [backend] tls demands it (\"preferred\" goes without)")]
     NoTls,
+    #[error("the server can't compress by {0}, which [backend] compression asks for")]
+    NoCompression(&'static str),
     #[error("{0} ([backend] tls, ca, cert and key say what is demanded and shown)")]
     Tls(io::Error),
     #[error("the server refused: ERROR {} ({}): {}", .0.code, String::from_utf8_lossy(&.0.sql_state), String::from_utf8_lossy(&.0.message))]

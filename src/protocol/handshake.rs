@@ -116,7 +116,12 @@ pub struct HandshakeResponse {
     pub database: Option<Vec<u8>>, // string<NUL>
     pub auth_plugin: Option<Vec<u8>>, // string<NUL>
     pub attributes: Vec<Attribute>, // int<lenenc> bytes of string<lenenc> pairs
+    /// 1 to 22; of use with `ZSTD_COMPRESSION_ALGORITHM` alone.
+    pub zstd_level: u8, // int<1>
 }
+
+/// The level of clients that name none, which is zstd's own default.
+pub const ZSTD_LEVEL_DEFAULT: u8 = 3;
 
 /// What a client tells about itself: a name and its value.
 pub type Attribute = (Vec<u8>, Vec<u8>);
@@ -152,6 +157,8 @@ impl ClientHello {
         } else {
             Vec::new()
         };
+        let zstd = capabilities.contains(Capabilities::ZSTD_COMPRESSION_ALGORITHM);
+        let zstd_level = if zstd && !reader.is_empty() { reader.u8()? } else { ZSTD_LEVEL_DEFAULT };
         Ok(ClientHello::Response(HandshakeResponse {
             capabilities,
             max_packet_size,
@@ -161,6 +168,7 @@ impl ClientHello {
             database,
             auth_plugin,
             attributes,
+            zstd_level,
         }))
     }
 }
@@ -268,6 +276,9 @@ impl HandshakeResponse {
                 block.put_lenenc_bytes(value);
             }
             out.put_lenenc_bytes(&block);
+        }
+        if self.capabilities.contains(Capabilities::ZSTD_COMPRESSION_ALGORITHM) {
+            out.push(self.zstd_level);
         }
         out
     }

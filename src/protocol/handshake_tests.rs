@@ -24,6 +24,7 @@ fn response(capabilities: Capabilities) -> HandshakeResponse {
         database: None,
         auth_plugin: None,
         attributes: Vec::new(),
+        zstd_level: ZSTD_LEVEL_DEFAULT,
     }
 }
 

@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use aws_lc_rs::rand;
 
-use crate::config::Acceptor;
+use crate::config::{Acceptor, ClientCompression};
 use crate::metrics::label::RefusedReason;
 use crate::net::{Buf, Elapsed, Payload, Socket, Timer};
 use crate::pool::{Identity, PoolError, ServerProfile, SmallReply, Want};
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::compression::{Algorithm, Role};
 use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader, write_packet};
@@ -23,7 +24,7 @@ use super::holds::Holds;
 use super::input::Input;
 use super::registry::Who;
 
-/// What is offered to clients, as far as the backend has it. Compression and optional metadata are not among
+/// What is offered to clients, as far as the backend has it. Optional metadata is not among
 /// it: what is offered works.
 const OFFERED: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::FOUND_ROWS)
@@ -223,7 +224,8 @@ impl Door {
         let salt = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
         let acceptor = self.ctx.acceptor();
         let tls = if acceptor.is_some() { Capabilities::SSL } else { Capabilities::empty() };
-        let offered = (OFFERED & profile.capabilities) | OWN | tls;
+        let offered =
+            (OFFERED & profile.capabilities) | OWN | tls | compression(&self.ctx.config.server.compression);
         let greeting = Greeting {
             version: profile.version.clone(),
             connection_id: id,
@@ -260,6 +262,9 @@ impl Door {
         let status = first_status(&profile);
         let entered = Entered { account: admitted.account, capabilities, identity, schema, status, salt };
         self.welcome(&entered).await?;
+        if let Some(algorithm) = algorithm(capabilities, response.zstd_level) {
+            self.socket.compress(algorithm, Role::Server);
+        }
         Ok(entered)
     }
 
@@ -448,6 +453,25 @@ impl Session {
     /// The status of a session that has not done anything yet.
     pub fn first_status(&self) -> StatusFlags {
         self.cluster().pool.profile().map_or(StatusFlags::AUTOCOMMIT, |profile| first_status(&profile))
+    }
+}
+
+/// The flags by which compression is offered.
+fn compression(allowed: &ClientCompression) -> Capabilities {
+    let mut flags = Capabilities::empty();
+    flags.set(Capabilities::COMPRESS, allowed.zlib);
+    flags.set(Capabilities::ZSTD_COMPRESSION_ALGORITHM, allowed.zstd);
+    flags
+}
+
+/// What a client compresses by: zlib goes first where it has named both, as on a server.
+fn algorithm(capabilities: Capabilities, zstd_level: u8) -> Option<Algorithm> {
+    if capabilities.contains(Capabilities::COMPRESS) {
+        Some(Algorithm::Zlib)
+    } else if capabilities.contains(Capabilities::ZSTD_COMPRESSION_ALGORITHM) {
+        Some(Algorithm::Zstd { level: i32::from(zstd_level) })
+    } else {
+        None
     }
 }
 

@@ -12,7 +12,7 @@ use crate::common::stage::Stage;
 use crate::common::wire::{Connection, Login, capability};
 use crate::common::{TestResult, eventually, join};
 use crate::tls::{Tls, greeted, request};
-use crate::{carry_much, stage, tls_client};
+use crate::{LARGE, carry, stage, tls_client};
 
 /// `ER_HANDSHAKE_ERROR`, `ER_ACCESS_DENIED_ERROR`, `ER_SECURE_TRANSPORT_REQUIRED`.
 const HANDSHAKE_ERROR: u16 = 1043;
@@ -29,7 +29,7 @@ fn both_kinds_of_clients_are_served() -> TestResult {
         assert!(status.contains("Cipher in use is "), "{version}: {status}");
     }
     assert!(!stage.athena.client().argument("--skip-ssl").run("status")?.contains("Cipher in use"));
-    carry_much(&client)?;
+    carry(&client, LARGE)?;
     stage.assert_back_to(before);
     Ok(())
 }

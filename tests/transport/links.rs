@@ -8,7 +8,7 @@ use athena_perf::proxy::AthenaConfig;
 
 use crate::common::TestResult;
 use crate::common::stage::Stage;
-use crate::{carry_much, cipher, tls_server};
+use crate::{LARGE, carry, cipher, tls_server};
 
 /// A stage whose links have TLS in `mode`, to a server with the certificate `name`.
 fn linked(name: &str, certificate: &str, mode: &str) -> TestResult<(Stage, Certificates)> {
@@ -143,7 +143,7 @@ fn a_server_that_goes_is_noticed() -> TestResult {
 fn much_through_encrypted_links() -> TestResult {
     let (stage, _) = linked("link_much", "server", "verify_identity")?;
     let before = stage.settled_census();
-    carry_much(&stage.athena.client())?;
+    carry(&stage.athena.client(), LARGE)?;
     stage.assert_back_to(before);
     Ok(())
 }

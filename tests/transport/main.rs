@@ -1,8 +1,9 @@
-//! What lies below the protocol: TLS and Unix sockets, towards clients and towards servers.
+//! What lies below the protocol: TLS, compression and Unix sockets, towards clients and towards servers.
 
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod compression;
 mod handshake;
 mod links;
 mod tls;
@@ -16,6 +17,8 @@ use common::stage::Stage;
 
 /// Larger than any buffer on the way.
 const LARGE: usize = 64 << 20;
+/// Larger than one packet, for what takes long in a build for tests.
+const OVER_A_PACKET: usize = 17 << 20;
 
 /// A stage that offers TLS to clients, and the certificates that it was made with.
 fn stage(
@@ -51,12 +54,12 @@ fn tls_client(stage: &Stage, certificates: &Certificates) -> SqlClient {
         .argument(&format!("--ssl-ca={}", ca.display()))
 }
 
-/// Sends `LARGE` bytes and gets them back.
-fn carry_much(client: &SqlClient) -> TestResult {
-    let answer = client.run(&format!("SELECT MD5(REPEAT('x', {LARGE})), REPEAT('x', {LARGE})"))?;
+/// Sends `length` bytes, and gets as many.
+fn carry(client: &SqlClient, length: usize) -> TestResult {
+    let answer = client.run(&format!("SELECT MD5(REPEAT('x', {length})), REPEAT('x', {length})"))?;
     let (_, text) = answer.split_once('\t').expect("two columns");
-    assert!(text.len() == LARGE && text.bytes().all(|byte| byte == b'x'), "{} bytes", text.len());
-    let digest = client.run(&format!("SELECT MD5('{}')", "x".repeat(LARGE)))?;
+    assert!(text.len() == length && text.bytes().all(|byte| byte == b'x'), "{} bytes", text.len());
+    let digest = client.run(&format!("SELECT MD5('{}')", "x".repeat(length)))?;
     assert!(answer.starts_with(&digest), "{digest}");
     let rows = client.run("SELECT seq, REPEAT('y', 100) FROM test.seq_1_to_300000")?;
     assert_eq!(rows.lines().count(), 300_000);

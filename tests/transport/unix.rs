@@ -11,7 +11,7 @@ use athena_perf::proxy::{Athena, AthenaConfig};
 
 use crate::common::TestResult;
 use crate::common::stage::Stage;
-use crate::{app_on_socket, carry_much, stage};
+use crate::{LARGE, app_on_socket, carry, stage};
 
 /// A stage with a socket for clients, and its path.
 fn with_socket(name: &str) -> TestResult<(Stage, PathBuf)> {
@@ -33,7 +33,7 @@ fn clients_come_by_a_socket_and_by_tcp() -> TestResult {
     let client = app_on_socket(&path);
     assert_eq!(client.run("SELECT 1")?, "1");
     stage.assert_serves()?;
-    carry_much(&client)?;
+    carry(&client, LARGE)?;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..24)
             .map(|number| {
@@ -116,7 +116,7 @@ fn links_go_through_the_socket_of_the_server() -> TestResult {
     let before = stage.settled_census();
     let client = stage.athena.client();
     assert_eq!(client.run("SELECT SUBSTRING_INDEX(USER(), '@', -1)")?, "localhost");
-    carry_much(&client)?;
+    carry(&client, LARGE)?;
     stage.assert_back_to(before);
     stage.server.stop()?;
     assert!(stage.connect().expect_err("gone").code() == Some(2003));

@@ -107,6 +107,14 @@ impl Installation {
         (program, arguments)
     }
 
+    /// The client program of the same root.
+    pub(super) fn client_command(&self) -> Option<Command> {
+        let chroot = self.chroot.as_ref()?;
+        let mut command = Command::new("chroot");
+        command.arg(chroot).arg("/usr/bin/mysql");
+        Some(command)
+    }
+
     /// Fills the empty folder `data` with system tables.
     pub(super) fn initialise(&self, data: &Path) -> Result<()> {
         let datadir = format!("--datadir={}", self.inside(data).display());

@@ -23,7 +23,7 @@ mod template;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use certificates::Certificates;
@@ -105,6 +105,12 @@ impl Lab {
     pub fn mysql_server(&self, options: ServerOptions) -> Result<Option<Server>> {
         let Some((installation, home)) = &self.mysql else { return Ok(None) };
         Server::start_new(installation, &home.join(self.next_name()), options).map(Some)
+    }
+
+    /// The `mysql` program of a real MySQL, without arguments; `None` where there is none.
+    pub fn mysql_client(&self) -> Option<Command> {
+        let (installation, _) = self.mysql.as_ref()?;
+        installation.client_command()
     }
 
     /// Starts a primary and `replicas` servers that replicate from it (GTID).

@@ -7,14 +7,17 @@
 //!
 //! - [`stream`] frames and unframes for one connection.
 //! - [`sequence`] knows which sequence ids come next; it looks into what a client sends to see where commands begin.
+//! - [`numbering`] gives the plain packets inside the ids that they would have without compression.
 //! - [`context`] holds the compressors and decompressors. They are large (zlib's takes some 260 KB, zstd's more), so
 //!   the connections of a core share them, and one that waits holds none.
 
 pub mod context;
+mod numbering;
 mod sequence;
 pub mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use context::Contexts;
+pub use numbering::Numbering;
 pub use stream::{Algorithm, Compression, CompressionError, Decoded, Progress, Role};

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::super::packet::{HEADER_LEN, Header};
+use super::numbering::begins_command;
 use super::stream::Role;
 
 /// Commands sent whose replies have not begun; more than a client of Athena's ever has under way.
@@ -45,7 +46,7 @@ impl Follower {
             let rest = plain.get(at..).unwrap_or_default();
             if self.is_between_packets() {
                 let Some(&header) = rest.first_chunk() else { break };
-                if self.begins_command(Header::parse(header)) {
+                if begins_command(self.before, Header::parse(header)) {
                     if at > 0 {
                         break;
                     }
@@ -69,14 +70,6 @@ impl Follower {
         {
             at += self.step(rest);
         }
-    }
-
-    /// Whether this header begins a command: an id of 0 that is not a count that wrapped. Only the data of a LOAD DATA
-    /// LOCAL counts as far as 255 in packets of its own, and it ends in an empty one.
-    fn begins_command(&self, header: Header) -> bool {
-        let wrapped =
-            self.before.is_some_and(|before| before.continues() || (before.seq == 255 && before.len > 0));
-        header.seq == 0 && !wrapped
     }
 
     /// Goes over the next header or payload, or what there is of it; returns the bytes.
@@ -113,6 +106,15 @@ impl Follower {
     }
 }
 
+/// Where a reply begins.
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    /// The id of its first compressed packet.
+    id: u8,
+    /// The id of the last plain packet before it.
+    after: u8,
+}
+
 /// Which ids come next, in both directions.
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -121,7 +123,9 @@ pub(super) struct Sequence {
     next: u8,
     /// Role of the client: where the replies to commands begin that have not begun yet, in the order of the commands.
     /// A command without a reply leaves one behind, until a later reply begins.
-    replies: VecDeque<u8>,
+    replies: VecDeque<Begin>,
+    /// A reply has begun: the id of the last plain packet that it answers.
+    begun: Option<u8>,
     /// The id after the last packet received, if there was one.
     reply: Option<u8>,
     /// What the client sends: to us in the role of the server, by us in the other.
@@ -130,7 +134,14 @@ pub(super) struct Sequence {
 
 impl Sequence {
     pub fn new(role: Role) -> Self {
-        Sequence { role, next: 0, replies: VecDeque::new(), reply: None, commands: Follower::new() }
+        Sequence {
+            role,
+            next: 0,
+            replies: VecDeque::new(),
+            begun: None,
+            reply: None,
+            commands: Follower::new(),
+        }
     }
 
     /// The id of the next packet to send.
@@ -138,9 +149,15 @@ impl Sequence {
         let id = if begins_command { 0 } else { self.next };
         self.next = id.wrapping_add(1);
         if self.role == Role::Client {
+            let after = self.commands.before.map_or(0, |header| header.seq);
+            let begin = Begin { id: self.next, after };
             match self.replies.back_mut() {
-                Some(reply) if !begins_command => *reply = self.next,
-                _ => self.replies.push_back(self.next),
+                Some(reply) if !begins_command => *reply = begin,
+                _ => self.replies.push_back(begin),
+            }
+            if !begins_command {
+                // Data that a reply asked for: what comes next answers it.
+                self.reply = None;
             }
             if self.replies.len() > MAX_PENDING_COMMANDS {
                 self.replies.pop_front();
@@ -163,14 +180,19 @@ impl Sequence {
         Ok(())
     }
 
+    /// Role of the client: the id of the last plain packet before the reply that has just begun; once.
+    pub fn take_begun(&mut self) -> Option<u8> {
+        self.begun.take()
+    }
+
     /// A reply under way goes on, or the reply to a later command begins.
     fn receive_reply(&mut self, id: u8) -> bool {
         if self.reply == Some(id) {
             return true;
         }
-        let begun = self.replies.iter().position(|&first| first == id);
+        let begun = self.replies.iter().position(|begin| begin.id == id);
         if let Some(begun) = begun {
-            self.replies.drain(..=begun);
+            self.begun = self.replies.drain(..=begun).next_back().map(|begin| begin.after);
         }
         begun.is_some()
     }

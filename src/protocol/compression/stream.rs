@@ -203,6 +203,12 @@ impl Compression {
         }
     }
 
+    /// Role of the client: the id of the last plain packet before the reply of which [`Compression::decode`] has just
+    /// given the beginning; once.
+    pub fn take_reply_begun(&mut self) -> Option<u8> {
+        self.sequence.take_begun()
+    }
+
     /// Between two compressed packets: the next byte is the first of a header.
     pub fn is_between_packets(&self) -> bool {
         matches!(self.incoming, Incoming::Header { have: 0, .. })

@@ -253,3 +253,52 @@ fn decompressors_are_used_again() {
         }
     }
 }
+
+/// All that a numbering makes of `wire`, which comes in two pieces.
+fn numbered(numbering: &mut Numbering, wire: &[u8], cut: usize) -> Vec<u8> {
+    let mut wire = wire.to_vec();
+    let (first, second) = wire.split_at_mut(cut);
+    numbering.receive(first);
+    numbering.receive(second);
+    wire
+}
+
+#[test]
+fn plain_packets_get_the_ids_that_they_would_have() {
+    let reply = [packet(9, b"columns"), packet(10, b""), packet(3, b"next")].concat();
+    let right = [packet(1, b"columns"), packet(2, b""), packet(3, b"next")].concat();
+    for cut in 0..=reply.len() {
+        let mut client = Numbering::new(Role::Client);
+        client.reply_begins(0);
+        assert_eq!(numbered(&mut client, &reply, cut), right, "cut at {cut}");
+        client.reply_begins(2);
+        assert_eq!(numbered(&mut client, &packet(7, b"x"), 1), packet(3, b"x"));
+    }
+    // Commands begin at 0; their further pieces and the data of a LOAD DATA LOCAL count on, also from what was sent.
+    let mut server = Numbering::new(Role::Server);
+    let large = packet(0, &vec![7; MAX_PAYLOAD]);
+    assert!(numbered(&mut server, &large[..MAX_PAYLOAD + 4], 3) == large[..MAX_PAYLOAD + 4]);
+    assert_eq!(numbered(&mut server, &packet(0, b"rest"), 2), packet(1, b"rest"));
+    assert_eq!(numbered(&mut server, &packet(0, b"command"), 2), packet(0, b"command"));
+    server.send(&packet(1, b"\xfbfile"));
+    assert_eq!(numbered(&mut server, &packet(4, b"data"), 2), packet(2, b"data"));
+    assert_eq!(numbered(&mut server, &packet(5, b""), 2), packet(3, b""));
+    assert_eq!(numbered(&mut server, &packet(0, b"command"), 2), packet(0, b"command"));
+}
+
+/// Commands sent together: each reply answers its own, also the one after data that a reply has asked for.
+#[test]
+fn each_reply_says_what_it_answers() {
+    let mut client = side(Algorithm::Zlib, Role::Client);
+    let mut server = side(Algorithm::Zlib, Role::Server);
+    let mut exchange = |sent: &[Vec<u8>], reply: &[u8]| {
+        let wire = encoded(&mut client, &sent.concat());
+        decoded(&mut server, &wire, usize::MAX, 100).expect("in order");
+        let wire = encoded(&mut server, reply);
+        decoded(&mut client, &wire, usize::MAX, 100).expect("in order");
+        client.take_reply_begun()
+    };
+    assert_eq!(exchange(&[packet(0, b"a"), packet(0, b"b")], &packet(1, b"ok")), Some(0));
+    assert_eq!(exchange(&[packet(0, b"load")], &packet(1, b"\xfbf")), Some(0));
+    assert_eq!(exchange(&[packet(2, b"data"), packet(3, b"")], &packet(4, b"ok")), Some(3));
+}

@@ -82,6 +82,11 @@ impl PacketStream {
         Ok(stream.flush()?)
     }
 
+    /// Fills `bytes` with what comes next, whatever it is.
+    pub fn read_raw(&mut self, bytes: &mut [u8]) -> Result<()> {
+        Ok(self.stream.read_exact(bytes)?)
+    }
+
     /// Writes a payload of any length.
     pub fn write_payload(&mut self, payload: &[u8]) -> Result<()> {
         let mut rest = payload;
