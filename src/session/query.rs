@@ -61,7 +61,7 @@ impl Session {
     pub async fn init_db(&mut self, command: Payload) -> Result<Payload, Stop> {
         let name = schema_name(command.get(ARGUMENTS..).unwrap_or_default());
         let mut link = self.take_link(NO_SQL).await?;
-        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut reply = Reply::to_query(self.capabilities, self.status).without_warnings();
         let mut seen = Seen::default();
         match self.relay(&mut link, command, &mut reply, &mut seen).await {
             Ok(last) => {

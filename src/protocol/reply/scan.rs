@@ -113,6 +113,8 @@ pub struct Reply {
     /// The start of a packet that can't go on yet.
     held: Vec<u8>,
     sent: Sent,
+    /// Warnings that the packets count are those of a statement before, and not the client's affair.
+    no_warnings: bool,
 }
 
 /// Where the client stands after the chunks that were let through.
@@ -165,7 +167,14 @@ impl Reply {
             continues: false,
             held: Vec::new(),
             sent: Sent { seq: 0, mid_packet: false },
+            no_warnings: false,
         }
+    }
+
+    /// For a command that leaves the warnings of the statement before as they are, and counts them all the same, as MySQL
+    /// does: they may be another session's.
+    pub fn without_warnings(self) -> Self {
+        Reply { no_warnings: true, ..self }
     }
 
     /// The sequence id with which a packet of our own would follow what the client has got.
@@ -431,9 +440,13 @@ impl Reply {
         edits: &mut Edits,
         observer: &mut dyn Observer,
     ) -> Result<bool, ReplyError> {
-        let ok = parse_end(payload)?;
+        let mut ok = parse_end(payload)?;
         observer.ok(&ok);
         self.status = ok.status;
+        let hides_warnings = self.no_warnings && ok.warnings > 0;
+        if hides_warnings {
+            ok.warnings = 0;
+        }
         let more = ok.status.contains(StatusFlags::MORE_RESULTS_EXISTS);
         self.state = if more { State::First } else { State::Done };
         if is_eof(payload) {
@@ -444,9 +457,9 @@ impl Reply {
             edits.packet(range, self.seq, &eof);
             return Ok(true);
         }
-        if ok.status.contains(StatusFlags::SESSION_STATE_CHANGED)
-            && !self.client.contains(Capabilities::SESSION_TRACK)
-        {
+        let untracked = ok.status.contains(StatusFlags::SESSION_STATE_CHANGED)
+            && !self.client.contains(Capabilities::SESSION_TRACK);
+        if untracked || hides_warnings {
             edits.packet(range, self.seq, &ok.encode(self.client));
             return Ok(true);
         }

@@ -728,3 +728,18 @@ fn edits_replace_insert_and_remove() {
     assert_eq!((edits.len(), edits.is_empty()), (0, true));
     assert_eq!(carried_out(b"abcdef", &edits), b"abcdef");
 }
+
+#[test]
+fn warnings_of_a_statement_before_are_nobodys() {
+    for client in CLIENTS {
+        let mut reply = Reply::to_query(client, BEFORE).without_warnings();
+        let (mut chunk, mut edits, mut told) = (wire(&[OK_TRACKED]), Edits::default(), Vec::new());
+        let scanned = reply.scan(&mut chunk, &mut edits, &mut told).expect("an OK");
+        assert!(scanned.done);
+        let hidden = edits.copied(&chunk);
+        let ok = OkPacket::parse(&hidden[HEADER_LEN..], client).expect("an OK");
+        assert_eq!(ok.warnings, 0);
+        assert_eq!(ok.session_state.is_empty(), !client.contains(Capabilities::SESSION_TRACK));
+        assert!(matches!(&told[..], [Told::Ok { warnings: 3, .. }]), "Athena itself is told");
+    }
+}
