@@ -48,7 +48,7 @@ impl Target {
     }
 
     /// `program` of MariaDB with the options to connect; its other defaults are its own, not the machine's.
-    fn mariadb(&self, program: &str) -> Command {
+    pub fn mariadb(&self, program: &str) -> Command {
         let mut command = timed(CLIENT_TIMEOUT_S, program);
         command.args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp"]);
         command.args([format!("--port={}", self.port), format!("--user={APP_USER}")]);
@@ -116,7 +116,7 @@ fn without_the_moment(output: &[u8]) -> Vec<u8> {
 }
 
 /// Installs mysql2, unless this very `package.json` is installed already.
-fn node_modules() -> PathBuf {
+pub fn node_modules() -> PathBuf {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     let install = || {
         let home = build_folder("node");
@@ -155,19 +155,19 @@ fn build_folder(name: &str) -> PathBuf {
     home
 }
 
-fn open(file: &Path) -> Stdio {
+pub fn open(file: &Path) -> Stdio {
     File::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).into()
 }
 
 /// `program` under a time limit: what a proxy gets wrong shows often as a client that waits for ever.
-fn timed(seconds: &str, program: impl AsRef<OsStr>) -> Command {
+pub fn timed(seconds: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", seconds]).arg(program).stdin(Stdio::null());
     command
 }
 
 /// What a program printed; it has to succeed.
-fn succeed(command: &mut Command) -> Vec<u8> {
+pub fn succeed(command: &mut Command) -> Vec<u8> {
     finish(command).stdout
 }
 
