@@ -5,6 +5,9 @@ CARGO ?= cargo
 # Arguments of the demo and of the benchmark, for example: make bench BENCH="--seconds 2 --only null"
 DEMO ?=
 BENCH ?=
+# Seconds for each fuzzer, and which (all by default), for example: make fuzz FUZZ_SECONDS=60 FUZZ="reply commands"
+FUZZ_SECONDS ?= 600
+FUZZ ?=
 
 # program:package pairs; a package is installed when its program is missing.
 # The server comes as mariadb-server-core: mariadb-server would start a system service that nobody here needs.
@@ -13,12 +16,13 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 # Packages without a program: Debian's PyMySQL (which needs cryptography for caching_sha2_password) and Go driver.
 LIBRARIES := python3-pymysql python3-cryptography golang-github-go-sql-driver-mysql-dev
 
-.PHONY: help deps build demo test lint bench mysql-root clean
+.PHONY: help deps build demo test lint bench fuzz mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
 	@echo "make test   all tests                      make lint   formatting, clippy, the rules of the house"
 	@echo "make bench  Athena beside its peers        make build  target/release/athena"
+	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
 	@echo "make deps   Debian packages that are missing (the targets above call it)"
 	@echo "make mysql-root  a real MySQL for the lab (root; see docs/LAB.md)"
 
@@ -57,6 +61,10 @@ lint:
 
 bench: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin bench -- $(BENCH)
+
+# The corpus that is checked in also runs with the tests.
+fuzz: deps
+	FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO=$(CARGO) tests/fuzz/run.sh $(FUZZ)
 
 mysql-root: deps
 	perf/mysql-root.sh target/mysql-root

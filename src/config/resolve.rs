@@ -41,7 +41,10 @@ impl Config {
     }
 
     /// As [`Config::load`], for a text that is said to come from `path`.
-    pub(super) fn parse(path: &Path, text: &str, env: Env<'_>) -> Result<Self, Problems> {
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, text: &str, env: Env<'_>) -> Result<Self, Problems> {
         let document = Document::parse(path, text)?;
         unknown::check(&document);
         let server = server(&Section::open(&document, "server"));

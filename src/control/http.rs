@@ -153,24 +153,24 @@ async fn linger(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
+pub enum Method {
     Get,
     Head,
     Other,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
-    method: Method,
+pub struct Request {
+    pub method: Method,
     /// Without the query.
-    path: String,
-    keep_alive: bool,
+    pub path: String,
+    pub keep_alive: bool,
 }
 
 /// A request that can't be read, and the status that says so.
 #[derive(Debug, PartialEq, Eq)]
-struct Refused {
-    code: u16,
+pub struct Refused {
+    pub code: u16,
 }
 
 /// The next request; `None` when the client has closed between two of them. Bytes behind it stay in `input`.
@@ -197,7 +197,7 @@ async fn read_request(
 }
 
 /// The request at the start of `input` and the length of its head; `None` while the head is incomplete.
-fn parse(input: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
+pub fn parse(input: &[u8]) -> Result<Option<(Request, usize)>, Refused> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Request::new(&mut headers);
     let length = match head.parse(input) {

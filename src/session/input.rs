@@ -1,5 +1,7 @@
 //! Commands out of the bytes that a client sends, however they are cut or strung together.
 
+use std::ops::Deref;
+
 use crate::net::{Buf, Payload};
 use crate::protocol::packet::{HEADER_LEN, Header, PacketError};
 
@@ -7,17 +9,28 @@ use crate::protocol::packet::{HEADER_LEN, Header, PacketError};
 /// COM_STMT_EXECUTE can have, and for the beginning of any text.
 const START_LEN: usize = 160 * 1024;
 
+/// Received bytes, used up from the front.
+pub trait Chunk: Deref<Target = [u8]> + Into<Payload> {
+    /// Drops the first `n` bytes.
+    fn advance(&mut self, n: usize);
+}
+
+impl Chunk for Buf {
+    fn advance(&mut self, n: usize) {
+        Buf::advance(self, n);
+    }
+}
+
 /// The bytes of a client that are not answered yet.
-#[derive(Default)]
-pub(super) struct Input {
+pub struct Input<C = Buf> {
     /// What the last receive brought, or the rest of it.
-    chunk: Option<Buf>,
+    chunk: Option<C>,
     /// A command of which the end is missing.
     partial: Vec<u8>,
 }
 
 /// What the input holds.
-pub(super) enum Taken {
+pub enum Taken {
     /// One command, with its header.
     Command(Payload),
     /// A command that is longer than is collected. Its bytes come out of [`Input::piece`].
@@ -27,7 +40,7 @@ pub(super) enum Taken {
 }
 
 /// Where an oversized command stands.
-pub(super) struct Oversized {
+pub struct Oversized {
     /// The command byte and the beginning of what follows it, as far as it has come.
     pub start: Vec<u8>,
     /// Bytes of the current piece that have not come out yet.
@@ -83,8 +96,14 @@ impl Oversized {
     }
 }
 
-impl Input {
-    pub fn push(&mut self, chunk: Buf) {
+impl<C> Default for Input<C> {
+    fn default() -> Self {
+        Self { chunk: None, partial: Vec::new() }
+    }
+}
+
+impl<C: Chunk> Input<C> {
+    pub fn push(&mut self, chunk: C) {
         debug_assert!(self.chunk.is_none(), "bytes of the client would be lost");
         self.chunk = Some(chunk);
     }
@@ -100,7 +119,7 @@ impl Input {
     }
 
     /// Takes the bytes that are there, when they are no command: [`Input::push`] puts back what was too much.
-    pub fn take_chunk(&mut self) -> Option<Buf> {
+    pub fn take_chunk(&mut self) -> Option<C> {
         self.chunk.take()
     }
 
@@ -180,14 +199,14 @@ impl Input {
         Ok(Some((bytes.into(), last)))
     }
 
-    fn move_bytes(&mut self, chunk: &mut Buf, count: usize) {
+    fn move_bytes(&mut self, chunk: &mut C, count: usize) {
         let count = count.min(chunk.len());
         self.partial.extend_from_slice(chunk.get(..count).unwrap_or_default());
         chunk.advance(count);
     }
 
     /// Puts back what was not used of a chunk.
-    pub fn keep(&mut self, chunk: Buf) {
+    pub fn keep(&mut self, chunk: C) {
         self.chunk = Some(chunk).filter(|chunk| !chunk.is_empty());
     }
 }

@@ -45,6 +45,7 @@ mod statements;
 
 pub use context::{Cluster, Context, Phase, Place};
 pub use driver::serve;
+pub use input::{Chunk, Input, Oversized, Taken};
 pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
 pub use shared::Shared;

@@ -1,0 +1,88 @@
+//! What is read before a password is proved, on both sides.
+
+use athena::protocol::auth::rsa::RsaKeyPair;
+use athena::protocol::auth::{ClientAuth, Credential, Plugin, Salt, ServerAuth, Verdict};
+use athena::protocol::handshake::{AuthSwitchRequest, ClientHello, Greeting};
+
+use super::cuts::option;
+
+const SALT: Salt = *b"abcdefghijklmnopqrst";
+const PASSWORD: &[u8] = b"a password that no fuzzer guesses";
+
+/// A greeting, or a request for another plugin, says the same after it was written and read.
+pub fn greeting(bytes: &[u8]) {
+    if let Ok(greeting) = Greeting::parse(bytes) {
+        assert_eq!(Greeting::parse(&greeting.encode()), Ok(greeting));
+    }
+    if let Ok(request) = AuthSwitchRequest::parse(bytes) {
+        assert_eq!(AuthSwitchRequest::parse(&request.encode()), Ok(request));
+    }
+}
+
+/// A client's first packet says the same after it was written and read.
+pub fn client_hello(bytes: &[u8]) {
+    if let Ok(ClientHello::Response(response)) = ClientHello::parse(bytes) {
+        let written = response.encode();
+        assert_eq!(ClientHello::parse(&written), Ok(ClientHello::Response(response)));
+    }
+}
+
+/// A server that asks for anything in any order gets an answer or an error, and never the password in clear text over a
+/// connection that is not encrypted.
+pub fn auth_client(bytes: &[u8]) {
+    let (options, rest) = option(bytes);
+    let secure = options & 1 == 1;
+    let mut auth = ClientAuth::new(PASSWORD, secure);
+    let offered = [&b"mysql_native_password"[..], b"caching_sha2_password", b"sha256_password", b"x"];
+    let (_, response) = auth.first_response(offered[usize::from(options >> 1) % offered.len()], &SALT);
+    assert_secret(&response, secure);
+    for packet in pieces(rest) {
+        match auth.step(packet) {
+            Ok(action) => assert_secret(format!("{action:?}").as_bytes(), secure),
+            Err(_) => return,
+        }
+    }
+}
+
+fn assert_secret(sent: &[u8], secure: bool) {
+    let seen = sent.windows(PASSWORD.len()).any(|window| window == PASSWORD);
+    assert!(secure || !seen, "the password in clear text");
+}
+
+/// Whatever a client sends, it is not let in without the password, and hears of a verdict after a few packets.
+pub fn auth_server(bytes: &[u8]) {
+    thread_local! {
+        static RSA: RsaKeyPair = RsaKeyPair::generate().expect("a key pair");
+    }
+    let (options, rest) = option(bytes);
+    let flag = |bit: u8| options >> bit & 1 == 1;
+    let credential = Credential::Password(PASSWORD.to_vec());
+    let account = flag(0).then_some(&credential);
+    let offered = if flag(1) { Plugin::Native } else { Plugin::CachingSha2 };
+    RSA.with(|rsa| {
+        let mut auth = ServerAuth::new(offered, &SALT, account, rsa, flag(2), flag(3));
+        let mut packets = pieces(rest);
+        let plugins = [None, Some(&b"mysql_native_password"[..]), Some(b"caching_sha2_password"), Some(b"x")];
+        let named = plugins[usize::from(options >> 4) % plugins.len()];
+        let mut verdict = auth.begin(named, packets.next().unwrap_or_default());
+        for packets_sent in 0.. {
+            assert!(packets_sent < 5, "a client is asked for ever");
+            verdict = match verdict {
+                Verdict::Send(_) => auth.step(packets.next().unwrap_or_default()),
+                Verdict::Accept | Verdict::SendThenAccept(_) => panic!("let in without the password"),
+                Verdict::Deny => return,
+            }
+        }
+    });
+}
+
+/// Packets, each behind a byte with its length.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (&length, after) = rest.split_first()?;
+        let (piece, after) = after.split_at(usize::from(length).min(after.len()));
+        rest = after;
+        Some(piece)
+    })
+}
