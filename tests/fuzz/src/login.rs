@@ -1,7 +1,7 @@
 //! What is read before a password is proved, on both sides.
 
 use athena::protocol::auth::rsa::RsaKeyPair;
-use athena::protocol::auth::{ClientAuth, Credential, Plugin, Salt, ServerAuth, Verdict};
+use athena::protocol::auth::{ClientAuth, Credential, Plugin, Salt, Secret, ServerAuth, Verdict};
 use athena::protocol::handshake::{AuthSwitchRequest, ClientHello, Greeting};
 
 use super::cuts::option;
@@ -32,7 +32,8 @@ pub fn client_hello(bytes: &[u8]) {
 pub fn auth_client(bytes: &[u8]) {
     let (options, rest) = option(bytes);
     let secure = options & 1 == 1;
-    let mut auth = ClientAuth::new(PASSWORD, secure);
+    let secret = Secret::Password(PASSWORD.to_vec().into());
+    let mut auth = ClientAuth::new(&secret, secure);
     let offered = [&b"mysql_native_password"[..], b"caching_sha2_password", b"sha256_password", b"x"];
     let (_, response) = auth.first_response(offered[usize::from(options >> 1) % offered.len()], &SALT);
     assert_secret(&response, secure);
@@ -56,7 +57,7 @@ pub fn auth_server(bytes: &[u8]) {
     }
     let (options, rest) = option(bytes);
     let flag = |bit: u8| options >> bit & 1 == 1;
-    let credential = Credential::Password(PASSWORD.to_vec());
+    let credential = Credential::Password(PASSWORD.to_vec().into());
     let account = flag(0).then_some(&credential);
     let offered = if flag(1) { Plugin::Native } else { Plugin::CachingSha2 };
     RSA.with(|rsa| {
