@@ -70,7 +70,7 @@ pub(super) struct Connected {
     pub profile: ServerProfile,
     pub connection_id: u32,
     pub status: StatusFlags,
-    /// `SET NAMES ...` that brings back the character set of the login; `None` if the server did not tell.
+    /// `SET NAMES ...` that brings back the character set and the modes of the login; `None` if the server did not tell.
     pub set_names: Option<String>,
 }
 
@@ -149,7 +149,7 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         status,
         ansi_quotes: settings.ansi_quotes,
     };
-    let set_names = settings.set_names;
+    let set_names = settings.set_names.map(|names| names + lost_by_reset(want.identity.flags));
     Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names })
 }
 
@@ -265,6 +265,18 @@ fn settings(values: &[Option<Vec<u8>>]) -> Settings {
     Settings {
         set_names: names.map(|(charset, collation)| format!("SET NAMES {charset} COLLATE {collation}")),
         ansi_quotes: modes.split(|byte| *byte == b',').any(|mode| mode == b"ANSI_QUOTES"),
+    }
+}
+
+/// What `SET NAMES` goes on with after a reset: MariaDB's forgets the modes that came with the capabilities of the login.
+fn lost_by_reset(flags: Capabilities) -> &'static str {
+    match (flags.contains(Capabilities::IGNORE_SPACE), flags.contains(Capabilities::INTERACTIVE)) {
+        (false, false) => "",
+        (true, false) => ", sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')",
+        (false, true) => ", wait_timeout = @@interactive_timeout",
+        (true, true) => {
+            ", sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE'), wait_timeout = @@interactive_timeout"
+        }
     }
 }
 

@@ -82,6 +82,23 @@ fn what_one_session_sets_no_other_sees() -> TestResult {
     Ok(())
 }
 
+/// A login can set variables by its flags, and MariaDB's reset forgets that it did.
+#[test]
+fn a_link_is_as_its_login_made_it_when_it_is_lent_again() -> TestResult {
+    on_each_server("isolation_flags", 1, &[], |stage| {
+        stage.server.sql("SET GLOBAL interactive_timeout = 12345")?;
+        let login = Login::app().with(capability::IGNORE_SPACE | capability::INTERACTIVE);
+        for owner in 0..3 {
+            let mut client = stage.login(&login)?;
+            let found =
+                client.scalar("SELECT CONCAT(@@sql_mode LIKE '%IGNORE_SPACE%', ' ', @@wait_timeout)")?;
+            assert_eq!(found, "1 12345", "session {owner}");
+            client.run("SET @a = 1, sql_mode = '', wait_timeout = 77")?;
+        }
+        Ok(())
+    })
+}
+
 /// What a session finds; an error that the server answers is a finding, too.
 fn probe(client: &mut Connection, state: &State) -> wire::Result<String> {
     match client.scalar(state.probe) {
