@@ -12,9 +12,12 @@ FUZZ ?=
 # program:package pairs; a package is installed when its program is missing.
 # The server comes as mariadb-server-core: mariadb-server would start a system service that nobody here needs.
 PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb-client haproxy:haproxy sysbench:sysbench \
-	strace:strace curl:curl openssl:openssl debootstrap:debootstrap go:golang-go node:nodejs npm:npm python3:python3
-# Packages without a program: Debian's PyMySQL (which needs cryptography for caching_sha2_password) and Go driver.
-LIBRARIES := python3-pymysql python3-cryptography golang-github-go-sql-driver-mysql-dev
+	strace:strace curl:curl openssl:openssl debootstrap:debootstrap go:golang-go node:nodejs npm:npm python3:python3 perl:perl \
+	java:default-jre-headless
+# Packages without a program: Debian's drivers (PyMySQL needs cryptography for caching_sha2_password), and what makes a
+# Python environment for those that come from PyPI.
+LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
+	libmariadb-java libdbd-mariadb-perl
 
 .PHONY: help deps build demo test lint bench fuzz mysql-root clean
 

@@ -4,7 +4,7 @@
 //! and fails on what it did not expect. It runs once on the server and once through Athena, with the driver's own defaults;
 //! both must print the same. In front of a MySQL, Athena asks its clients for `caching_sha2_password`, as MySQL does.
 //!
-//! `make deps` installs the drivers; mysql2 comes from npm, into a folder below `target/`.
+//! `make deps` installs the drivers; what Debian has no package of comes from npm and PyPI, into folders below `target/`.
 
 #[path = "drivers/clients.rs"]
 mod clients;
@@ -35,6 +35,36 @@ fn pymysql_on_mariadb() -> Result<()> {
 #[test]
 fn pymysql_on_mysql() -> Result<()> {
     on_mysql("pymysql", |stage| compare(stage, clients::pymysql))
+}
+
+#[test]
+fn mysqlclient_on_mariadb() -> Result<()> {
+    compare(&Stage::on_mariadb("mysqlclient")?, clients::mysqlclient)
+}
+
+#[test]
+fn mysqlclient_on_mysql() -> Result<()> {
+    on_mysql("mysqlclient", |stage| compare(stage, clients::mysqlclient))
+}
+
+#[test]
+fn connector_python_on_mariadb() -> Result<()> {
+    compare_connector_python(&Stage::on_mariadb("connector_python")?)
+}
+
+#[test]
+fn connector_python_on_mysql() -> Result<()> {
+    on_mysql("connector_python", compare_connector_python)
+}
+
+#[test]
+fn connector_j_on_mariadb() -> Result<()> {
+    compare(&Stage::on_mariadb("connector_j")?, clients::connector_j)
+}
+
+#[test]
+fn connector_j_on_mysql() -> Result<()> {
+    on_mysql("connector_j", |stage| compare(stage, clients::connector_j))
 }
 
 #[test]
@@ -95,6 +125,13 @@ fn compare(stage: &Stage, client: impl Fn(&Target) -> Vec<u8>) -> Result<()> {
     stage.empty_database(DATABASE)?;
     let through = client(&stage.through());
     assert_same(&direct, &through);
+    Ok(())
+}
+
+fn compare_connector_python(stage: &Stage) -> Result<()> {
+    for implementation in ["pure", "extension"] {
+        compare(stage, |target| clients::connector_python(target, implementation))?;
+    }
     Ok(())
 }
 

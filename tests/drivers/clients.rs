@@ -8,12 +8,16 @@ use std::sync::OnceLock;
 
 use athena_perf::lab::{APP_PASSWORD, APP_USER};
 
-/// Seconds after which a client hangs; it needs a few.
-const CLIENT_TIMEOUT_S: &str = "60";
+/// Seconds after which a client hangs; it needs a few on a machine that does nothing else.
+const CLIENT_TIMEOUT_S: &str = "120";
 /// Seconds for a compiler or an installation, which may have to fill a cache first.
 const BUILD_TIMEOUT_S: &str = "300";
 /// How much of the output of a client that failed is shown.
 const LINES_SHOWN: usize = 20;
+/// Debian's own Python, since another one on the path would not see Debian's packages.
+const DEBIAN_PYTHON: &str = "/usr/bin/python3";
+/// Where Debian's package puts MariaDB Connector/J.
+const JAVA_DRIVER: &str = "/usr/share/java/mariadb-java-client.jar";
 /// Where Debian's packages put the source of Go libraries.
 const GO_PATH: &str = "/usr/share/gocode";
 /// Lines of the client's `status` that tell of the connection and the moment, and whether there is TLS, which MySQL
@@ -62,11 +66,27 @@ pub fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers"))
 }
 
-/// PyMySQL. Debian's own Python, since another one on the path would not see Debian's packages.
+/// PyMySQL.
 pub fn pymysql(target: &Target) -> Vec<u8> {
-    let mut command = timed(CLIENT_TIMEOUT_S, "/usr/bin/python3");
-    command.arg("-u").arg(folder().join("python/main.py")).args(target.arguments());
-    succeed(command.env("PYTHONDONTWRITEBYTECODE", "1"))
+    succeed(python(DEBIAN_PYTHON, "python/main.py").args(target.arguments()))
+}
+
+/// mysqlclient, on MariaDB's C library.
+pub fn mysqlclient(target: &Target) -> Vec<u8> {
+    succeed(python(DEBIAN_PYTHON, "mysqlclient/main.py").args(target.arguments()))
+}
+
+/// MySQL Connector/Python in one of its two implementations, `pure` or `extension`.
+pub fn connector_python(target: &Target, implementation: &str) -> Vec<u8> {
+    let mut command = python(python_environment(), "connector_python/main.py");
+    succeed(command.arg(implementation).args(target.arguments()))
+}
+
+/// MariaDB Connector/J.
+pub fn connector_j(target: &Target) -> Vec<u8> {
+    let mut command = timed(CLIENT_TIMEOUT_S, "java");
+    command.arg("-cp").arg(format!("{}:{JAVA_DRIVER}", java_classes().display()));
+    succeed(command.arg("Main").args(target.arguments()))
 }
 
 /// mysql2.
@@ -115,6 +135,48 @@ fn without_the_moment(output: &[u8]) -> Vec<u8> {
     output.split(|&byte| byte == b'\n').map(cut).collect::<Vec<_>>().join(&b'\n')
 }
 
+/// Compiles the Java program with the compiler that is in every runtime, whether or not its command is installed.
+fn java_classes() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let (home, sources) = (build_folder("java"), folder().join("java"));
+        let mut command = timed(BUILD_TIMEOUT_S, "java");
+        command.args([
+            "-m",
+            "jdk.compiler/com.sun.tools.javac.Main",
+            "-encoding",
+            "UTF-8",
+            "-cp",
+            JAVA_DRIVER,
+            "-d",
+        ]);
+        succeed(command.arg(&home).args([sources.join("Main.java"), sources.join("Tell.java")]));
+        home
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// A Python with the packages of `requirements.txt` beside Debian's, unless that is installed already.
+fn python_environment() -> PathBuf {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    let install = || {
+        let home = build_folder("python");
+        let (wanted, done) = (folder().join("python/requirements.txt"), home.join("installed.txt"));
+        let environment = home.join("environment");
+        let content = fs::read(&wanted).unwrap_or_else(|error| panic!("{}: {error}", wanted.display()));
+        if fs::read(&done).ok().as_ref() != Some(&content) {
+            let mut command = timed(BUILD_TIMEOUT_S, DEBIAN_PYTHON);
+            succeed(command.args(["-m", "venv", "--clear", "--system-site-packages"]).arg(&environment));
+            let mut command = timed(BUILD_TIMEOUT_S, environment.join("bin/pip"));
+            command.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"]);
+            succeed(command.arg(&wanted));
+            fs::write(done, content).expect("written");
+        }
+        environment.join("bin/python3")
+    };
+    INSTALLED.get_or_init(install).clone()
+}
+
 /// Installs mysql2, unless this very `package.json` is installed already.
 pub fn node_modules() -> PathBuf {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
@@ -157,6 +219,14 @@ fn build_folder(name: &str) -> PathBuf {
 
 pub fn open(file: &Path) -> Stdio {
     File::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).into()
+}
+
+/// A program of this folder that the interpreter runs; what several of them share is in `python`.
+fn python(interpreter: impl AsRef<OsStr>, program: &str) -> Command {
+    let mut command = timed(CLIENT_TIMEOUT_S, interpreter);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", folder().join("python"));
+    command.arg("-u").arg(folder().join(program));
+    command
 }
 
 /// `program` under a time limit: what a proxy gets wrong shows often as a client that waits for ever.

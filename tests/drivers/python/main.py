@@ -7,7 +7,6 @@ PyMySQL turns autocommit off when it connects, so every statement here that is n
 transaction.
 """
 
-import hashlib
 import sys
 import threading
 
@@ -16,12 +15,12 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.cursors import DictCursor, SSCursor
 
 import columns
+import dbapi
+from telling import digest, expect, say
 
 THREADS = 8
 STATEMENTS_PER_THREAD = 50
 STREAMED_ROWS = 20_000
-# Longer values are printed as a digest.
-LONGEST_SHOWN = 400
 # The row of a string of this length fills a packet to its last byte, so an empty packet has to follow.
 FULL_PACKET = 0xFFFFFF - 4
 
@@ -36,6 +35,8 @@ def main():
     for section in SECTIONS:
         print(f"== {section.__name__}")
         section(connect)
+    client = Client(pymysql.connect, pymysql.MySQLError, {**account, "database": database})
+    dbapi.run_sections(dbapi.SHARED, client)
 
 
 def greeting(connect):
@@ -342,26 +343,9 @@ def refused(connection, code, sql):
         expect(False, f"{sql} should fail with {code}")
 
 
-def digest():
-    return hashlib.sha256()
-
-
-def say(*values):
-    print("  ", ", ".join(shown(value) for value in values))
-
-
-def shown(value):
-    """A value in ASCII; of a long one its length and a digest."""
-    text = ascii(value)
-    if len(text) <= LONGEST_SHOWN:
-        return text
-    return f"<{type(value).__name__} of {len(value)}, {hashlib.sha256(text.encode()).hexdigest()}>"
-
-
-def expect(condition, what):
-    if not condition:
-        sys.stdout.flush()
-        raise AssertionError(what)
+class Client(dbapi.Client):
+    def warning_count(self, connection, cursor):
+        return cursor._result.warning_count
 
 
 SECTIONS = [greeting, types, unicode, transactions, many, errors, streaming, long_packets, commands, session_state,
