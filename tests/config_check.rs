@@ -118,3 +118,31 @@ fn passwords_are_looked_up() {
         lines[0]
     );
 }
+
+#[test]
+fn certificates_and_keys_are_read() {
+    let folder = write("tls.toml", GOOD).with_file_name("certificates");
+    let made = athena_perf::lab::Certificates::new(&folder).expect("openssl makes certificates");
+    let (cert, key) = (made.certificate("server"), made.key("server"));
+    let client_key = made.key("client");
+    let with = |name: &str, cert: &Path, key: &Path, rest: &str| {
+        write(name, &format!("{GOOD}{rest}\n[server.tls]\ncert = {cert:?}\nkey = {key:?}\n"))
+    };
+    let ca = format!("tls = \"verify_ca\"\nca = {:?}\n", made.certificate("ca"));
+    let good = with("tls-good.toml", &cert, &key, &ca);
+    assert_eq!(check(&good).status.code(), Some(0), "{}", String::from_utf8_lossy(&check(&good).stderr));
+    let relative = with("tls-relative.toml", "certificates/server.pem".as_ref(), &key, "");
+    assert_eq!(check(&relative).status.code(), Some(0), "a relative path starts from the folder of the file");
+    let missing = folder.join("none.pem");
+    let cases = [
+        (&cert, &client_key, "13: server.tls.key: ", "it is not the key of the certificate in "),
+        (&key, &key, "12: server.tls.cert: ", "no certificate in it"),
+        (&cert, &cert, "13: server.tls.key: ", "no private key in it"),
+        (&missing, &key, "12: server.tls.cert: ", "No such file"),
+    ];
+    for (number, (cert, key, start, reason)) in cases.into_iter().enumerate() {
+        let lines = refused(&with(&format!("tls-{number}.toml"), cert, key, ""));
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].starts_with(start) && lines[0].contains(reason), "{}", lines[0]);
+    }
+}

@@ -89,7 +89,9 @@ fn responses_round_trip_in_every_form() {
     full.database = Some(b"shop".to_vec());
     full.auth_plugin = Some(b"mysql_native_password".to_vec());
     full.attributes = vec![(b"_os".to_vec(), b"Linux".to_vec()), (b"program_name".to_vec(), vec![b'x'; 260])];
-    for response in [nul, byte, full] {
+    let mut zstd = response(Capabilities::SECURE_CONNECTION | Capabilities::ZSTD_COMPRESSION_ALGORITHM);
+    zstd.zstd_level = 19;
+    for response in [nul, byte, full, zstd] {
         let wire = response.encode();
         assert_eq!(ClientHello::parse(&wire), Ok(ClientHello::Response(response)));
         for cut in 0..wire.len() {
@@ -97,6 +99,14 @@ fn responses_round_trip_in_every_form() {
             let _ = ClientHello::parse(&wire[..cut]);
         }
     }
+}
+
+#[test]
+fn a_client_that_names_no_level_of_compression_gets_the_default() {
+    let wire = response(Capabilities::ZSTD_COMPRESSION_ALGORITHM | Capabilities::SECURE_CONNECTION).encode();
+    let hello = ClientHello::parse(&wire[..wire.len() - 1]);
+    let Ok(ClientHello::Response(read)) = hello else { panic!("a response") };
+    assert_eq!(read.zstd_level, ZSTD_LEVEL_DEFAULT);
 }
 
 #[test]
@@ -112,6 +122,7 @@ fn a_short_response_with_the_ssl_flag_asks_for_tls() {
     let sent = response(Capabilities::SSL).encode();
     let capabilities = Capabilities::SSL | Capabilities::PROTOCOL_41;
     assert_eq!(ClientHello::parse(&sent[..32]), Ok(ClientHello::SslRequest(capabilities)));
+    assert_eq!(response(Capabilities::SSL).encode_ssl_request(), sent[..32]);
     assert!(matches!(ClientHello::parse(&sent), Ok(ClientHello::Response(_))));
 }
 

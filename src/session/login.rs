@@ -133,8 +133,18 @@ struct Door {
     rest: Option<Buf>,
     /// Sequence id of the next packet that goes out.
     seq: u8,
-    /// The client has said what it can: errors carry SQLSTATEs from here on.
-    greeted: bool,
+    stage: Stage,
+}
+
+/// How far a login has come, and with it how the client can be told of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The client has not said what it can: errors carry no SQLSTATE.
+    Unknown,
+    /// In the TLS handshake an error packet would be nonsense.
+    Handshake,
+    /// The client has said what it can.
+    Responded,
 }
 
 /// Logs a client in within `login_timeout`. `None`: it was refused, and told so.
@@ -149,7 +159,8 @@ pub(super) async fn log_in(
     let reader = PacketReader::new(1, PACKET_MAX);
     let transport = if peer.is_some() { Transport::Tcp } else { Transport::UnixSocket };
     let (input, rest) = (Input::default(), None);
-    let mut door = Door { ctx: ctx.clone(), socket, reader, input, transport, rest, seq: 0, greeted: false };
+    let mut door =
+        Door { ctx: ctx.clone(), socket, reader, input, transport, rest, seq: 0, stage: Stage::Unknown };
     let outcome = timer.within(limit, door.admit(id, peer)).await;
     let denied = match outcome {
         Ok(Ok(entered)) => return Some(entered.session(door, timer, id, peer)),
@@ -164,7 +175,11 @@ pub(super) async fn log_in(
     let error = denied.error.as_ref().map_or(denied.note, ToString::to_string);
     tracing::info!(target: "athena::login", id, peer = peer.map(tracing::field::display), reason = ?denied.reason, error, "client not let in");
     if let Some(error) = denied.error {
-        let packet = if door.greeted { error.packet(door.seq) } else { error.packet_before_login(door.seq) };
+        let packet = match door.stage {
+            Stage::Unknown => error.packet_before_login(door.seq),
+            Stage::Handshake => return None,
+            Stage::Responded => error.packet(door.seq),
+        };
         let _ = timer.within(ctx.config.server.write_timeout.min(limit), door.socket.send(packet)).await;
     }
     None
@@ -306,7 +321,7 @@ impl Door {
             return Err(Denied::handshake("Bad handshake"));
         };
         self.nothing_behind()?;
-        self.greeted = true;
+        self.stage = Stage::Responded;
         let required = self.ctx.config.server.tls.as_ref().is_some_and(|tls| tls.required);
         if required && !self.transport.is_secure() {
             let message =
@@ -318,9 +333,11 @@ impl Door {
 
     /// The TLS handshake. What came behind the request for it is a part of it.
     async fn encrypt(&mut self, acceptor: &Acceptor) -> Result<(), Denied> {
+        self.stage = Stage::Handshake;
         let handshake = self.socket.accept_tls(&acceptor.0, self.rest.take());
         // A client that fails here has been told by an alert, if it can be told at all.
         self.unless_ending(handshake).await?.map_err(|error| Denied::unheard(error.to_string()))?;
+        self.stage = Stage::Unknown;
         self.transport = Transport::Tls { certificate: self.socket.has_peer_certificate() };
         Ok(())
     }
