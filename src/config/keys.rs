@@ -167,7 +167,8 @@ pub const KEYS: &[Key] = &[
     number("runtime", "buffers", 128, 64..=32_768, "receive buffers that a core starts with"),
     number("runtime", "buffer_bytes", 16_384, 4096..=1 << 20, "size of a receive buffer"),
 
-    choice("auth", "source", "config", &["config"], &[("backend", "accounts come from this file; write \"config\" and add [[users]]")], "where accounts come from: \"config\" is this file"),
+    choice("auth", "source", "config", &["config", "backend"], &[], "where accounts come from: \"config\" is this file, \"backend\" the server's own accounts"),
+    number("auth", "refresh_min_interval_ms", 1000, 1..=MS_MAX, "time between two readings of the server's accounts, on each core"),
 
     text("backend", "host", Absent::Unset("required without unix_socket"), "name or IP address of the MySQL server"),
     number("backend", "port", 3306, 1..=65_535, "its TCP port"),

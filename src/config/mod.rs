@@ -34,9 +34,9 @@ mod verifier;
 
 pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
-    Acceptor, Account, AccountTls, AuthPlugin, BackendLogin, Circuit, ClientCompression, Cluster, Config,
-    Connector, Cpus, Instance, LinkCompression, LinkTls, Log, LogFormat, Origin, Pool, Runtime, Secret,
-    Server, ServerTls,
+    Acceptor, Account, AccountTls, Auth, AuthPlugin, AuthSource, BackendLogin, Circuit, ClientCompression,
+    Cluster, Config, Connector, Cpus, Instance, LinkCompression, LinkTls, Log, LogFormat, Origin, Pool,
+    Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
 pub use tls::{TlsError, TlsFiles};

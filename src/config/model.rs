@@ -21,6 +21,8 @@ pub struct Config {
     pub server: Server,
     /// Cores and their rings.
     pub runtime: Runtime,
+    /// Who the clients are.
+    pub auth: Auth,
     /// What clients are served from; never empty. The flat file gives one, named `default`.
     pub clusters: Vec<Cluster>,
     /// Where `/metrics` and `/health` are served; `None` when they are turned off.
@@ -113,6 +115,22 @@ pub struct Connector {
     pub config: Arc<ClientConfig>,
     /// The host of the configuration.
     pub name: ServerName<'static>,
+}
+
+/// Who the clients are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    pub source: AuthSource,
+    /// Between two readings of the server's accounts.
+    pub refresh_min_interval: Duration,
+}
+
+/// Where accounts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthSource {
+    Config,
+    /// The server's own tables.
+    Backend,
 }
 
 /// How a client proves its password.

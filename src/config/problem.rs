@@ -168,6 +168,8 @@ pub(super) enum Reason {
          \"caching_sha2_password\""
     )]
     HashNeedsSha2,
+    #[error("contradicts [[users]]: with \"backend\" the accounts are the server's own")]
+    UsersOfBackend,
     #[error("is for links of an account of their own: give backend_user, too")]
     NoBackendUser,
     #[error("the user of line {0} has the same name")]

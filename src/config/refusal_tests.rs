@@ -65,7 +65,6 @@ fn names_that_are_not_known_come_with_a_hint() {
 fn what_is_not_built_says_so() {
     let texts = [
         "[server]\nproxy_protocol = []",
-        "[auth]\nsource = \"backend\"",
         "[[backend.replicas]]\nhost = \"b\"",
         "[routing]\nread_write_split = true",
         "[health]\ninterval_ms = 1",
@@ -227,6 +226,10 @@ fn contradictions_are_refused() {
         (
             "[[users]]\nname = \"a\"\npassword_hash = \"$A$005$01234567890123456789aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
             "3: users.password_hash: an account with a caching_sha2_password hash",
+        ),
+        (
+            "[auth]\nsource = \"backend\"\n[[users]]\nname = \"a\"\npassword = \"\"",
+            "2: auth.source: contradicts [[users]]",
         ),
         (
             "[[users]]\nname = \"a\"\npassword = \"\"\nbackend_password = \"\"",

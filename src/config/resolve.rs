@@ -11,8 +11,8 @@ use tracing_subscriber::filter::LevelFilter;
 use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
-    AuthPlugin, Circuit, ClientCompression, Cluster, Config, Cpus, Instance, LinkCompression, Log, LogFormat,
-    Pool, Runtime, Server,
+    Auth, AuthPlugin, AuthSource, Circuit, ClientCompression, Cluster, Config, Cpus, Instance,
+    LinkCompression, Log, LogFormat, Pool, Runtime, Server,
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
@@ -52,6 +52,7 @@ impl Config {
         let config = Self {
             metrics: metrics(&Section::open(&document, "metrics"), server.listen),
             server,
+            auth: auth(&document),
             runtime: runtime(&Section::open(&document, "runtime")),
             clusters: vec![default_cluster(&document, auth_plugin, env)],
             log: log(&Section::open(&document, "log")),
@@ -85,6 +86,19 @@ fn server(section: &Section<'_>) -> Server {
 
 fn client_compression(word: &str) -> ClientCompression {
     ClientCompression { zlib: matches!(word, "any" | "zlib"), zstd: matches!(word, "any" | "zstd") }
+}
+
+/// Accounts come from one place.
+fn auth(document: &Document<'_>) -> Auth {
+    let section = Section::open(document, "auth");
+    let source = match section.choice("source") {
+        "backend" => AuthSource::Backend,
+        _ => AuthSource::Config,
+    };
+    if source == AuthSource::Backend && !Section::open_all(document, "users").is_empty() {
+        section.refuse("source", Reason::UsersOfBackend);
+    }
+    Auth { source, refresh_min_interval: section.millis("refresh_min_interval_ms") }
 }
 
 fn runtime(section: &Section<'_>) -> Runtime {
@@ -135,8 +149,6 @@ fn cpus(text: &str) -> Result<Cpus, Reason> {
 
 /// The cluster that the flat form describes.
 fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_>) -> Cluster {
-    // The one source there is; the key is read so that another one is refused.
-    Section::open(document, "auth").choice("source");
     let primary = instance(&Section::open(document, "backend"), env);
     let accounts = users::accounts(&Section::open_all(document, "users"), &primary, auth_plugin, env);
     Cluster {

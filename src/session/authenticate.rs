@@ -5,13 +5,15 @@ use std::rc::Rc;
 
 use crate::config::AuthPlugin;
 use crate::metrics::label::RefusedReason;
-use crate::pool::BackendAccount;
-use crate::protocol::auth::{Credential, Plugin, Salt, ServerAuth, Verdict};
+use crate::net::Timer;
+use crate::pool::{BackendAccount, Identity, Want};
+use crate::protocol::auth::{Credential, Plugin, Salt, Secret, ServerAuth, Verdict};
 use crate::protocol::error::ErrorCode;
 
 use super::accounts::AccountEntry;
 use super::context::Context;
-use super::login::{Denied, Transport};
+use super::directory::{Directory, DirectoryError, Known, ServerAccount};
+use super::login::{Denied, Transport, check_schema};
 use super::shared::Seat;
 
 /// A way to speak with the client, one packet at a time.
@@ -60,6 +62,8 @@ pub(super) struct Admitted {
     /// The account of the links.
     pub backend: Rc<BackendAccount>,
     pub default_database: Option<Rc<[u8]>>,
+    /// An account of the server that no link has logged in with yet: the server has the last word.
+    pub unproved: Option<Rc<ServerAccount>>,
 }
 
 /// The plugin of the greeting.
@@ -77,6 +81,9 @@ pub(super) async fn authenticate(
     line: &mut impl Line,
     claim: &Claim<'_>,
 ) -> Result<Admitted, Denied> {
+    if let Some(directory) = &ctx.directory {
+        return by_server(ctx, directory, line, claim).await;
+    }
     let known = ctx.accounts.get(claim.user);
     let address = claim.peer.map(|peer| peer.ip());
     let entry = known.clone().filter(|entry| entry.lets_in(address, claim.transport));
@@ -128,6 +135,104 @@ pub(super) async fn converse(
     }
 }
 
+/// The same by the accounts of the server. Nobody is refused by what was known before the login began.
+async fn by_server(
+    ctx: &Rc<Context>,
+    directory: &Directory,
+    line: &mut impl Line,
+    claim: &Claim<'_>,
+) -> Result<Admitted, Denied> {
+    let timer = Timer::new(&ctx.core.timers);
+    let began = timer.now();
+    let address = claim.peer.map(|peer| peer.ip());
+    let list = directory.lately(&timer).await.map_err(unreadable)?;
+    let account = list.find(claim.user, address);
+    let credential = account.as_ref().and_then(|account| account.credential.as_ref());
+    let known = account.as_ref().and_then(|account| account.known(claim.user));
+    let auth = ServerAuth::new(
+        offered_plugin(ctx),
+        claim.salt,
+        credential,
+        &ctx.rsa,
+        true,
+        claim.may_send_password(),
+    );
+    let mut auth = auth
+        .pretending(list.decoy(claim.user, &ctx.shared))
+        .knowing(known.as_ref().and_then(|known| known.digest.clone()));
+    let accepted = converse(line, &mut auth, claim).await?;
+    let (evidence, secret) = auth.outcome();
+    if let (true, Some(account)) = (accepted, &account) {
+        return match secret {
+            Some(secret) => Ok(enter(directory, account, claim.user, secret)),
+            None => known.map(|known| place(directory, account, known)).ok_or_else(|| denied(claim)),
+        };
+    }
+    let list = directory.since(began, &timer).await.map_err(unreadable)?;
+    let now = list.find(claim.user, address);
+    let credential = now.as_ref().and_then(|account| account.credential.as_ref());
+    let secret = credential.and_then(|credential| credential.verify(&evidence, claim.salt));
+    match now.zip(secret) {
+        Some((account, secret)) => Ok(enter(directory, &account, claim.user, secret)),
+        None => Err(denied(claim)),
+    }
+}
+
+/// Keeps what the login has taught of the account.
+fn enter(directory: &Directory, account: &Rc<ServerAccount>, user: &[u8], secret: Secret) -> Admitted {
+    let known = match account.known(user) {
+        Some(known) if known.backend.secret == secret => known,
+        _ => Known {
+            digest: secret.digest().filter(|_| !secret.is_empty()),
+            backend: BackendAccount::new(user, secret),
+            proved: false,
+        },
+    };
+    account.learn(Some(known.clone()));
+    place(directory, account, known)
+}
+
+fn place(directory: &Directory, account: &Rc<ServerAccount>, known: Known) -> Admitted {
+    let name = String::from_utf8_lossy(&known.backend.user);
+    let index = directory.number(&account.stored.user);
+    Admitted {
+        account: Account { name: name.as_ref().into(), index, cluster: 0, _seat: None },
+        unproved: Some(account.clone()).filter(|_| !known.proved),
+        backend: known.backend,
+        default_database: None,
+    }
+}
+
+fn unreadable(error: DirectoryError) -> Denied {
+    let message = format!("Athena can't read the accounts of the server ([auth] source): {error}");
+    Denied::new(RefusedReason::Unavailable, ErrorCode::ConnHostError, message)
+}
+
+/// Logs a link in with the account, if none has been yet. What the server refuses, it refuses in its own words: accounts
+/// that are locked or expired, or not for the host that Athena runs on.
+pub(super) async fn prove(
+    ctx: &Rc<Context>,
+    admitted: &Option<Rc<ServerAccount>>,
+    cluster: usize,
+    identity: &Identity,
+    schema: Option<&Rc<[u8]>>,
+) -> Result<(), Denied> {
+    let Some(account) = admitted else { return check_schema(ctx, cluster, identity, schema).await };
+    let timer = Timer::new(&ctx.core.timers);
+    let want = Want { identity: identity.clone(), schema: None };
+    match ctx.clusters[cluster].pool.checkout(&want, &timer).await {
+        Ok(lease) => lease.give_back(),
+        Err(error) => {
+            account.learn(None);
+            return Err(Denied::unavailable(error.into()));
+        }
+    }
+    if let Some(known) = account.known(&identity.account.user) {
+        account.learn(Some(Known { proved: true, ..known }));
+    }
+    check_schema(ctx, cluster, identity, schema).await
+}
+
 /// Gives an account of the configuration its place.
 fn admit(
     ctx: &Rc<Context>,
@@ -160,6 +265,7 @@ fn admit(
         },
         backend: entry.backend.clone(),
         default_database: entry.default_database.clone(),
+        unproved: None,
     })
 }
 

@@ -10,11 +10,11 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::packet::{HEADER_LEN, PacketReader, write_packet};
 
-use super::authenticate::{Admitted, Claim, Line, authenticate};
+use super::authenticate::{Admitted, Claim, Line, authenticate, prove};
 use super::context::Phase;
 use super::driver::Session;
 use super::failure::{End, Refusal, Stop};
-use super::login::{Denied, PACKET_MAX, check_schema, salt};
+use super::login::{Denied, PACKET_MAX, salt};
 use super::registry::Who;
 
 /// After so many changes in vain a MariaDB takes no more of them.
@@ -80,7 +80,8 @@ impl CommandLine<'_> {
             peer: self.session.origin.peer,
             transport: self.session.transport,
         };
-        let Admitted { account, backend, default_database } = authenticate(&ctx, self, &claim).await?;
+        let Admitted { account, backend, default_database, unproved } =
+            authenticate(&ctx, self, &claim).await?;
         let schema = request.database.as_deref().map(Rc::from).or(default_database);
         let collation = match request.collation.map(u8::try_from) {
             Some(Ok(collation)) if collation != 0 => collation,
@@ -89,7 +90,7 @@ impl CommandLine<'_> {
             None => self.session.identity.collation,
         };
         let identity = Identity::of_client(backend, collation, self.session.capabilities);
-        let checked = check_schema(&ctx, account.cluster, &identity, schema.as_ref());
+        let checked = prove(&ctx, &unproved, account.cluster, &identity, schema.as_ref());
         let limit = ctx.config.server.login_timeout;
         self.session.wait(limit, Phase::Ending, checked).await.map_err(|_| Denied::shutdown())??;
         (self.session.account, self.session.identity, self.session.schema) = (account, identity, schema);

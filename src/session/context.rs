@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::circuit::Gate;
-use crate::config::{Acceptor, Config};
+use crate::config::{Acceptor, AuthSource, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::Executor;
 use crate::pool::{BackendAccount, StatelessPool};
@@ -16,6 +16,7 @@ use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
 
 use super::accounts::Accounts;
+use super::directory::Directory;
 use super::post::{Letter, Post};
 use super::registry::Registry;
 use super::shared::Shared;
@@ -65,6 +66,8 @@ pub struct Context {
     pub texts: TextStore,
     pub(super) post: Post,
     pub(super) accounts: Accounts,
+    /// Where accounts are the server's own.
+    pub(super) directory: Option<Directory>,
     /// Reused for every chunk of every reply.
     pub(super) edits: RefCell<Edits>,
     known_schemas: RefCell<HashSet<KnownSchema>>,
@@ -88,6 +91,9 @@ impl Context {
     ) -> Rc<Self> {
         let own: Vec<_> = clusters.iter().map(|cluster| cluster.pool.account.clone()).collect();
         let accounts = Accounts::new(&config, &own);
+        let of_server = clusters.first().filter(|_| config.auth.source == AuthSource::Backend);
+        let directory =
+            of_server.map(|cluster| Directory::new(cluster.pool.clone(), config.auth.refresh_min_interval));
         let acceptor = config.server.tls.as_ref().map(|tls| tls.acceptor.clone());
         Rc::new(Self {
             core,
@@ -100,6 +106,7 @@ impl Context {
             texts: TextStore::default(),
             post: Post::new(place.letters),
             accounts,
+            directory,
             edits: RefCell::default(),
             known_schemas: RefCell::default(),
             phase: Cell::new(Phase::Serving),

@@ -16,7 +16,7 @@ use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader, write_packet};
 
-use super::authenticate::{Account, Claim, Line, authenticate, offered_plugin};
+use super::authenticate::{Account, Claim, Line, authenticate, offered_plugin, prove};
 use super::context::{Context, Phase};
 use super::driver::{ClientOrigin, Session};
 use super::failure::Refusal;
@@ -271,8 +271,8 @@ impl Door {
         let collation =
             if response.collation == 0 { Identity::DEFAULT_COLLATION } else { response.collation };
         let identity = Identity::of_client(admitted.backend, collation, capabilities);
-        self.unless_ending(check_schema(&ctx, admitted.account.cluster, &identity, schema.as_ref()))
-            .await??;
+        let proof = prove(&ctx, &admitted.unproved, admitted.account.cluster, &identity, schema.as_ref());
+        self.unless_ending(proof).await??;
         let salt = Some(Box::new(salt)).filter(|_| response.auth_plugin.is_none());
         let status = first_status(&profile);
         let entered = Entered { account: admitted.account, capabilities, identity, schema, status, salt };

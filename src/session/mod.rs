@@ -9,7 +9,8 @@
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `options` is what a client changes about its connection after the login.
 //! - `authenticate` asks a client who it is, `accounts` knows who may come in, `shared` counts over all cores;
-//!   `change_user` lets it become somebody else.
+//!   `change_user` lets it become somebody else. `directory` knows the server's own accounts: `server_accounts` reads
+//!   its tables, `host_pattern` what they say of hosts.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
@@ -21,10 +22,12 @@ mod authenticate;
 mod binlog;
 mod change_user;
 mod context;
+mod directory;
 mod dispatch;
 mod driver;
 mod failure;
 mod holds;
+mod host_pattern;
 mod input;
 mod kill;
 mod link;
@@ -39,6 +42,7 @@ mod query;
 mod registry;
 mod relay;
 mod seen;
+mod server_accounts;
 mod settle;
 mod shared;
 mod statements;

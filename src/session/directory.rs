@@ -1,0 +1,184 @@
+//! The accounts of the server itself (`[auth] source = "backend"`), as this core knows them.
+//!
+//! They are read over a link of the instance's own account, at the first login and again where a login needs to know
+//! more: when what is known is older than `refresh_min_interval_ms`, and before anybody is refused. Between two readings
+//! that interval passes, and logins that need one wait for the same.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::circuit::{Gate, Key, Limits};
+use crate::net::Timer;
+use crate::pool::{BackendAccount, ErrandError, StatelessPool};
+use crate::protocol::auth::{Credential, Digest256};
+use crate::protocol::response::ErrPacket;
+
+use super::accounts::{decoys, pick};
+use super::host_pattern::HostPattern;
+use super::server_accounts::{self, Stored};
+use super::shared::Shared;
+
+/// Logins that wait for a reading.
+const WAITING_MAX: usize = 1 << 20;
+
+/// An account of the server.
+pub(super) struct ServerAccount {
+    pub stored: Stored,
+    /// `None` of a plugin that Athena can't check.
+    pub credential: Option<Credential>,
+    host: HostPattern,
+    known: RefCell<Option<Known>>,
+}
+
+/// What a login has taught, in memory only, for as long as the account stays as it is.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub backend: Rc<BackendAccount>,
+    pub digest: Option<Digest256>,
+    /// A link has logged in with it.
+    pub proved: bool,
+}
+
+impl ServerAccount {
+    /// What is known of it as `user`, who differs from its own name where that is empty.
+    pub fn known(&self, user: &[u8]) -> Option<Known> {
+        self.known.borrow().clone().filter(|known| *known.backend.user == *user)
+    }
+
+    pub fn learn(&self, known: Option<Known>) {
+        self.known.replace(known);
+    }
+}
+
+/// Why the accounts are not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DirectoryError {
+    #[error("{0}")]
+    Errand(#[from] ErrandError),
+    #[error("ERROR {}: {}", .0.code, String::from_utf8_lossy(&.0.message))]
+    Refused(ErrPacket),
+    #[error("the server sent something else than accounts")]
+    Unreadable,
+    #[error("too many logins wait")]
+    QueueFull,
+}
+
+/// One reading.
+#[derive(Default)]
+pub(super) struct List {
+    /// In the server's order: the first that fits a client is its account.
+    accounts: Vec<Rc<ServerAccount>>,
+    decoys: Vec<Credential>,
+}
+
+impl List {
+    pub fn find(&self, user: &[u8], address: Option<IpAddr>) -> Option<Rc<ServerAccount>> {
+        let fits = |account: &&Rc<ServerAccount>| {
+            (account.stored.user.is_empty() || *account.stored.user == *user) && account.host.covers(address)
+        };
+        self.accounts.iter().find(fits).cloned()
+    }
+
+    /// What an unknown name is taken for.
+    pub fn decoy(&self, name: &[u8], shared: &Shared) -> Credential {
+        pick(&self.decoys, name, shared)
+    }
+}
+
+/// What this core knows of the accounts of one server.
+pub(super) struct Directory {
+    pool: Rc<StatelessPool>,
+    interval: Duration,
+    list: RefCell<Rc<List>>,
+    /// When the reading of `list` began.
+    read: Cell<Option<Instant>>,
+    attempted: Cell<Option<Instant>>,
+    /// One reads at a time.
+    turns: Gate,
+    /// The numbers of user names in the limiter's keys.
+    numbers: RefCell<HashMap<Box<[u8]>, u32>>,
+}
+
+impl Directory {
+    pub fn new(pool: Rc<StatelessPool>, interval: Duration) -> Self {
+        Self {
+            pool,
+            interval,
+            list: RefCell::default(),
+            read: Cell::new(None),
+            attempted: Cell::new(None),
+            turns: Gate::new(Limits { max_concurrent: 1, queue_size: WAITING_MAX }),
+            numbers: RefCell::default(),
+        }
+    }
+
+    /// The accounts as they were at most an interval before now.
+    pub async fn lately(&self, timer: &Timer) -> Result<Rc<List>, DirectoryError> {
+        let now = timer.now();
+        self.since(now.checked_sub(self.interval).unwrap_or(now), timer).await
+    }
+
+    /// The accounts as they were at `moment` or later.
+    pub async fn since(&self, moment: Instant, timer: &Timer) -> Result<Rc<List>, DirectoryError> {
+        if self.is_newer_than(moment) {
+            return Ok(self.list.borrow().clone());
+        }
+        let all = Key { user: 0, shard: 0 };
+        let _turn = self.turns.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
+        if !self.is_newer_than(moment) {
+            if let Some(attempted) = self.attempted.get() {
+                let passed = timer.now().saturating_duration_since(attempted);
+                timer.sleep(self.interval.saturating_sub(passed)).await;
+            }
+            let began = timer.now();
+            self.attempted.set(Some(began));
+            self.replace(server_accounts::read(&self.pool).await?);
+            self.read.set(Some(began));
+        }
+        Ok(self.list.borrow().clone())
+    }
+
+    fn is_newer_than(&self, moment: Instant) -> bool {
+        self.read.get().is_some_and(|read| read >= moment)
+    }
+
+    /// Takes a reading; accounts that are as before keep what is known of them.
+    fn replace(&self, read: Vec<Stored>) {
+        let old = self.list.borrow().clone();
+        let before: HashMap<(&[u8], &str), &Rc<ServerAccount>> = old
+            .accounts
+            .iter()
+            .map(|account| ((&*account.stored.user, &*account.stored.host), account))
+            .collect();
+        let mut accounts: Vec<Rc<ServerAccount>> = read
+            .into_iter()
+            .map(|stored| match before.get(&(&*stored.user, &*stored.host)) {
+                Some(account) if account.stored == stored => (*account).clone(),
+                _ => Rc::new(ServerAccount {
+                    credential: stored.credential(),
+                    host: HostPattern::parse(&stored.host),
+                    known: RefCell::default(),
+                    stored,
+                }),
+            })
+            .collect();
+        accounts.sort_by_key(|account| {
+            std::cmp::Reverse((account.host.specificity(), !account.stored.user.is_empty()))
+        });
+        let decoys = decoys(accounts.iter().filter_map(|account| account.credential.as_ref()));
+        self.list.replace(Rc::new(List { accounts, decoys }));
+    }
+
+    /// The number of a user name, the same as long as this core lives.
+    pub fn number(&self, user: &[u8]) -> u32 {
+        let mut numbers = self.numbers.borrow_mut();
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        match numbers.get(user) {
+            Some(number) => *number,
+            None => *numbers.entry(user.into()).or_insert(next),
+        }
+    }
+}
