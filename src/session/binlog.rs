@@ -104,7 +104,7 @@ impl Session {
         loop {
             let from = match self.wait(UNLIMITED, until, self.either(link)).await {
                 Ok(from) => from,
-                Err(Waited::Ended) => return Err(Refusal::shutdown().behind(reply).into()),
+                Err(Waited::Ended) => return Err(self.ended().behind(reply).into()),
                 Err(_) => return Err(self.unread().into()),
             };
             let lost: Refusal = match from {
