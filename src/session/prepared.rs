@@ -363,10 +363,9 @@ impl Session {
     fn note_types(&mut self, id: u32, payload: &[u8], header: &ExecuteHeader) {
         if header.new_params_bound
             && let Some(statement) = self.statements.get(id)
+            && !header.param_types(payload).eq(statement.types.iter().copied())
         {
-            if !header.param_types(payload).eq(statement.types.iter().copied()) {
-                statement.types = header.param_types(payload).collect();
-            }
+            statement.types = header.param_types(payload).collect();
         }
     }
 
