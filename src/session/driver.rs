@@ -188,9 +188,9 @@ impl Session {
                     // What it holds is free at once, whether or not the client takes the goodbye.
                     self.part_with_link();
                 }
-                let refusal = self.ended();
-                let seq = refusal.seq.map(|_| 0);
-                Err(self.tell(Refusal { seq, ..refusal }).await)
+                let mut refusal = self.ended();
+                refusal.seq = refusal.seq.map(|_| 0);
+                Err(self.tell(refusal).await)
             }
         }
     }

@@ -35,6 +35,14 @@ pub(super) struct KillOrder {
     any: bool,
 }
 
+impl KillOrder {
+    /// Whether the killer has the right to a session of this account. A server lets everybody end what runs under its
+    /// own name, and what runs there is the backend account's.
+    fn may_end(&self, account: &str, backend_user: &str) -> bool {
+        self.any || *self.account == *account || *self.backend_user == *backend_user
+    }
+}
+
 /// What became of it.
 pub(super) enum Killed {
     Done,
@@ -53,8 +61,7 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     if who.cluster != order.cluster {
         return Killed::Unknown;
     }
-    let same = *who.account == *order.account || *who.backend_user() == *order.backend_user;
-    if !same && !order.any {
+    if !order.may_end(&who.account, &who.backend_user()) {
         return Killed::Denied;
     }
     tracing::info!(target: "athena::session", id = order.id, by = %order.account, scope = ?order.scope, "killed");
@@ -200,5 +207,26 @@ impl Refusal {
             }
         };
         Self::unsupported(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ones_own_sessions_and_those_of_the_same_backend_account_may_be_ended() {
+        let order = |any| KillOrder {
+            id: 7,
+            scope: KillScope::Query,
+            soft: false,
+            cluster: 0,
+            account: "ann".into(),
+            backend_user: "app".into(),
+            any,
+        };
+        assert!(order(false).may_end("ann", "other") && order(false).may_end("bob", "app"));
+        assert!(!order(false).may_end("bob", "other"));
+        assert!(order(true).may_end("bob", "other"), "with the privilege");
     }
 }

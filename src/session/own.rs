@@ -5,6 +5,7 @@ use crate::net::Payload;
 use crate::parser::{Facts, Hazards, SqlMode, Unclear, kill, with_connection_id};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::reply::Reply;
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
@@ -31,7 +32,8 @@ impl Session {
             let full = facts.hazards.contains(Hazards::FULL_PROCESSLIST);
             return self.process_list(full, Some(text)).await;
         }
-        self.plain_query(command, facts).await
+        let reply = Reply::to_query(self.capabilities, self.status);
+        self.run_on_link(command, facts, reply).await
     }
 
     /// COM_STMT_PREPARE of such a text: the command to prepare. A KILL is prepared on the server, which checks it, and

@@ -24,11 +24,13 @@ const STATEMENTS_MAX: usize = 16_382;
 
 impl Session {
     /// COM_STMT_PREPARE.
-    pub async fn prepare(&mut self, command: Payload) -> Result<Payload, Stop> {
+    pub async fn prepare(&mut self, mut command: Payload) -> Result<Payload, Stop> {
         let mode = SqlMode { one_statement: true, ..self.sql_mode() };
         let mut facts = facts(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode);
         let own = facts.hazards.intersects(Hazards::OF_SESSIONS);
-        let command = if own { self.prepare_of_sessions(command, mode, &mut facts)? } else { command };
+        if own {
+            command = self.prepare_of_sessions(command, mode, &mut facts)?;
+        }
         if self.statements.len() >= STATEMENTS_MAX {
             let message = format!("Can't create more than {STATEMENTS_MAX} prepared statements in a session");
             let code = ErrorCode::MaxPreparedStmtCountReached;

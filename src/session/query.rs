@@ -29,11 +29,6 @@ impl Session {
         if facts.hazards.intersects(Hazards::OF_SESSIONS) {
             return Box::pin(self.query_of_sessions(command, facts)).await;
         }
-        self.plain_query(command, facts).await
-    }
-
-    /// COM_QUERY with a text that a link's server answers as it would on the session's own connection.
-    pub async fn plain_query(&mut self, command: Payload, facts: Facts) -> Result<Payload, Stop> {
         let reply = Reply::to_query(self.capabilities, self.status);
         self.run_on_link(command, facts, reply).await
     }
@@ -94,7 +89,7 @@ impl Session {
         self.run_on_link(command, NO_SQL, reply).await
     }
 
-    async fn run_on_link(
+    pub async fn run_on_link(
         &mut self,
         command: Payload,
         facts: Facts,

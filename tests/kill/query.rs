@@ -14,6 +14,9 @@ use crate::{
     was_interrupted,
 };
 
+/// Sessions of which every second pair is killed.
+const SLEEPERS: usize = 24;
+
 /// How long short statements are killed.
 const STORM: Duration = Duration::from_secs(4);
 
@@ -22,7 +25,7 @@ fn the_statement_that_is_meant_ends_and_no_other() -> TestResult {
     on_each_server("kill_query", |stage| {
         let mut killers = (0..CORES).map(|core| client_on(stage, core)).collect::<TestResult<Vec<_>>>()?;
         let mut sleepers = Vec::new();
-        for core in (0..CORES).cycle().take(12) {
+        for core in (0..CORES).cycle().take(SLEEPERS) {
             sleepers.push(client_on(stage, core)?);
         }
         let outcomes: Vec<_> = thread::scope(|scope| {
@@ -33,7 +36,7 @@ fn the_statement_that_is_meant_ends_and_no_other() -> TestResult {
                     (id, scope.spawn(|| sleeper.scalar("SELECT SLEEP(6)")))
                 })
                 .collect();
-            wait_until_running(stage, "SLEEP(6)", 12);
+            wait_until_running(stage, "SLEEP(6)", SLEEPERS);
             // Every second pair: from each core to each core.
             for (number, (id, _)) in running.iter().enumerate().filter(|(number, _)| number / 2 % 2 == 0) {
                 let killer = &mut killers[number / 4 % 2];
