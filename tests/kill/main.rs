@@ -16,6 +16,7 @@ use common::wire::{self, Connection};
 use common::{TestResult, eventually};
 
 const NO_SUCH_THREAD: u16 = 1094;
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const NOT_SUPPORTED_YET: u16 = 1235;
 const UNSUPPORTED_PS: u16 = 1295;
 const INTERRUPTED: u16 = 1317;

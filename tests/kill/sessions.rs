@@ -1,13 +1,16 @@
 //! KILL CONNECTION, and what it means for whoever sends it.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::common::stage::Stage;
 use crate::common::wire::{Connection, capability, command};
 use crate::common::{TestResult, eventually, join};
 use crate::{
-    CONNECTION_KILLED, CORES, INTERRUPTED, NO_SUCH_THREAD, NOT_SUPPORTED_YET, client_on, id_of, is_mariadb,
-    on_each_server, wait_until_running,
+    CONNECTION_KILLED, CORES, INTERRUPTED, LOCK_WAIT_TIMEOUT, NO_SUCH_THREAD, NOT_SUPPORTED_YET, client_on,
+    id_of, is_mariadb, on_each_server, wait_until_running,
 };
 
 /// Locks and links of a killed session are free after no more than this.
@@ -149,7 +152,7 @@ fn a_kill_may_be_prepared_or_a_command_of_its_own() -> TestResult {
 #[test]
 fn a_kill_needs_no_link_of_the_pool() -> TestResult {
     let one = |config| crate::configure(config).set("pool", "max_connections", "2");
-    let stage = crate::common::stage::Stage::start_with("kill_full", one)?;
+    let stage = Stage::start_with("kill_full", one)?;
     let mut killer = client_on(&stage, 1)?;
     let mut clients = [client_on(&stage, 0)?, client_on(&stage, 1)?];
     let ids = clients.each_ref().map(id_of);
@@ -165,4 +168,92 @@ fn a_kill_needs_no_link_of_the_pool() -> TestResult {
         }
         Ok(())
     })
+}
+
+/// Sessions that are killed at whatever they do, while others work beside them.
+#[test]
+fn killed_sessions_leave_nothing_behind_and_meet_nobody_else() -> TestResult {
+    let limited = |config| crate::configure(config).set("circuit", "max_concurrent_per_user_shard", "12");
+    let stage = Stage::start_with("kill_leaks", limited)?;
+    stage
+        .server
+        .sql("CREATE TABLE test.churn (a INT PRIMARY KEY, b INT); INSERT INTO test.churn VALUES (1, 0)")?;
+    let before = stage.settled_census();
+    let over = AtomicBool::new(false);
+    let (victims, ends) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let (on, end, ids, count) = (&stage, &over, &victims, &ends);
+    thread::scope(|scope| -> TestResult {
+        let works: Vec<_> = (0..4)
+            .map(|number| {
+                scope.spawn(move || work_until(on, end).map_err(|error| format!("{number}: {error}")))
+            })
+            .collect();
+        let dies: Vec<_> =
+            (0..4).map(|number| scope.spawn(move || live_and_die(on, number, ids, count, end))).collect();
+        let mut killer = stage.connect()?;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            let ids = victims.lock().expect("nobody panics with it").clone();
+            for id in ids {
+                match killer.run(&format!("KILL {id}")) {
+                    Err(error) if error.code() != Some(NO_SUCH_THREAD) => return Err(error.into()),
+                    _ => {}
+                }
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        for thread in works {
+            join(thread)?;
+        }
+        dies.into_iter().try_for_each(join)
+    })?;
+    assert!(ends.into_inner() > 20, "few were killed");
+    stage.assert_back_to(before);
+    stage.assert_serves()
+}
+
+/// A client whom nobody kills: each of its statements succeeds.
+fn work_until(stage: &Stage, over: &AtomicBool) -> TestResult {
+    let mut client = stage.connect()?;
+    let mut round = 0;
+    while !over.load(Ordering::Relaxed) {
+        round += 1;
+        client.run("BEGIN")?;
+        assert_eq!(client.scalar(&format!("SELECT {round}"))?, round.to_string());
+        client.run("COMMIT")?;
+        assert_eq!(client.scalar("SELECT SLEEP(0.001)")?, "0");
+    }
+    client.quit().map_err(Into::into)
+}
+
+/// Clients that come back as often as they are killed.
+fn live_and_die(
+    stage: &Stage,
+    number: usize,
+    victims: &Mutex<Vec<u32>>,
+    ends: &AtomicUsize,
+    over: &AtomicBool,
+) -> TestResult {
+    const STATEMENTS: [&str; 4] =
+        ["SELECT SLEEP(0.05)", "UPDATE churn SET b = b + 1 WHERE a = 1", "SET @mine = 1", "SELECT 'short'"];
+    while !over.load(Ordering::Relaxed) {
+        let Ok(mut client) = stage.connect() else { continue };
+        let id = id_of(&client);
+        victims.lock().expect("nobody panics with it").push(id);
+        let statements = STATEMENTS.iter().cycle().skip(number);
+        for sql in ["BEGIN"].iter().chain(statements) {
+            match client.run(sql) {
+                Ok(()) if over.load(Ordering::Relaxed) => break,
+                Ok(()) => {}
+                Err(error) if error.code().is_none_or(|code| code == CONNECTION_KILLED) => {
+                    ends.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                Err(error) if error.code() == Some(LOCK_WAIT_TIMEOUT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        victims.lock().expect("nobody panics with it").retain(|victim| *victim != id);
+    }
+    Ok(())
 }
