@@ -5,6 +5,7 @@ mod common;
 mod ids;
 mod list;
 mod query;
+mod rights;
 mod sessions;
 mod terminal;
 
@@ -16,6 +17,7 @@ use common::wire::{self, Connection};
 use common::{TestResult, eventually};
 
 const NO_SUCH_THREAD: u16 = 1094;
+const KILL_DENIED: u16 = 1095;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const NOT_SUPPORTED_YET: u16 = 1235;
 const UNSUPPORTED_PS: u16 = 1295;
