@@ -27,7 +27,7 @@ for target in "${targets[@]}"; do
 	options="-timeout=10 -rss_limit_mb=2048 -artifact_prefix=$crashes"
 	if [ -n "$merge" ]; then
 		fresh=target/fuzz/merged/$target; rm -rf "$fresh"; mkdir -p "$fresh"
-		FUZZ_TARGET=$target "target/fuzz/$host/debug/fuzz" $options -merge=1 "$fresh" "$corpus" "$found" 2>&1 | tail -n 2
+		FUZZ_TARGET=$target "target/fuzz/$host/debug/fuzz" $options -set_cover_merge=1 "$fresh" "$corpus" "$found" 2>&1 | tail -n 2
 		find "$corpus" -type f -delete; cp -r "$fresh/." "$corpus"
 		continue
 	fi
