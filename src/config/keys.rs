@@ -82,10 +82,6 @@ pub(super) const REPEATED: &[&str] = &["users"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
-    (
-        "server.proxy_protocol",
-        "clients have to connect directly; remove it and turn the protocol off in front",
-    ),
     ("backend.replicas", "every statement goes to [backend]; remove it"),
     ("routing", "every statement goes to [backend]; remove it"),
     ("health", "a link is checked when it is taken from the pool; remove it"),
@@ -144,6 +140,7 @@ pub const KEYS: &[Key] = &[
     text("server", "listen_addr", Absent::Means("127.0.0.1"), "IP address on which clients connect; \"0.0.0.0\" and \"::\" are all of the host's"),
     number("server", "listen_port", 3307, 1..=65_535, "TCP port on which clients connect"),
     text("server", "unix_socket", Absent::Unset("none"), "path of a Unix socket on which clients connect as well"),
+    list("server", "proxy_protocol", "from nobody", "proxies that may begin a connection with a PROXY header, by which the client's address counts: as users' allowed_addresses"),
     number("server", "max_connections", 10_000, 1..=CONNECTIONS_MAX, "clients at a time, whole process; one more is refused with error 1040"),
     number("server", "login_timeout_ms", 10_000, 1..=MS_MAX, "time from a client's connect to the end of its login"),
     number("server", "idle_timeout_ms", 28_800_000, 1..=MS_MAX, "a client that sends no command for so long is disconnected"),
@@ -177,6 +174,7 @@ pub const KEYS: &[Key] = &[
     text("backend", "password", Absent::Unset("none: one of the three is required"), "its password"),
     text("backend", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
     text("backend", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    flag("backend", "proxy_protocol", false, "links begin with a PROXY header (version 2) that tells the client's address"),
     text("backend", "database", Absent::Unset("none"), "database of clients that name none and whose account has none"),
     choice("backend", "tls", "disabled", &["disabled", "preferred", "required", "verify_ca", "verify_identity"], &[], "encryption of links: \"disabled\", \"preferred\" (if the server offers it), \"required\", \"verify_ca\" (and its certificate is signed by ca), \"verify_identity\" (and bears the host's name)"),
     text("backend", "ca", Absent::Unset("none"), "file with the certificates of those who sign for the server (PEM)"),

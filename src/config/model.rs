@@ -56,6 +56,8 @@ pub struct Server {
     pub max_packet_bytes: usize,
     /// Longest payload that is collected before it is passed on.
     pub command_buffer_bytes: usize,
+    /// Peers whose PROXY headers are believed.
+    pub proxy_protocol: Vec<Origin>,
     /// The plugin named in the greeting; a client that starts with another is switched to it.
     pub auth_plugin: AuthPlugin,
 }
@@ -198,6 +200,8 @@ pub struct Instance {
     pub tls: LinkTls,
     /// Compression of links.
     pub compression: LinkCompression,
+    /// Links begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// The account of links, whoever the client is.
     pub user: String,
     /// Its password, maybe empty.

@@ -64,7 +64,6 @@ fn names_that_are_not_known_come_with_a_hint() {
 #[test]
 fn what_is_not_built_says_so() {
     let texts = [
-        "[server]\nproxy_protocol = []",
         "[[backend.replicas]]\nhost = \"b\"",
         "[routing]\nread_write_split = true",
         "[health]\ninterval_ms = 1",

@@ -77,6 +77,10 @@ fn server(section: &Section<'_>) -> Server {
         drain_timeout: section.millis("drain_timeout_ms"),
         max_packet_bytes: section.count("max_packet_bytes"),
         command_buffer_bytes: section.count("command_buffer_bytes"),
+        proxy_protocol: section
+            .list("proxy_protocol")
+            .map(|list| users::origins(section, "proxy_protocol", &list))
+            .unwrap_or_default(),
         auth_plugin: match section.choice("auth_plugin") {
             "caching_sha2_password" => AuthPlugin::CachingSha2,
             _ => AuthPlugin::Native,
@@ -185,6 +189,7 @@ fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {
             "zstd" => LinkCompression::Zstd,
             _ => LinkCompression::Off,
         },
+        proxy_protocol: section.flag("proxy_protocol"),
         user: section.name("user").unwrap_or_default(),
         password: password::resolve(section, env),
         database: section.name("database"),

@@ -1,6 +1,6 @@
 //! Opening a link: dial, log in, and have the server report what changes in the session.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::compression::{Algorithm, Role};
 use crate::protocol::handshake::{Greeting, HandshakeResponse, ZSTD_LEVEL_DEFAULT};
+use crate::protocol::proxy_header;
 use crate::protocol::query_attributes;
 use crate::protocol::response::{ErrPacket, OkPacket};
 
@@ -82,16 +83,39 @@ pub(super) async fn connect(
     want: &Want,
 ) -> Result<Connected, ConnectError> {
     if let Some(path) = &instance.unix_socket {
-        return log_in(Socket::connect_unix(ring, path).await?, instance, want).await;
+        let socket = Socket::connect_unix(ring, path).await?;
+        introduce(&socket, instance, want, (Ipv4Addr::LOCALHOST, 0).into()).await?;
+        return log_in(socket, instance, want).await;
     }
     let mut failure = ConnectError::Unresolved(instance.host.clone());
     for address in addresses.iter() {
         match Socket::connect(ring, *address).await {
-            Ok(socket) => return log_in(socket, instance, want).await,
+            Ok(socket) => {
+                introduce(&socket, instance, want, *address).await?;
+                return log_in(socket, instance, want).await;
+            }
             Err(error) => failure = error.into(),
         }
     }
     Err(failure)
+}
+
+/// Tells the server for whom the link is, where it is to know.
+async fn introduce(
+    socket: &Socket,
+    instance: &Instance,
+    want: &Want,
+    server: SocketAddr,
+) -> Result<(), ConnectError> {
+    if !instance.proxy_protocol {
+        return Ok(());
+    }
+    let header = match want.identity.origin {
+        // A link serves many clients of one address, whose ports differ.
+        Some(origin) => proxy_header::encode((origin, 0).into(), server),
+        None => proxy_header::encode_local(),
+    };
+    Ok(socket.send(header).await?)
 }
 
 async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Connected, ConnectError> {

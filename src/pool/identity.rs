@@ -1,5 +1,6 @@
 //! Which links a session may use.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::protocol::auth::Secret;
@@ -24,6 +25,8 @@ impl BackendAccount {
 pub struct Identity {
     /// The account of the server. Sessions that share one mostly share the value.
     pub account: Rc<BackendAccount>,
+    /// The client's address, where links tell it to the server.
+    pub origin: Option<IpAddr>,
     /// The collation of the handshake: it sets the character sets of the session.
     pub collation: u8,
     /// Those of [`Identity::FLAGS`] that the client asked for.
@@ -33,7 +36,10 @@ pub struct Identity {
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         let same_account = || Rc::ptr_eq(&self.account, &other.account) || self.account == other.account;
-        self.collation == other.collation && self.flags == other.flags && same_account()
+        self.collation == other.collation
+            && self.flags == other.flags
+            && self.origin == other.origin
+            && same_account()
     }
 }
 
@@ -64,12 +70,24 @@ impl Identity {
 
     /// That of most clients, for links that are opened before anybody asks.
     pub fn usual(account: Rc<BackendAccount>, collation: u8) -> Self {
-        Self { account, collation, flags: Capabilities::MULTI_RESULTS | Capabilities::PS_MULTI_RESULTS }
+        Self {
+            account,
+            origin: None,
+            collation,
+            flags: Capabilities::MULTI_RESULTS | Capabilities::PS_MULTI_RESULTS,
+        }
     }
 
     /// That of a client with these capabilities.
     pub fn of_client(account: Rc<BackendAccount>, collation: u8, capabilities: Capabilities) -> Self {
-        Self { account, collation, flags: capabilities & Self::FLAGS }
+        Self { account, origin: None, collation, flags: capabilities & Self::FLAGS }
+    }
+}
+
+impl Identity {
+    /// The same for a client at this address, of which the server is told.
+    pub fn from_origin(self, origin: Option<IpAddr>) -> Self {
+        Self { origin, ..self }
     }
 }
 
@@ -127,6 +145,7 @@ mod tests {
         let same = Identity { account: account("app", "pw"), ..identity.clone() };
         assert_eq!(want(Some(&a)).fit(&same, Some(&a)), Fit::Exact);
         let others = [
+            Identity { origin: Some([10, 0, 0, 1].into()), ..identity.clone() },
             Identity { collation: 33, ..identity.clone() },
             Identity { account: account("other", "pw"), ..identity.clone() },
             Identity { account: account("app", "old"), ..identity.clone() },

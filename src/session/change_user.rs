@@ -89,7 +89,8 @@ impl CommandLine<'_> {
             Some(_) => Identity::DEFAULT_COLLATION,
             None => self.session.identity.collation,
         };
-        let identity = Identity::of_client(backend, collation, self.session.capabilities);
+        let identity = Identity::of_client(backend, collation, self.session.capabilities)
+            .from_origin(ctx.told_origin(account.cluster, self.session.origin.peer));
         let checked = prove(&ctx, &unproved, account.cluster, &identity, schema.as_ref());
         let limit = ctx.config.server.login_timeout;
         self.session.wait(limit, Phase::Ending, checked).await.map_err(|_| Denied::shutdown())??;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +162,12 @@ impl Context {
     /// New certificates. Connections that are there keep theirs.
     pub fn set_acceptor(&self, acceptor: Acceptor) {
         self.acceptor.replace(Some(acceptor));
+    }
+
+    /// A client's address, where the links of the cluster tell it to the server.
+    pub(super) fn told_origin(&self, cluster: usize, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        let tells = self.clusters.get(cluster).is_some_and(|cluster| cluster.pool.instance.proxy_protocol);
+        peer.filter(|_| tells).map(|peer| peer.ip().to_canonical())
     }
 
     /// Whether a link of the account has had this schema lately, so that a login with it needs no proof.

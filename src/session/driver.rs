@@ -88,7 +88,7 @@ pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
     let _leaves = Leaves { ctx: ctx.clone(), key, id };
     // Logging in needs room that a session does not.
     let Some(session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
-    session.entry.peer.set(peer);
+    session.entry.peer.set(session.origin.peer);
     let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
     session.run().instrument(span).await;
 }

@@ -15,6 +15,7 @@ use crate::protocol::compression::{Algorithm, Role};
 use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader, write_packet};
+use crate::protocol::proxy_header::{self, Parsed, Source};
 
 use super::authenticate::{Account, Claim, Line, authenticate, offered_plugin, prove};
 use super::context::{Context, Phase};
@@ -131,6 +132,10 @@ struct Door {
     transport: Transport,
     /// What came behind the last packet.
     rest: Option<Buf>,
+    /// Where the client is; `None` on a Unix socket.
+    peer: Option<SocketAddr>,
+    /// What may be the beginning of a PROXY header; `None` when that is decided.
+    header: Option<Vec<u8>>,
     /// Sequence id of the next packet that goes out.
     seq: u8,
     stage: Stage,
@@ -159,11 +164,21 @@ pub(super) async fn log_in(
     let reader = PacketReader::new(1, PACKET_MAX);
     let transport = if peer.is_some() { Transport::Tcp } else { Transport::UnixSocket };
     let (input, rest) = (Input::default(), None);
-    let mut door =
-        Door { ctx: ctx.clone(), socket, reader, input, transport, rest, seq: 0, stage: Stage::Unknown };
-    let outcome = timer.within(limit, door.admit(id, peer)).await;
+    let mut door = Door {
+        ctx: ctx.clone(),
+        socket,
+        reader,
+        input,
+        transport,
+        rest,
+        peer,
+        header: Some(Vec::new()),
+        seq: 0,
+        stage: Stage::Unknown,
+    };
+    let outcome = timer.within(limit, door.admit(id)).await;
     let denied = match outcome {
-        Ok(Ok(entered)) => return Some(entered.session(door, timer, id, peer)),
+        Ok(Ok(entered)) => return Some(entered.session(door, timer, id)),
         Ok(Err(denied)) => denied,
         Err(Elapsed) => {
             let message =
@@ -173,7 +188,7 @@ pub(super) async fn log_in(
     };
     ctx.metrics.connections_refused.of(denied.reason).inc();
     let error = denied.error.as_ref().map_or(denied.note, ToString::to_string);
-    tracing::info!(target: "athena::login", id, peer = peer.map(tracing::field::display), reason = ?denied.reason, error, "client not let in");
+    tracing::info!(target: "athena::login", id, peer = door.peer.map(tracing::field::display), reason = ?denied.reason, error, "client not let in");
     if let Some(error) = denied.error {
         let packet = match door.stage {
             Stage::Unknown => error.packet_before_login(door.seq),
@@ -197,7 +212,7 @@ struct Entered {
 }
 
 impl Entered {
-    fn session(self, door: Door, timer: Timer, id: u32, peer: Option<SocketAddr>) -> Session {
+    fn session(self, door: Door, timer: Timer, id: u32) -> Session {
         let who = Who {
             account: self.account.name.clone(),
             cluster: self.account.cluster,
@@ -215,7 +230,7 @@ impl Entered {
             entry,
             capabilities: self.capabilities,
             account: self.account,
-            origin: Box::new(ClientOrigin { peer, salt: self.salt, failed_changes: 0 }),
+            origin: Box::new(ClientOrigin { peer: door.peer, salt: self.salt, failed_changes: 0 }),
             identity: self.identity,
             schema: self.schema,
             status: self.status,
@@ -233,7 +248,7 @@ impl Entered {
 }
 
 impl Door {
-    async fn admit(&mut self, id: u32, peer: Option<SocketAddr>) -> Result<Entered, Denied> {
+    async fn admit(&mut self, id: u32) -> Result<Entered, Denied> {
         let profile = self.profile().await?;
         let plugin = offered_plugin(&self.ctx);
         let salt = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
@@ -258,7 +273,7 @@ impl Door {
             response: &response.auth_response,
             salt: &salt,
             stale: false,
-            peer,
+            peer: self.peer,
             transport: self.transport,
         };
         let ctx = self.ctx.clone();
@@ -270,7 +285,8 @@ impl Door {
         let capabilities = response.capabilities & offered;
         let collation =
             if response.collation == 0 { Identity::DEFAULT_COLLATION } else { response.collation };
-        let identity = Identity::of_client(admitted.backend, collation, capabilities);
+        let identity = Identity::of_client(admitted.backend, collation, capabilities)
+            .from_origin(ctx.told_origin(admitted.account.cluster, self.peer));
         let proof = prove(&ctx, &admitted.unproved, admitted.account.cluster, &identity, schema.as_ref());
         self.unless_ending(proof).await??;
         let salt = Some(Box::new(salt)).filter(|_| response.auth_plugin.is_none());
@@ -377,6 +393,9 @@ impl Door {
                 Ok(None) => return Err(Denied::silent()),
                 Err(error) => return Err(Denied::unheard(error.to_string())),
             };
+            if self.header.is_some() && !self.take_header(&mut chunk)? {
+                continue;
+            }
             let mut rest = &chunk[..];
             let packet = match self.reader.feed(&mut rest) {
                 Ok(packet) => packet,
@@ -389,6 +408,43 @@ impl Door {
                 self.rest = Some(chunk).filter(|chunk| !chunk.is_empty());
                 return Ok(packet);
             }
+        }
+    }
+
+    /// Takes a PROXY header off the front of what the client sends first. False: more has to come.
+    fn take_header(&mut self, chunk: &mut Buf) -> Result<bool, Denied> {
+        let Some(mut bytes) = self.header.take() else { return Ok(true) };
+        let before = bytes.len();
+        bytes.extend_from_slice(chunk);
+        match proxy_header::parse(&bytes) {
+            Ok(Parsed::Incomplete) => {
+                self.header = Some(bytes);
+                Ok(false)
+            }
+            Ok(Parsed::NotAHeader) => {
+                let mut begun = bytes.get(..before).unwrap_or_default();
+                match self.reader.feed(&mut begun) {
+                    Ok(_) => Ok(true),
+                    Err(error) => Err(Denied::handshake(format!("Bad handshake: {error}"))),
+                }
+            }
+            Ok(Parsed::Header(header)) => {
+                let address = self.peer.map(|peer| peer.ip());
+                let trusted = &self.ctx.config.server.proxy_protocol;
+                if !trusted.iter().any(|origin| origin.covers(address)) {
+                    let message =
+                        "Bad handshake: a PROXY header from an address that [server] proxy_protocol lacks";
+                    return Err(Denied::handshake(message));
+                }
+                match header.source {
+                    Source::Proxy => {}
+                    Source::Inet(client) => self.peer = Some(client),
+                    Source::Unix => self.peer = None,
+                }
+                chunk.advance(header.len.saturating_sub(before));
+                Ok(!chunk.is_empty())
+            }
+            Err(error) => Err(Denied::handshake(format!("Bad handshake: {error}"))),
         }
     }
 

@@ -5,6 +5,7 @@ mod common;
 
 mod backend;
 mod change_user;
+mod proxy;
 mod users;
 
 use athena_perf::proxy::AthenaConfig;
