@@ -1,7 +1,7 @@
 //! Arguments, start-up, exit codes.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -188,8 +188,8 @@ fn start_cores(
 
 /// The cores share their address by `SO_REUSEPORT`, which would also share it with another Athena, silently.
 fn nobody_listens(address: SocketAddr, section: &str) -> Result<(), Failure> {
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(()),
+    match BoundListener::check_free(address) {
+        Ok(()) => Ok(()),
         Err(error) => Err(Failure::Other(format!("can't listen on {address} ({section}): {error}"))),
     }
 }

@@ -35,16 +35,30 @@ impl BoundListener {
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
         set_option(bound.fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-        let raw = RawAddress::from(address);
-        // SAFETY: the address lives across the call and has the length given.
-        if unsafe { libc::bind(bound.fd, (&raw const raw.storage).cast(), raw.len) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        bound.name(address)?;
         // SAFETY: listen(2) takes no pointers.
         if unsafe { libc::listen(bound.fd, BACKLOG) } < 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(bound)
+    }
+
+    /// Fails where somebody listens on `address` already, who might share it. It does not listen itself: a client that
+    /// comes meanwhile would be let in and reset.
+    ///
+    /// # Errors
+    /// Those of `bind(2)`.
+    pub fn check_free(address: SocketAddr) -> io::Result<()> {
+        let probe = Self { fd: tcp_socket(&address)? };
+        set_option(probe.fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        probe.name(address)
+    }
+
+    fn name(&self, address: SocketAddr) -> io::Result<()> {
+        let raw = RawAddress::from(address);
+        // SAFETY: the address lives across the call and has the length given.
+        let result = unsafe { libc::bind(self.fd, (&raw const raw.storage).cast(), raw.len) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Listens on a Unix socket at `path`, which everybody may connect to. A file that a dead process left there gives

@@ -256,7 +256,10 @@ fn messages_of_other_threads_wake_a_sleeping_core() {
 fn a_listener_accepts_and_a_closed_socket_is_seen_by_its_peer() {
     on_core(16, async |core| {
         let (_, address) = peer();
+        BoundListener::check_free(address).unwrap();
         let listener = BoundListener::bind(address).unwrap().on(&core.ring);
+        let taken = BoundListener::check_free(address).unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
         let client = TcpStream::connect(address).unwrap();
         let (socket, from) = listener.accept().await.unwrap();
         assert_eq!(from, client.local_addr().ok());
