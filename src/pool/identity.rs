@@ -6,6 +6,8 @@ use std::rc::Rc;
 use crate::protocol::auth::Secret;
 use crate::protocol::capability::Capabilities;
 
+use super::connect::ServerProfile;
+
 /// An account of the server, with what proves the right to it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BackendAccount {
@@ -75,6 +77,16 @@ impl Identity {
             origin: None,
             collation,
             flags: Capabilities::MULTI_RESULTS | Capabilities::PS_MULTI_RESULTS,
+        }
+    }
+
+    /// What COM_RESET_CONNECTION makes of it: a MySQL goes over to its own character set, a MariaDB stays with the login's
+    /// and forgets the variables that came with its flags.
+    pub fn reset(&mut self, profile: &ServerProfile) {
+        if profile.is_mariadb() {
+            self.flags -= Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE;
+        } else {
+            self.collation = profile.collation;
         }
     }
 

@@ -160,6 +160,9 @@ impl Session {
     /// COM_RESET_CONNECTION: the session starts anew, in the schema that it has.
     fn reset_connection(&mut self) -> Payload {
         self.start_anew();
+        if let Some(profile) = self.cluster().pool.profile() {
+            self.identity.reset(&profile);
+        }
         self.ok()
     }
 

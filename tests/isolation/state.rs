@@ -99,6 +99,28 @@ fn a_link_is_as_its_login_made_it_when_it_is_lent_again() -> TestResult {
     })
 }
 
+/// What a client's own reset leaves of its login is what its kind of server leaves.
+#[test]
+fn a_reset_session_is_as_the_server_makes_it() -> TestResult {
+    on_each_server("isolation_reset", LINKS, &[], |stage| {
+        stage.server.sql("SET GLOBAL interactive_timeout = 12345")?;
+        let login = Login::app().with(capability::IGNORE_SPACE | capability::INTERACTIVE);
+        let found = |client: &mut Connection| {
+            client.scalar(
+                "SELECT CONCAT_WS(' ', @@sql_mode, @@wait_timeout, @@collation_connection, DATABASE())",
+            )
+        };
+        let mut direct = Connection::login(stage.server.port(), &login)?;
+        let mut through = stage.login(&login)?;
+        assert_eq!(found(&mut through)?, found(&mut direct)?, "after the login");
+        for client in [&mut direct, &mut through] {
+            client.command(command::RESET_CONNECTION, b"")?.ok()?;
+        }
+        assert_eq!(found(&mut through)?, found(&mut direct)?, "after the reset");
+        Ok(())
+    })
+}
+
 /// What a session finds; an error that the server answers is a finding, too.
 fn probe(client: &mut Connection, state: &State) -> wire::Result<String> {
     match client.scalar(state.probe) {
