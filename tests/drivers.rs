@@ -68,6 +68,26 @@ fn connector_j_on_mysql() -> Result<()> {
 }
 
 #[test]
+fn dbd_mariadb_on_mariadb() -> Result<()> {
+    compare(&Stage::on_mariadb("dbd_mariadb")?, clients::dbd_mariadb)
+}
+
+#[test]
+fn dbd_mariadb_on_mysql() -> Result<()> {
+    on_mysql("dbd_mariadb", |stage| compare(stage, clients::dbd_mariadb))
+}
+
+#[test]
+fn mysql_async_on_mariadb() -> Result<()> {
+    compare(&Stage::on_mariadb("mysql_async")?, clients::mysql_async)
+}
+
+#[test]
+fn mysql_async_on_mysql() -> Result<()> {
+    on_mysql("mysql_async", |stage| compare(stage, clients::mysql_async))
+}
+
+#[test]
 fn mysql2_on_mariadb() -> Result<()> {
     compare(&Stage::on_mariadb("mysql2")?, clients::mysql2)
 }

@@ -101,6 +101,17 @@ pub fn go_driver(target: &Target) -> Vec<u8> {
     succeed(timed(CLIENT_TIMEOUT_S, go_program()).args(target.arguments()))
 }
 
+/// DBD::MariaDB. Debian's own Perl, since another one on the path would not see Debian's packages.
+pub fn dbd_mariadb(target: &Target) -> Vec<u8> {
+    let mut command = timed(CLIENT_TIMEOUT_S, "/usr/bin/perl");
+    succeed(command.arg(folder().join("perl/main.pl")).args(target.arguments()))
+}
+
+/// mysql_async.
+pub fn mysql_async(target: &Target) -> Vec<u8> {
+    succeed(timed(CLIENT_TIMEOUT_S, rust_program()).args(target.arguments()))
+}
+
 /// The `mariadb` client with the statements of `cli/batch.sql`: what it printed, then what it complained of.
 pub fn command_line(target: &Target, mode: &[&str]) -> Vec<u8> {
     let mut command = target.mariadb("mariadb");
@@ -133,6 +144,22 @@ fn without_the_moment(output: &[u8]) -> Vec<u8> {
         masked.map_or(line.to_vec(), |start| start.as_bytes().to_vec())
     };
     output.split(|&byte| byte == b'\n').map(cut).collect::<Vec<_>>().join(&b'\n')
+}
+
+/// Builds the Rust program, which is no part of Athena's workspace, into a folder of its own.
+fn rust_program() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let home = build_folder("rust");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = timed(BUILD_TIMEOUT_S, cargo);
+        command
+            .args(["build", "--quiet", "--locked", "--manifest-path"])
+            .arg(folder().join("rust/Cargo.toml"));
+        succeed(command.arg("--target-dir").arg(&home));
+        home.join("debug/athena-driver-mysql-async")
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 /// Compiles the Java program with the compiler that is in every runtime, whether or not its command is installed.
