@@ -117,6 +117,8 @@ bitflags! {
         const PROCESSLIST = 1 << 35;
         /// SHOW FULL PROCESSLIST, besides [`Hazards::PROCESSLIST`].
         const FULL_PROCESSLIST = 1 << 36;
+        /// Global variables, accounts or privileges change: what connections get when they log in.
+        const NEW_ERA = 1 << 37;
     }
 }
 

@@ -66,12 +66,12 @@ impl<'a> Scanner<'a> {
         match (self.keyword(), scope) {
             (Some(Keyword::Transaction), Scope::Unstated) => self.clause_of(Hazards::SET_TRANSACTION),
             (Some(Keyword::Transaction), Scope::Session) => self.clause_of(Hazards::SET_SESSION),
-            (Some(Keyword::Transaction), Scope::Global) => self.clause_of(Hazards::empty()),
+            (Some(Keyword::Transaction), Scope::Global) => self.clause_of(Hazards::NEW_ERA),
             (Some(Keyword::Role), Scope::Unstated) => self.clause_of(Hazards::ROLE),
             (Some(Keyword::Resource), Scope::Unstated) => self.clause_of(Hazards::RESOURCE_GROUP),
             // SET DEFAULT ROLE, SET PASSWORD: the account's, not the session's.
             (Some(Keyword::Default | Keyword::Password), Scope::Unstated) => {
-                self.clause_of(Hazards::WRITES);
+                self.clause_of(Hazards::WRITES | Hazards::NEW_ERA);
             }
             (Some(Keyword::Names | Keyword::Character | Keyword::Charset), Scope::Unstated) => {
                 self.hazards |= Hazards::SET_SESSION;
@@ -92,6 +92,7 @@ impl<'a> Scanner<'a> {
 
     fn assign(&mut self, scope: Scope, name: &[u8]) {
         if scope == Scope::Global {
+            self.hazards |= Hazards::NEW_ERA;
             return;
         }
         self.hazards |= match Keyword::of(name) {

@@ -34,6 +34,7 @@ impl Scanner<'_> {
             K::Deallocate => (S::Deallocate, Hazards::TEXT_PREPARE),
             K::Drop if self.keyword() == Some(K::Prepare) => (S::Deallocate, Hazards::TEXT_PREPARE),
             K::Create | K::Alter | K::Drop => return self.definition(),
+            K::Rename if self.keyword() == Some(K::User) => (S::Ddl, Hazards::WRITES | Hazards::NEW_ERA),
             K::Rename | K::Truncate => (S::Ddl, Hazards::WRITES),
             K::Lock if self.keyword() == Some(K::Instance) => (S::Lock, Hazards::INSTANCE_LOCK),
             K::Lock => (S::Lock, Hazards::TABLE_LOCK),
@@ -49,12 +50,12 @@ impl Scanner<'_> {
             // Replays events as if this session had made them, with their session state.
             K::Binlog => (S::Admin, Hazards::WRITES | Hazards::UNSURE),
             K::Checksum => (S::Admin, Hazards::empty()),
+            K::Grant | K::Revoke => (S::Admin, Hazards::WRITES | Hazards::NEW_ERA),
             K::Analyze
             | K::Cache
             | K::Change
             | K::Check
             | K::Clone
-            | K::Grant
             | K::Import
             | K::Install
             | K::Optimize
@@ -62,7 +63,6 @@ impl Scanner<'_> {
             | K::Repair
             | K::Reset
             | K::Restart
-            | K::Revoke
             | K::Shutdown
             | K::Stop
             | K::Uninstall => (S::Admin, Hazards::WRITES),
@@ -161,18 +161,20 @@ impl Scanner<'_> {
                     self.stored_program();
                     break;
                 }
+                Some(K::Role | K::User) => {
+                    self.hazards |= Hazards::NEW_ERA;
+                    break;
+                }
                 Some(
                     K::Database
                     | K::Index
                     | K::Instance
-                    | K::Role
                     | K::Schema
                     | K::Sequence
                     | K::Server
                     | K::Table
                     | K::Tables
                     | K::Tablespace
-                    | K::User
                     | K::View,
                 ) => break,
                 _ => {}
@@ -203,6 +205,11 @@ impl Scanner<'_> {
             match (keyword, self.keyword()) {
                 (Some(Keyword::Read), Some(Keyword::Lock)) | (Some(Keyword::For), Some(Keyword::Export)) => {
                     self.hazards |= Hazards::TABLE_LOCK;
+                }
+                (Some(Keyword::Privileges), _) => self.hazards |= Hazards::NEW_ERA,
+                // The session's counters, which it will look at, start anew on this link.
+                (Some(Keyword::Status), _) => {
+                    self.hazards |= Hazards::SET_SESSION | Hazards::UNREPLAYABLE_SET;
                 }
                 _ => {}
             }

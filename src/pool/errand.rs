@@ -80,7 +80,7 @@ impl StatelessPool {
                 return Ok(told);
             }
             let want = match identity {
-                Some(identity) => Want { identity, schema: None },
+                Some(identity) => Want { identity, schema: None, era: self.eras.now() },
                 None => self.plain_want(Identity::DEFAULT_COLLATION),
             };
             let mut link = self.open(&want).await?;

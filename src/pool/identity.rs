@@ -7,6 +7,7 @@ use crate::protocol::auth::Secret;
 use crate::protocol::capability::Capabilities;
 
 use super::connect::ServerProfile;
+use super::era::Era;
 
 /// An account of the server, with what proves the right to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,27 +111,32 @@ pub struct Want {
     /// The default schema; a link with another one is switched to it. A link that has had one can't be brought back to
     /// none, so a session without a schema needs a link that never had any.
     pub schema: Option<Rc<[u8]>>,
+    /// When the session logged in: a link must not be of an earlier era, and should not be of a later one.
+    pub era: Era,
 }
 
 /// How well a link fits a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
     No,
+    /// It logged in after a change that the session, on a connection of its own, would not have noticed.
+    Newer,
     /// With a change of schema.
     Switch,
     Exact,
 }
 
 impl Want {
-    pub(super) fn fit(&self, identity: &Identity, schema: Option<&Rc<[u8]>>) -> Fit {
-        if self.identity != *identity {
+    pub(super) fn fit(&self, identity: &Identity, schema: Option<&Rc<[u8]>>, era: Era) -> Fit {
+        if self.identity != *identity || era.is_before(self.era) {
             return Fit::No;
         }
         match (&self.schema, schema) {
+            (None, Some(_)) => Fit::No,
+            _ if self.era.is_before(era) => Fit::Newer,
             (Some(wanted), Some(has)) if wanted == has => Fit::Exact,
             (None, None) => Fit::Exact,
             (Some(_), _) => Fit::Switch,
-            (None, Some(_)) => Fit::No,
         }
     }
 }
@@ -148,14 +154,16 @@ mod tests {
         let identity = Identity::of_client(account("app", "pw"), 45, flags);
         assert_eq!(identity.flags, Capabilities::FOUND_ROWS);
         let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
-        let want = |schema: Option<&Rc<[u8]>>| Want { identity: identity.clone(), schema: schema.cloned() };
-        assert_eq!(want(Some(&a)).fit(&identity, Some(&a)), Fit::Exact);
-        assert_eq!(want(Some(&a)).fit(&identity, Some(&b)), Fit::Switch);
-        assert_eq!(want(Some(&a)).fit(&identity, None), Fit::Switch);
-        assert_eq!(want(None).fit(&identity, None), Fit::Exact);
-        assert_eq!(want(None).fit(&identity, Some(&a)), Fit::No);
+        let era = Era::FIRST;
+        let want =
+            |schema: Option<&Rc<[u8]>>| Want { identity: identity.clone(), schema: schema.cloned(), era };
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&a), era), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&b), era), Fit::Switch);
+        assert_eq!(want(Some(&a)).fit(&identity, None, era), Fit::Switch);
+        assert_eq!(want(None).fit(&identity, None, era), Fit::Exact);
+        assert_eq!(want(None).fit(&identity, Some(&a), era), Fit::No);
         let same = Identity { account: account("app", "pw"), ..identity.clone() };
-        assert_eq!(want(Some(&a)).fit(&same, Some(&a)), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&same, Some(&a), era), Fit::Exact);
         let others = [
             Identity { origin: Some([10, 0, 0, 1].into()), ..identity.clone() },
             Identity { collation: 33, ..identity.clone() },
@@ -163,7 +171,25 @@ mod tests {
             Identity { account: account("app", "old"), ..identity.clone() },
         ];
         for other in others {
-            assert_eq!(want(Some(&a)).fit(&other, Some(&a)), Fit::No);
+            assert_eq!(want(Some(&a)).fit(&other, Some(&a), era), Fit::No);
         }
+    }
+
+    #[test]
+    fn a_link_that_logged_in_before_a_change_is_not_for_sessions_after_it() {
+        let eras = super::super::era::Eras::default();
+        let account = BackendAccount::new(b"app", Secret::password(b"pw"));
+        let (identity, schema): (_, Rc<[u8]>) = (Identity::usual(account, 45), b"a"[..].into());
+        let before = eras.now();
+        eras.begin();
+        let after = eras.now();
+        let fit = |session, link, has: Option<&Rc<[u8]>>, schema: Option<&Rc<[u8]>>| {
+            let want = Want { identity: identity.clone(), schema: schema.cloned(), era: session };
+            want.fit(&identity, has, link)
+        };
+        assert_eq!(fit(after, before, Some(&schema), Some(&schema)), Fit::No);
+        assert_eq!(fit(after, after, Some(&schema), Some(&schema)), Fit::Exact);
+        assert_eq!(fit(before, after, Some(&schema), Some(&schema)), Fit::Newer);
+        assert_eq!(fit(before, after, Some(&schema), None), Fit::No);
     }
 }

@@ -12,6 +12,7 @@ use crate::protocol::statement::PrepareOk;
 
 use super::connect::{Connected, SET_TRACKERS, query};
 use super::conversation::Conversation;
+use super::era::Era;
 use super::error::LinkError;
 use super::identity::Identity;
 use super::statements::{OnLink, StatementKey, Statements};
@@ -47,6 +48,8 @@ pub struct Link {
     pub doomed: bool,
     /// The server's id of this connection.
     pub connection_id: u32,
+    /// When it logged in.
+    pub(super) era: Era,
     /// Counts the links of a core.
     pub(super) serial: u64,
     /// Counts the check-outs of this link.
@@ -62,6 +65,7 @@ impl Link {
         connected: Connected,
         identity: Identity,
         schema: Option<Rc<[u8]>>,
+        era: Era,
         serial: u64,
         max_statements: usize,
         now: Instant,
@@ -76,6 +80,7 @@ impl Link {
             warnings_of: None,
             doomed: false,
             connection_id: connected.connection_id,
+            era,
             serial,
             uses: 0,
             opened: now,

@@ -5,6 +5,7 @@
 //! transaction pool ([`Bound`]): a link with a reason, an age, and an event that ends it.
 //!
 //! - `identity` says which links a session may use at all: what can't be changed once a link is logged in.
+//! - `era` keeps sessions off links that logged in before the globals or accounts changed under them.
 //! - `connect` dials and logs in; `conversation` speaks with a server packet by packet, for small replies.
 //! - `link` is a logged-in connection; `statements` are those prepared on it.
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
@@ -14,6 +15,7 @@
 
 mod connect;
 mod conversation;
+mod era;
 mod errand;
 mod error;
 mod identity;
@@ -25,6 +27,7 @@ mod statements;
 mod transaction;
 
 pub use connect::ServerProfile;
+pub use era::{Era, Eras};
 pub use errand::{ErrandError, Table, Told};
 pub use error::{ConnectError, LinkError, PoolError};
 pub use identity::{BackendAccount, Identity, Want};

@@ -27,6 +27,7 @@ use crate::net::{Executor, Timer};
 use crate::protocol::auth::Secret;
 
 use super::connect::{ServerProfile, connect};
+use super::era::{Era, Eras};
 use super::error::{ConnectError, PoolError};
 use super::identity::{BackendAccount, Fit, Identity, Want};
 use super::lease::{Lease, Trace};
@@ -48,9 +49,13 @@ pub struct StatelessPool {
     pub(super) core: Rc<Executor>,
     pub(super) metrics: Rc<CoreMetrics>,
     addresses: RefCell<Arc<[SocketAddr]>>,
+    /// Those of the whole process.
+    pub eras: Eras,
     state: RefCell<State>,
     /// What the server said of itself the last time.
     profile: RefCell<Option<Rc<ServerProfile>>>,
+    /// When that was.
+    profile_era: Cell<Era>,
     /// When a link was last opened, or an attempt failed, and whether it went well.
     contact: Cell<Option<(Instant, bool)>>,
     /// A link broke: the server may be gone.
@@ -99,6 +104,7 @@ impl StatelessPool {
         instance: Instance,
         settings: config::Pool,
         addresses: Arc<[SocketAddr]>,
+        eras: Eras,
         core: &Rc<Executor>,
         metrics: &Rc<CoreMetrics>,
     ) -> Rc<Self> {
@@ -110,8 +116,10 @@ impl StatelessPool {
             core: core.clone(),
             metrics: metrics.clone(),
             addresses: RefCell::new(addresses),
+            eras,
             state: RefCell::default(),
             profile: RefCell::default(),
+            profile_era: Cell::new(Era::FIRST),
             contact: Cell::new(None),
             suspect: Cell::new(false),
             errands: super::errand::gate(),
@@ -126,6 +134,11 @@ impl StatelessPool {
     /// What the server last said of itself; `None` before the first link.
     pub fn profile(&self) -> Option<Rc<ServerProfile>> {
         self.profile.borrow().clone()
+    }
+
+    /// The same, unless it was before the era that is now.
+    pub fn profile_of_now(&self) -> Option<Rc<ServerProfile>> {
+        self.profile().filter(|_| !self.profile_era.get().is_before(self.eras.now()))
     }
 
     /// When the server was last spoken to, and whether that went well; `None` before the first time.
@@ -348,6 +361,8 @@ impl StatelessPool {
 
     pub(super) async fn open(&self, want: &Want) -> Result<Link, ConnectError> {
         let addresses = self.addresses.borrow().clone();
+        // As of before the login: what changes during it may not be in effect on this link.
+        let era = self.eras.now();
         let timer = Timer::new(&self.core.timers);
         let limit = self.settings.connect_timeout;
         let connecting = connect(&self.core.ring, &addresses, &self.instance, want);
@@ -356,6 +371,9 @@ impl StatelessPool {
         if !known {
             self.profile.replace(Some(Rc::new(connected.profile.clone())));
         }
+        if self.profile_era.get().is_before(era) {
+            self.profile_era.set(era);
+        }
         let serial = {
             let mut state = self.state.borrow_mut();
             state.next_serial += 1;
@@ -363,7 +381,7 @@ impl StatelessPool {
         };
         let now = self.core.timers.now();
         let max = self.settings.max_prepared_statements;
-        Ok(Link::new(connected, want.identity.clone(), want.schema.clone(), serial, max, now))
+        Ok(Link::new(connected, want.identity.clone(), want.schema.clone(), era, serial, max, now))
     }
 
     /// A link could not be opened. If it was for the schema or the account, who wanted that is told. Otherwise, while others exist,
@@ -449,7 +467,11 @@ impl StatelessPool {
     /// The identity and schema of the most recently used idle link.
     pub(super) fn usual_want(&self) -> Option<Want> {
         let state = self.state.borrow();
-        state.idle.last().map(|link| Want { identity: link.identity.clone(), schema: link.schema.clone() })
+        state.idle.last().map(|link| Want {
+            identity: link.identity.clone(),
+            schema: link.schema.clone(),
+            era: link.era,
+        })
     }
 
     /// Whether links of this identity log in as the instance's own account.
@@ -459,7 +481,11 @@ impl StatelessPool {
 
     /// A want of Athena's own: nobody asks for more than a link.
     pub fn plain_want(&self, collation: u8) -> Want {
-        Want { identity: Identity::usual(self.account.clone(), collation), schema: None }
+        Want {
+            identity: Identity::usual(self.account.clone(), collation),
+            schema: None,
+            era: self.eras.now(),
+        }
     }
 
     /// Lends nothing from now on: idle links are closed, others as they come back, those who wait are told.
@@ -477,16 +503,17 @@ impl StatelessPool {
 /// Takes the most recently used of the links that fit best.
 #[expect(clippy::vec_box, reason = "as in `State::idle`")]
 fn take_fitting(idle: &mut Vec<Box<Link>>, want: &Want) -> Option<Box<Link>> {
-    let mut switch = None;
+    let (mut switch, mut newer) = (None, None);
     for (at, link) in idle.iter().enumerate().rev() {
-        match want.fit(&link.identity, link.schema.as_ref()) {
+        match want.fit(&link.identity, link.schema.as_ref(), link.era) {
             Fit::Exact if at + 1 == idle.len() => return idle.pop(),
             Fit::Exact => return Some(idle.remove(at)),
             Fit::Switch if switch.is_none() => switch = Some(at),
-            Fit::Switch | Fit::No => {}
+            Fit::Newer if newer.is_none() => newer = Some(at),
+            Fit::Switch | Fit::Newer | Fit::No => {}
         }
     }
-    switch.map(|at| idle.remove(at))
+    switch.or(newer).map(|at| idle.remove(at))
 }
 
 enum Next {
@@ -500,7 +527,8 @@ impl State {
     /// Who gets a link that has come back: the first whom it fits. If the first of all has been passed over for long, and
     /// there is no room to open a link for it, this one makes room.
     fn next_waiter(&mut self, link: &Link, now: Instant, max: usize) -> Next {
-        let fits = |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref()) != Fit::No;
+        let fits =
+            |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref(), link.era) != Fit::No;
         let Some(first) = self.waiters.front() else { return Next::Nobody };
         let at = self.waiters.iter().position(fits);
         let passed_over = at != Some(0) && now.saturating_duration_since(first.since) > PASSED_OVER_MAX;

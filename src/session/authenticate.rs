@@ -219,8 +219,9 @@ pub(super) async fn prove(
 ) -> Result<(), Denied> {
     let Some(account) = admitted else { return check_schema(ctx, cluster, identity, schema).await };
     let timer = Timer::new(&ctx.core.timers);
-    let want = Want { identity: identity.clone(), schema: None };
-    match ctx.clusters[cluster].pool.checkout(&want, &timer).await {
+    let pool = &ctx.clusters[cluster].pool;
+    let want = Want { identity: identity.clone(), schema: None, era: pool.eras.now() };
+    match pool.checkout(&want, &timer).await {
         Ok(lease) => lease.give_back(),
         Err(error) => {
             account.learn(None);

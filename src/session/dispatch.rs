@@ -173,6 +173,7 @@ impl Session {
         self.trace = None;
         (self.last_insert_id, self.inserted) = (0, false);
         self.mark = self.ctx.next_connection_id();
+        self.era = self.cluster().pool.eras.now();
         self.status = self.first_status();
     }
 

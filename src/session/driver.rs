@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::circuit::Permit;
 use crate::metrics::label::Direction;
 use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
-use crate::pool::{Bound, Identity, Trace};
+use crate::pool::{Bound, Era, Identity, Trace};
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 
@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub origin: Box<ClientOrigin>,
     pub identity: Identity,
     pub schema: Option<Rc<[u8]>>,
+    /// When it logged in, or was reset.
+    pub era: Era,
     /// As of the last OK packet that the client got.
     pub status: StatusFlags,
     pub statements: Statements,

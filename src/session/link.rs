@@ -89,7 +89,7 @@ impl Session {
             let lease = same.ok_or_else(|| self.asks_elsewhere())?;
             return Ok(Use { held: Held::Free(lease), permit });
         }
-        let want = Want { identity: self.identity.clone(), schema: self.schema.clone() };
+        let want = Want { identity: self.identity.clone(), schema: self.schema.clone(), era: self.era };
         let (mut lease, permit) = match self.cluster().pool.try_checkout(&want) {
             Some(lease) => (lease, permit),
             None => Box::pin(self.wait_for_both(&want, permit)).await?,

@@ -220,6 +220,7 @@ impl Entered {
             identity: self.identity.clone(),
         };
         let entry = door.ctx.registry.admit(id, who, self.schema.clone(), timer.poker(), timer.now());
+        let era = door.ctx.clusters[self.account.cluster].pool.eras.now();
         Session {
             ctx: door.ctx,
             socket: door.socket,
@@ -233,6 +234,7 @@ impl Entered {
             origin: Box::new(ClientOrigin { peer: door.peer, salt: self.salt, failed_changes: 0 }),
             identity: self.identity,
             schema: self.schema,
+            era,
             status: self.status,
             statements: Default::default(),
             bound: None,
@@ -302,7 +304,7 @@ impl Door {
     /// What the server behind is. Without any link yet, one has to be opened to know.
     async fn profile(&self) -> Result<Rc<ServerProfile>, Denied> {
         let Some(cluster) = self.ctx.clusters.first() else { return Err(Denied::silent()) };
-        if let Some(profile) = cluster.pool.profile() {
+        if let Some(profile) = cluster.pool.profile_of_now() {
             return Ok(profile);
         }
         let want = cluster.pool.plain_want(Identity::DEFAULT_COLLATION);
@@ -505,7 +507,7 @@ pub(super) async fn check_schema(
     let Some(schema) = schema.filter(|schema| !ctx.knows_schema(account, schema)) else { return Ok(()) };
     let pool = &ctx.clusters[cluster].pool;
     let timer = Timer::new(&ctx.core.timers);
-    let want = Want { identity: identity.clone(), schema: Some(schema.clone()) };
+    let want = Want { identity: identity.clone(), schema: Some(schema.clone()), era: pool.eras.now() };
     let mut lease = pool.checkout(&want, &timer).await.map_err(unavailable)?;
     if lease.schema.as_ref() != Some(schema) {
         match lease.use_schema(schema).await {

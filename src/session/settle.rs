@@ -29,6 +29,9 @@ impl Session {
             self.holds.keep(BoundReason::SessionState);
         }
         self.holds.after(facts, seen);
+        if facts.hazards.contains(Hazards::NEW_ERA) {
+            self.cluster().pool.eras.begin();
+        }
         self.trace = Some(link.lease().trace());
         let closes = seen.error.is_some_and(|code| CLOSING_ERRORS.contains(&code))
             || (seen.error.is_none() && facts.hazards.contains(Hazards::RELEASE));

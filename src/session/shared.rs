@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::Config;
+use crate::pool::Eras;
 
 /// Numbers of the whole process.
 pub struct Shared {
@@ -12,6 +13,7 @@ pub struct Shared {
     pub connections: AtomicUsize,
     /// Clients that are logged in, by the number of their account in the configuration.
     of_accounts: Box<[AtomicUsize]>,
+    pub eras: Eras,
     /// Names hash alike on all cores, and as nobody outside can foretell.
     names: RandomState,
 }
@@ -22,6 +24,7 @@ impl Shared {
         Arc::new(Self {
             connections: AtomicUsize::new(0),
             of_accounts: accounts.map(|_| AtomicUsize::new(0)).collect(),
+            eras: Eras::default(),
             names: RandomState::new(),
         })
     }

@@ -214,7 +214,14 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
         let limits =
             Limits { max_concurrent: share(circuit.max_concurrent), queue_size: share(circuit.queue_size) };
         Cluster {
-            pool: StatelessPool::new(cluster.primary.clone(), settings, addresses.clone(), core, metrics),
+            pool: StatelessPool::new(
+                cluster.primary.clone(),
+                settings,
+                addresses.clone(),
+                plan.shared.eras.clone(),
+                core,
+                metrics,
+            ),
             gate: circuit.enabled.then(|| Gate::new(limits)),
             queue_timeout: circuit.queue_timeout,
             query_timeout: cluster.pool.query_timeout.unwrap_or_default(),

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod crowd;
+mod globals;
 mod prepared;
 mod state;
 
