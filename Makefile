@@ -2,30 +2,32 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-# Arguments of the demo and of the benchmark, for example: make bench BENCH="--seconds 2 --only null"
+# Arguments of the demo, the benchmark and the test suite, for example: make bench BENCH="--seconds 2 --only null"
 DEMO ?=
 BENCH ?=
 # Seconds for each fuzzer, and which (all by default), for example: make fuzz FUZZ_SECONDS=60 FUZZ="reply commands"
 FUZZ_SECONDS ?= 600
 FUZZ ?=
+SUITE ?=
 
 # program:package pairs; a package is installed when its program is missing.
 # The server comes as mariadb-server-core: mariadb-server would start a system service that nobody here needs.
 PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb-client haproxy:haproxy sysbench:sysbench \
 	strace:strace curl:curl openssl:openssl debootstrap:debootstrap go:golang-go node:nodejs npm:npm python3:python3 perl:perl \
 	java:default-jre-headless
-# Packages without a program: Debian's drivers (PyMySQL needs cryptography for caching_sha2_password), and what makes a
-# Python environment for those that come from PyPI.
+# Packages without a program: Debian's drivers (PyMySQL needs cryptography for caching_sha2_password), what makes a Python
+# environment for those that come from PyPI, and a library of MariaDB's test suite.
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
-	libmariadb-java libdbd-mariadb-perl
+	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test lint bench fuzz mysql-root clean
+.PHONY: help deps build demo test lint bench fuzz suite mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
 	@echo "make test   all tests                      make lint   formatting, clippy, the rules of the house"
 	@echo "make bench  Athena beside its peers        make build  target/release/athena"
 	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
+	@echo "make suite  MariaDB's own tests through Athena, all of the set"
 	@echo "make deps   Debian packages that are missing (the targets above call it)"
 	@echo "make mysql-root  a real MySQL for the lab (root; see docs/LAB.md)"
 
@@ -54,7 +56,7 @@ build:
 demo: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin demo -- $(DEMO)
 
-test: deps
+test: deps mysql-test
 	$(CARGO) test --workspace
 
 lint:
@@ -68,6 +70,13 @@ bench: deps build
 # The corpus that is checked in also runs with the tests.
 fuzz: deps
 	FUZZ_SECONDS=$(FUZZ_SECONDS) CARGO=$(CARGO) tests/fuzz/run.sh $(FUZZ)
+
+# MariaDB's own tests through Athena, all of them; some minutes.
+suite: deps mysql-test build
+	$(CARGO) run --release --quiet -p athena-perf --bin suite -- run --report target/suite-report.txt $(SUITE)
+
+mysql-test: deps
+	@perf/mysql-test.sh target/mysql-test
 
 mysql-root: deps
 	perf/mysql-root.sh target/mysql-root

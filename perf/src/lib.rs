@@ -4,6 +4,7 @@
 //!   benchmarks all stand on these two.
 //! - [`null_backend`] answers at next to no cost, [`load`] asks at next to none: between them a proxy shows what it costs.
 //!   Both speak the little of the protocol that is in [`wire`].
+//! - [`suite`] runs MariaDB's own tests.
 //! - [`sysbench`] runs and reads sysbench; [`bench`](mod@bench) compares the proxies and writes `perf/RESULTS.md`.
 //!
 //! Nothing here uses Athena's own code: a mistake in the proxy must not hide itself in the tool that looks for it.
@@ -17,6 +18,7 @@ pub mod null_backend;
 pub mod port;
 pub mod process;
 pub mod proxy;
+pub mod suite;
 pub mod sysbench;
 pub mod wire;
 
