@@ -301,8 +301,23 @@ impl Socket {
 
     /// Ready when the peer has closed, or the socket failed; what it sent before waits for the next receive.
     pub async fn closed(&self) {
-        let descriptor = &self.descriptor;
-        std::future::poll_fn(|cx| descriptor.stream.poll_closed(descriptor, cx.waker())).await;
+        std::future::poll_fn(|cx| self.poll_closed(cx)).await;
+    }
+
+    /// See [`Socket::closed`].
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.descriptor.stream.poll_closed(&self.descriptor, cx.waker())
+    }
+
+    /// Whether bytes have come that nobody has received.
+    pub fn has_bytes(&self) -> bool {
+        self.descriptor.stream.has_bytes()
+    }
+
+    /// Tells the peer that nothing more comes from here. What it still says can be received.
+    pub fn finish(&self) {
+        let entry = opcode::Shutdown::new(types::Fd(self.descriptor.fd), libc::SHUT_WR).build();
+        drop(Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Nothing));
     }
 }
 

@@ -104,6 +104,11 @@ impl Stream {
         !self.queue.borrow().is_empty() || self.end.get().is_some()
     }
 
+    /// Whether a buffer waits for its reader.
+    pub fn has_bytes(&self) -> bool {
+        !self.queue.borrow().is_empty()
+    }
+
     /// A buffer that waits for its reader, if there is one.
     pub fn take_waiting(&self) -> Option<Buf> {
         self.queue.borrow_mut().pop_front()

@@ -44,7 +44,8 @@ pub struct Link {
     /// The mark of the session whose warnings or errors the server may still list here: a statement without a table
     /// does not clear them on MariaDB. `None` if the list is empty.
     pub warnings_of: Option<u32>,
-    /// A KILL was aimed at a statement here and may come too late: nobody else must get the link, nor its KILL.
+    /// Nobody else must get the link: a KILL was aimed at a statement here and may come too late, or the server was told
+    /// that the client is gone.
     pub doomed: bool,
     /// The server's id of this connection.
     pub connection_id: u32,

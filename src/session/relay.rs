@@ -4,9 +4,12 @@
 //! together with the send to the client, so a reply of any size is in flight with one buffer on its way and one
 //! arriving; a client that stops reading stops the backend.
 
+use std::pin::Pin;
+use std::task::Context;
+
 use crate::metrics::label::Direction;
-use crate::net::{Buf, Payload};
-use crate::pool::LinkError;
+use crate::net::{Buf, Exchange, ExchangeError, Payload};
+use crate::pool::{Link, LinkError};
 use crate::protocol::reply::{Reply, Scanned};
 
 use super::context::Phase;
@@ -46,14 +49,35 @@ impl Session {
     pub async fn ask(&self, link: &mut Use, bytes: Payload) -> Result<Buf, Stop> {
         self.count(Direction::BackendOut, bytes.len());
         let limit = self.cluster().query_timeout;
-        let socket = &link.lease().socket;
-        match self.wait(limit, Phase::Ending, socket.exchange(bytes, socket)).await {
+        let link = &mut **link.lease();
+        let exchange = link.socket.exchange(bytes, &link.socket);
+        let answered = self.answer(exchange, link);
+        match self.wait(limit, Phase::Ending, answered).await {
             Ok(Ok(Some(chunk))) => Ok(chunk),
             Ok(Ok(None)) => Err(LinkError::Closed.into()),
             Ok(Err(error)) => Err(LinkError::Io(error.into()).into()),
             Err(Waited::Ended) => Err(self.ended().into()),
             Err(_) => Err(Refusal::backend_timeout(limit).into()),
         }
+    }
+
+    /// Waits for an answer. When the client closes meanwhile the server is told, as it would notice on a connection of its
+    /// own: what waits for a lock ends then, and everything else goes on to its end, still counted.
+    async fn answer(&self, mut exchange: Exchange, link: &mut Link) -> Result<Option<Buf>, ExchangeError> {
+        std::future::poll_fn(|cx| {
+            let answer = Pin::new(&mut exchange).poll(cx);
+            if answer.is_pending() && exchange.is_sent() && !link.doomed && self.client_is_gone(cx) {
+                link.doomed = true;
+                link.socket.finish();
+            }
+            answer
+        })
+        .await
+    }
+
+    /// Whether the client has closed and left no command behind.
+    fn client_is_gone(&self, cx: &mut Context<'_>) -> bool {
+        self.input.is_empty() && self.socket.poll_closed(cx).is_ready() && !self.socket.has_bytes()
     }
 
     /// Follows the reply through a chunk, and makes of it what the client gets.

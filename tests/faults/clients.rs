@@ -8,7 +8,7 @@ use athena_perf::proxy::AthenaConfig;
 use crate::common::random::Random;
 use crate::common::stage::Stage;
 use crate::common::wire::{Connection, Greeting, Login, PacketStream, Value, command, frame};
-use crate::common::{TestResult, join};
+use crate::common::{TestResult, eventually, join};
 
 const VICTIMS: usize = 200;
 const VICTIMS_AT_A_TIME: usize = 10;
@@ -48,6 +48,41 @@ fn a_client_that_dies_in_a_transaction() -> TestResult {
     }
     stage.assert_back_to(before);
     assert_eq!(stage.server.sql("SELECT COUNT(*) FROM test.t")?, "0");
+    Ok(())
+}
+
+/// A server notices that the client of a statement has gone that waits for a lock, and ends it. It must through Athena, too.
+#[test]
+fn a_client_that_dies_while_its_statement_waits_for_a_lock() -> TestResult {
+    let stage = Stage::start_with("client_lock", limited)?;
+    let waiting = || {
+        let states = "STATE IN ('User lock', 'User sleep')";
+        stage.server.sql(&format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE {states}"))
+    };
+    let count = |expected: &str| {
+        eventually("the number of statements that wait", Duration::from_secs(30), || {
+            let count = waiting().map_err(|error| error.to_string())?;
+            if count == expected { Ok(()) } else { Err(count) }
+        });
+    };
+    let mut owner = stage.connect()?;
+    assert_eq!(owner.scalar("SELECT GET_LOCK('dangling', 0)")?, "1");
+    let before = stage.settled_census();
+    let mut client = stage.connect()?;
+    client.send(command::QUERY, b"SELECT GET_LOCK('dangling', 3600)")?;
+    count("1");
+    drop(client);
+    count("0");
+    stage.assert_back_to(before);
+    // One that only has nothing more to say gets its answer.
+    let mut client = stage.connect()?;
+    client.send(command::QUERY, b"SELECT SLEEP(2), 'still there'")?;
+    count("1");
+    client.stream().shutdown_write()?;
+    let row = client.read_reply()?.rows()?.rows.remove(0);
+    assert_eq!(row[1], Value::text("still there"));
+    stage.assert_back_to(before);
+    assert_eq!(owner.scalar("SELECT RELEASE_LOCK('dangling')")?, "1");
     Ok(())
 }
 
