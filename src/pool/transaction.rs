@@ -1,5 +1,6 @@
 //! The transaction pool: links that sessions keep, each with a reason, a time, and whoever ends it.
 
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::metrics::label::{BoundReason, LinkState};
@@ -49,6 +50,19 @@ impl Bound {
             Some(lease) => lease,
             None => unreachable!("the lease leaves with the binding"),
         }
+    }
+
+    /// Whether the link's server has closed it; has the task woken when it does.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.lease {
+            Some(lease) => lease.socket.poll_closed(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Whether nothing has come from the server since the last reply.
+    pub fn is_quiet(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.socket.is_quiet())
     }
 
     pub fn lease(&mut self) -> &mut Lease {

@@ -9,7 +9,8 @@ use super::response::ErrPacket;
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $sql_state:literal;)*) => {
-        /// Server error numbers, named after MySQL's `ER_*` and `CR_*` symbols.
+        /// Server error numbers, named after MySQL's `ER_*` symbols. None from 2000 to 2999: these are errors that clients
+        /// find by themselves (`CR_*`), and MariaDB's Connector/C takes a packet with one for malformed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u16)]
         pub enum ErrorCode {
@@ -57,12 +58,9 @@ error_codes! {
     MalformedPacket = 1835, b"HY000";
     /// MariaDB's; MySQL closes without a word.
     ConnectionKilled = 1927, b"70100";
-    /// `CR_CONN_HOST_ERROR`: a backend can't be reached.
-    ConnHostError = 2003, b"HY000";
-    /// `CR_SERVER_LOST`: a backend went away in the middle of a command.
-    ServerLost = 2013, b"HY000";
     /// TLS is required of the client.
     SecureTransportRequired = 3159, b"HY000";
+    /// No backend can be had.
     ServerIsntAvailable = 3168, b"HY000";
     ClientInteractionTimeout = 4031, b"HY000";
 }

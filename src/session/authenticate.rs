@@ -205,7 +205,7 @@ fn place(directory: &Directory, account: &Rc<ServerAccount>, known: Known) -> Ad
 
 fn unreadable(error: DirectoryError) -> Denied {
     let message = format!("Athena can't read the accounts of the server ([auth] source): {error}");
-    Denied::new(RefusedReason::Unavailable, ErrorCode::ConnHostError, message)
+    Denied::new(RefusedReason::Unavailable, ErrorCode::ServerIsntAvailable, message)
 }
 
 /// Logs a link in with the account, if none has been yet. What the server refuses, it refuses in its own words: accounts

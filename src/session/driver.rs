@@ -170,10 +170,17 @@ impl Session {
                 let exchange = self.socket.exchange(reply, &self.socket);
                 self.exchange(exchange, idle, until).await
             }
-            None => match self.wait(idle, until, self.socket.receive()).await {
-                Ok(got) => got.map_err(|error| Waited::Failed(ExchangeError::Receive(error))),
-                Err(waited) => Err(waited),
-            },
+            None => {
+                let mut receive = self.socket.receive();
+                let received = std::future::poll_fn(|cx| match Pin::new(&mut receive).poll(cx) {
+                    Poll::Ready(got) => {
+                        Poll::Ready(got.map_err(|error| Waited::Failed(ExchangeError::Receive(error))))
+                    }
+                    Poll::Pending if self.state_is_lost(cx) => Poll::Ready(Err(Waited::Ended)),
+                    Poll::Pending => Poll::Pending,
+                });
+                self.wait(idle, until, received).await.flatten()
+            }
         };
         match got {
             Ok(Some(chunk)) => {
@@ -185,6 +192,11 @@ impl Session {
             Err(Waited::Failed(error)) => Err(End::Lost(error.into())),
             Err(Waited::Unread) => Err(self.unread()),
             Err(Waited::Elapsed) => Err(self.tell(Refusal::idle(idle)).await),
+            Err(Waited::Ended)
+                if !self.entry.is_killed() && self.bound.as_ref().is_some_and(|bound| !bound.is_quiet()) =>
+            {
+                Err(self.unlinked())
+            }
             Err(Waited::Ended) => {
                 if self.entry.is_killed() {
                     // What it holds is free at once, whether or not the client takes the goodbye.
@@ -209,7 +221,7 @@ impl Session {
             Duration::ZERO => write_timeout,
             limit => limit.min(write_timeout),
         };
-        match self.wait(first, until, &mut exchange).await {
+        match self.wait(first, until, self.linked(&mut exchange)).await {
             Err(Waited::Elapsed) if exchange.is_sent() => {}
             Err(Waited::Elapsed) => return Err(Waited::Unread),
             Err(Waited::Ended) if !exchange.is_sent() && self.entry.is_killed() => {
@@ -217,14 +229,29 @@ impl Session {
             }
             Err(Waited::Ended) if !exchange.is_sent() => return self.finish_sending(exchange).await,
             Err(waited) => return Err(waited),
-            Ok(got) => return got.map_err(Waited::Failed),
+            Ok(got) => return got,
         }
         // All is sent; what is left of the limit is for receiving.
         let rest = limit.saturating_sub(first);
         if rest.is_zero() && !limit.is_zero() {
             return Err(Waited::Elapsed);
         }
-        self.wait(rest, until, &mut exchange).await?.map_err(Waited::Failed)
+        self.wait(rest, until, self.linked(&mut exchange)).await?
+    }
+
+    /// An exchange that ends once all is sent and the server has closed the link with the session's state.
+    fn linked(&self, exchange: &mut Exchange) -> impl Future<Output = Result<Option<Buf>, Waited>> {
+        std::future::poll_fn(|cx| match Pin::new(&mut *exchange).poll(cx) {
+            Poll::Ready(got) => Poll::Ready(got.map_err(Waited::Failed)),
+            Poll::Pending if exchange.is_sent() && self.state_is_lost(cx) => Poll::Ready(Err(Waited::Ended)),
+            Poll::Pending => Poll::Pending,
+        })
+    }
+
+    /// Whether the server has closed the link that the session's state is on, while nothing runs there.
+    fn state_is_lost(&self, cx: &mut std::task::Context<'_>) -> bool {
+        let bound = self.bound.as_ref().filter(|_| self.holds.has_state());
+        bound.is_some_and(|bound| bound.poll_closed(cx).is_ready())
     }
 
     /// The core drains while a reply is on its way: it still goes out whole, and nothing is received after it.
@@ -289,6 +316,13 @@ impl Session {
         End::Told(refusal.error.to_string())
     }
 
+    /// The connection closes without a word, as the server's own does.
+    fn unlinked(&self) -> End {
+        self.ctx.metrics.errors.of(crate::metrics::label::ErrorKind::LinkLost).inc();
+        tracing::info!(target: "athena::session", id = self.id, user = %self.account.name, "the backend has closed the connection with the session's state");
+        End::Told("its connection to the backend has ended".to_owned())
+    }
+
     pub fn unread(&self) -> End {
         if self.entry.is_killed() {
             return End::Told("killed".to_owned());
@@ -309,7 +343,7 @@ pub(super) enum Waited {
     Elapsed,
     /// The client took nothing in time.
     Unread,
-    /// The core ends, or the session was killed: see [`Session::ended`].
+    /// The core ends, the session was killed (see [`Session::ended`]), or its state is lost.
     Ended,
     Failed(ExchangeError),
 }

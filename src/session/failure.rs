@@ -137,12 +137,12 @@ impl Refusal {
     /// It may have reached the server, or not.
     pub fn kill_failed(reason: &str) -> Self {
         let message = format!("KILL could not be carried out on the backend: {reason}");
-        Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)
+        Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
     }
 
     pub fn list_failed(reason: &str) -> Self {
         let message = format!("The backend's list of processes could not be read: {reason}");
-        Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)
+        Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
     }
 
     /// Another core of Athena did not answer.
@@ -184,7 +184,7 @@ impl Refusal {
             "Lost connection to the backend: no answer within {} ms ([pool] query_timeout_ms)",
             limit.as_millis()
         );
-        Self::new(ErrorKind::BackendTimeout, ErrorCode::ServerLost, message)
+        Self::new(ErrorKind::BackendTimeout, ErrorCode::NetReadInterrupted, message)
     }
 }
 
@@ -200,7 +200,7 @@ impl From<PoolError> for Refusal {
                 ConnectError::AccountRefused(err) => Self::of_server(err.clone()),
                 connect => {
                     let message = format!("Can't connect to the backend: {connect}");
-                    Self::new(ErrorKind::Unavailable, ErrorCode::ConnHostError, message)
+                    Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
                 }
             },
             PoolError::Closed => Self::shutdown(),
@@ -211,7 +211,7 @@ impl From<PoolError> for Refusal {
 impl From<LinkError> for Refusal {
     fn from(error: LinkError) -> Self {
         let message = format!("Lost connection to the backend during the statement ({error})");
-        Self::new(ErrorKind::LinkLost, ErrorCode::ServerLost, message)
+        Self::new(ErrorKind::LinkLost, ErrorCode::NetReadError, message)
     }
 }
 

@@ -90,7 +90,7 @@ fn what_is_offered_is_what_is_allowed() -> TestResult {
 fn a_server_without_zstd_is_refused() -> TestResult {
     let stage = Stage::start_with("zstd_mariadb", |config| config.set("backend", "compression", "\"zstd\""))?;
     let error = stage.connect().expect_err("MariaDB has no zstd");
-    assert_eq!(error.code(), Some(2003));
+    assert_eq!(error.code(), Some(3168));
     assert!(error.to_string().contains("can't compress by zstd, which [backend] compression"), "{error}");
     Ok(())
 }

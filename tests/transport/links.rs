@@ -57,7 +57,7 @@ fn a_server_without_tls() -> TestResult {
             assert_eq!(cipher(&stage.athena.client())?, "");
         } else {
             let error = refusal(&stage);
-            assert!(error.contains("ERROR 2003") && error.contains("the server offers no TLS"), "{error}");
+            assert!(error.contains("ERROR 3168") && error.contains("the server offers no TLS"), "{error}");
         }
     }
     Ok(())
@@ -78,7 +78,7 @@ fn certificates_that_prove_too_little() -> TestResult {
             None => assert!(!cipher(&stage.athena.client())?.is_empty(), "{certificate}, {mode}"),
             Some(reason) => {
                 let error = refusal(&stage);
-                assert!(error.contains("ERROR 2003"), "{error}");
+                assert!(error.contains("ERROR 3168"), "{error}");
                 assert!(error.contains(reason) && error.contains("[backend] tls"), "{error}");
             }
         }

@@ -119,7 +119,7 @@ fn links_go_through_the_socket_of_the_server() -> TestResult {
     carry(&client, LARGE)?;
     stage.assert_back_to(before);
     stage.server.stop()?;
-    assert!(stage.connect().expect_err("gone").code() == Some(2003));
+    assert!(stage.connect().expect_err("gone").code() == Some(3168));
     stage.server.start()?;
     crate::common::eventually("served again", std::time::Duration::from_secs(10), || {
         stage.assert_serves().map_err(|error| error.to_string())
