@@ -70,9 +70,10 @@ impl Refusal {
         self
     }
 
-    /// Whether the link that the command was for is as good as before.
+    /// Whether the link that the command was for is as good as before: it is not where a wait for its answer was cut
+    /// short, as it is for the end of a session.
     pub fn leaves_link(&self) -> bool {
-        !matches!(self.kind, Some(ErrorKind::LinkLost | ErrorKind::BackendTimeout | ErrorKind::Shutdown))
+        !self.fatal && !matches!(self.kind, Some(ErrorKind::LinkLost | ErrorKind::BackendTimeout))
     }
 
     pub fn unsupported(what: &str) -> Self {

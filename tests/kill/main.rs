@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ids;
+mod links;
 mod list;
 mod query;
 mod rights;
@@ -36,10 +37,18 @@ fn configure(config: AthenaConfig) -> AthenaConfig {
 
 /// Runs `test` on a MariaDB, and on a MySQL where there is one.
 fn on_each_server(name: &str, test: impl Fn(&Stage) -> TestResult) -> TestResult {
-    let stage = Stage::start_with(name, configure)?;
+    on_each_server_with(name, configure, test)
+}
+
+fn on_each_server_with(
+    name: &str,
+    configure: impl Fn(AthenaConfig) -> AthenaConfig,
+    test: impl Fn(&Stage) -> TestResult,
+) -> TestResult {
+    let stage = Stage::start_with(name, &configure)?;
     test(&stage)?;
     drop(stage);
-    match Stage::start_on_mysql(name, configure)? {
+    match Stage::start_on_mysql(name, &configure)? {
         Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
         None => Ok(()),
     }
