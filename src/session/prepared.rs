@@ -25,6 +25,8 @@ const STATEMENTS_MAX: usize = 16_382;
 impl Session {
     /// COM_STMT_PREPARE.
     pub async fn prepare(&mut self, mut command: Payload) -> Result<Payload, Stop> {
+        // Whatever it fails of: an EXECUTE that was sent along must not mean the statement before.
+        self.statements.last_prepared = None;
         let mode = SqlMode { one_statement: true, ..self.sql_mode() };
         let mut facts = facts(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode);
         let own = facts.hazards.intersects(Hazards::OF_SESSIONS);

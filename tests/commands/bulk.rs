@@ -162,3 +162,20 @@ fn the_statement_that_was_prepared_last() -> TestResult {
     assert_eq!(client.scalar("SELECT COUNT(*) FROM bulk")?, "2");
     Ok(())
 }
+
+/// Whoever executes what was prepared last means the statement whose PREPARE is under way. If that is refused, by the
+/// server or by Athena, an earlier one must not run in its place.
+#[test]
+fn a_refused_prepare_leaves_nothing_to_execute() -> TestResult {
+    let stage = stage("bulk_refused")?;
+    let mut client = stage.login(&login())?;
+    for refused in ["KILL ?", "SHOW PROCESSLIST", "SELECT FROM"] {
+        client.prepare("INSERT INTO bulk VALUES (1, 'wrong')")?;
+        client.prepare(refused).expect_err(refused);
+        let execute = [&LAST.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat();
+        let error = client.command_binary(command::STMT_EXECUTE, &execute).expect_err(refused);
+        assert_eq!(error.code(), Some(1243), "{refused}: {error}");
+    }
+    assert_eq!(client.scalar("SELECT COUNT(*) FROM bulk")?, "0");
+    Ok(())
+}
