@@ -1,7 +1,8 @@
 //! CONNECTION_ID() and `@@pseudo_thread_id`, which mean the client's own connection: its id is written in their place.
 //!
 //! A server names the column of a select item after its text, so an item in which something was replaced gets its old
-//! text for an alias, unless it has an alias or may have one.
+//! text for an alias, unless it has an alias or may have one. The id is written as a CAST, since a number alone would be
+//! the place of a column in ORDER BY and GROUP BY.
 
 use super::lexer::{Lexer, SqlMode, Token, TokenKind};
 
@@ -28,7 +29,7 @@ const MODIFIERS: [&[u8]; 11] = [
 ];
 
 /// What ends a list of select items.
-const CLAUSES: [&[u8]; 15] = [
+const CLAUSES: [&[u8]; 17] = [
     b"from",
     b"into",
     b"where",
@@ -41,9 +42,17 @@ const CLAUSES: [&[u8]; 15] = [
     b"fetch",
     b"procedure",
     b"for",
+    b"lock",
+    b"on",
     b"union",
     b"except",
     b"intersect",
+];
+
+/// Words in an expression that need something behind them.
+const OPERATORS: [&[u8]; 18] = [
+    b"and", b"or", b"xor", b"not", b"div", b"mod", b"is", b"like", b"in", b"between", b"regexp", b"rlike",
+    b"collate", b"binary", b"case", b"when", b"then", b"else",
 ];
 
 /// Whose text is kept by the server, to run later and for others.
@@ -92,6 +101,8 @@ enum Place {
     Start,
     /// SET: what it assigns to stays.
     Set,
+    /// KILL, which takes a number.
+    Kill,
     /// A definition, up to a SELECT that runs now.
     Definition,
     /// A definition that is stored.
@@ -115,13 +126,15 @@ struct Item {
     /// Where its first token begins and its last one ends.
     range: Option<(usize, usize)>,
     has_as: bool,
+    /// CASEs without their END.
+    cases: u32,
     before_last: Shape,
     last: Shape,
 }
 
 impl Item {
     fn new() -> Self {
-        Self { range: None, has_as: false, before_last: Shape::Operator, last: Shape::Operator }
+        Self { range: None, has_as: false, cases: 0, before_last: Shape::Operator, last: Shape::Operator }
     }
 
     fn may_have_alias(&self) -> bool {
@@ -183,6 +196,8 @@ impl<'a> Writer<'a> {
         let end = self.position();
         let shape = match token.kind {
             _ if replaced => Shape::Operand,
+            TokenKind::Word if is_one_of(token, &OPERATORS) => Shape::Operator,
+            TokenKind::Word if self.ends_case(token) => Shape::Operand,
             TokenKind::Word | TokenKind::Quoted | TokenKind::String => Shape::Name,
             TokenKind::Number | TokenKind::UserVariable | TokenKind::Byte(b')') => Shape::Operand,
             _ => Shape::Operator,
@@ -210,18 +225,18 @@ impl<'a> Writer<'a> {
 
     fn may_replace(&self) -> bool {
         match self.place {
-            Place::Start | Place::Set | Place::Anywhere => self.previous != TokenKind::Byte(b'.'),
+            Place::Start | Place::Set | Place::Kill | Place::Anywhere => {
+                self.previous != TokenKind::Byte(b'.')
+            }
             Place::Definition | Place::Stored => false,
         }
     }
 
     /// Lists of select items, as far as words and separators tell. True if `token` is no part of an item.
     fn begins_or_ends_item(&mut self, token: Token<'_>) -> bool {
-        let word = |list: &[&[u8]]| {
-            token.kind == TokenKind::Word && list.iter().any(|word| token.text.eq_ignore_ascii_case(word))
-        };
+        let word = |list: &[&[u8]]| is_one_of(token, list);
         let qualified = self.previous == TokenKind::Byte(b'.');
-        if word(&[b"select"]) && !qualified {
+        if !qualified && (word(&[b"select"]) || (word(&[b"returning"]) && self.begins_returning())) {
             self.close_item();
             self.begin_item();
             return true;
@@ -251,6 +266,22 @@ impl<'a> Writer<'a> {
             }
             _ => false,
         }
+    }
+
+    /// Whether something follows MariaDB's RETURNING, which is a name on a MySQL.
+    fn begins_returning(&self) -> bool {
+        let mut ahead = self.lexer;
+        let next = ahead.token();
+        !matches!(next.kind, TokenKind::End | TokenKind::Byte(b',' | b')' | b';' | b'.'))
+            && !is_one_of(next, &CLAUSES)
+    }
+
+    /// Counts the CASEs of the item; true at the END of one.
+    fn ends_case(&mut self, token: Token<'_>) -> bool {
+        let ends = is_one_of(token, &[b"end"]);
+        let Some(item) = self.item().filter(|item| ends && item.cases > 0) else { return false };
+        item.cases -= 1;
+        true
     }
 
     fn item(&mut self) -> Option<&mut Item> {
@@ -289,7 +320,8 @@ impl<'a> Writer<'a> {
         if let Some(item) = self.item() {
             let from = item.range.map_or(start, |(from, _)| from);
             item.range = Some((from, end));
-            item.has_as |= token.kind == TokenKind::Word && token.text.eq_ignore_ascii_case(b"as");
+            item.has_as |= is_one_of(token, &[b"as"]);
+            item.cases += u32::from(is_one_of(token, &[b"case"]));
             (item.before_last, item.last) = (item.last, shape);
         }
         if token.kind == TokenKind::Byte(b'(') {
@@ -319,7 +351,11 @@ impl<'a> Writer<'a> {
         if found {
             self.lexer = ahead;
             self.copy_to(start);
-            self.out.extend_from_slice(self.id.to_string().as_bytes());
+            let id = match self.place {
+                Place::Kill => self.id.to_string(),
+                _ => format!("CAST({} AS UNSIGNED)", self.id),
+            };
+            self.out.extend_from_slice(id.as_bytes());
             self.copied = self.position();
         }
         found
@@ -332,21 +368,25 @@ impl<'a> Writer<'a> {
 
     /// What the token means for those behind it.
     fn after(&mut self, token: Token<'_>) {
-        let word = |text: &[u8]| token.kind == TokenKind::Word && token.text.eq_ignore_ascii_case(text);
+        let word = |text: &[u8]| is_one_of(token, &[text]);
+        let qualified = self.previous == TokenKind::Byte(b'.');
         let mut assigns = false;
         self.place = match self.place {
             // Nothing tells whether a `;` ends a stored program or one of its statements.
             Place::Stored => Place::Stored,
             _ if token.kind == TokenKind::Byte(b';') => Place::Start,
-            Place::Start if word(b"create") || word(b"alter") => Place::Definition,
+            // Also behind SET STATEMENT ... FOR, and in a block.
+            _ if !qualified && (word(b"create") || word(b"alter")) => Place::Definition,
             Place::Start if word(b"set") => {
                 assigns = true;
                 Place::Set
             }
+            Place::Start if word(b"kill") => Place::Kill,
             Place::Start if token.kind == TokenKind::Byte(b'(') => Place::Start,
             Place::Start => Place::Anywhere,
             Place::Definition if STORED.iter().any(|stored| word(stored)) => Place::Stored,
             Place::Definition if word(b"select") => Place::Anywhere,
+            Place::Set if word(b"select") && self.levels.len() == 1 => Place::Anywhere,
             place => place,
         };
         if self.place == Place::Set && self.levels.len() == 1 && token.kind == TokenKind::Byte(b',') {
@@ -355,6 +395,11 @@ impl<'a> Writer<'a> {
         self.assigns = assigns;
         self.previous = token.kind;
     }
+}
+
+/// Whether a token is one of these words, and not in quotes.
+fn is_one_of(token: Token<'_>, words: &[&[u8]]) -> bool {
+    token.kind == TokenKind::Word && words.iter().any(|word| token.text.eq_ignore_ascii_case(word))
 }
 
 /// Whether a token is this word, also in quotes.

@@ -163,6 +163,12 @@ impl Refusal {
         Self::new(ErrorKind::Killed, code, message)
     }
 
+    /// A command came in one packet and has to go out with more in it, for which that has no room.
+    pub fn outgrown(with: &str) -> Self {
+        let message = format!("Got a packet bigger than 16 MiB with {with}");
+        Self::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message)
+    }
+
     /// The statement asks about the one before, which ran on a link that others have used since.
     pub fn other_link() -> Self {
         let message = "This statement asks about the one before it (warnings, FOUND_ROWS() or ROW_COUNT()), which ran on \

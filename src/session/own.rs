@@ -4,7 +4,7 @@ use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{Facts, Hazards, SqlMode, Unclear, kill, with_connection_id};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
 use crate::protocol::reply::Reply;
 
 use super::driver::Session;
@@ -71,6 +71,9 @@ impl Session {
         let sql =
             with_connection_id(sql, mode, self.id).map_err(|Unclear| Refusal::unclear_connection_id())?;
         let payload = [head.get(HEADER_LEN..).unwrap_or_default(), &sql].concat();
+        if payload.len() >= MAX_PAYLOAD {
+            return Err(Refusal::outgrown("the id of its connection").into());
+        }
         let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
         write_packet(&mut bytes, 0, &payload);
         facts.hazards -= Hazards::CONNECTION_ID;

@@ -8,7 +8,7 @@ use crate::parser::{Hazards, SqlMode, facts};
 use crate::pool::{Lease, LinkError, SmallReply};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
 use crate::protocol::reply::Reply;
 use crate::protocol::statement::{ExecuteHeader, insert_types, set_statement_id, statement_id};
 
@@ -87,7 +87,10 @@ impl Session {
         if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
             return Err(self.unprepared(link, stop));
         }
-        let command = self.bound_to_link(&mut link, id, &text, command, &header);
+        let command = match self.bound_to_link(&mut link, id, &text, command, &header) {
+            Ok(command) => command,
+            Err(refusal) => return Err(self.unprepared(link, refusal.into())),
+        };
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         let mut seen = Seen::default();
         match self.relay(&mut link, command, &mut reply, &mut seen).await {
@@ -424,28 +427,31 @@ impl Session {
         text: &StatementText,
         mut command: Payload,
         header: &ExecuteHeader,
-    ) -> Payload {
+    ) -> Result<Payload, Refusal> {
         let attributes = self.has_attributes();
         let (Some(statement), Some(on_link)) = (self.statements.get(id), link.lease().statement(text.key))
         else {
-            return command;
+            return Ok(command);
         };
-        statement.settle_on(on_link);
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let known = on_link.types == statement.types;
-        if !known {
-            on_link.types.clone_from(&statement.types);
-        }
         if !known && !header.new_params_bound {
             // Fails only for a client that never sent types: its command goes as it is, and the server says so.
             if let Ok(with_types) = insert_types(payload, statement.params, &statement.types, attributes) {
+                if with_types.len() >= MAX_PAYLOAD {
+                    return Err(Refusal::outgrown("the types of its parameters"));
+                }
                 let mut bytes = Vec::with_capacity(with_types.len() + HEADER_LEN);
                 write_packet(&mut bytes, 0, &with_types);
                 command = bytes.into();
             }
         }
+        statement.settle_on(on_link);
+        if !known {
+            on_link.types.clone_from(&statement.types);
+        }
         patch_id(&mut command, on_link.id);
-        command
+        Ok(command)
     }
 }
 

@@ -1,8 +1,10 @@
 //! CONNECTION_ID() is the id that the client was greeted with, wherever its statements run.
 
-use crate::common::wire::{Connection, Value, command};
+use crate::common::wire::{Connection, Reply, Value, command};
 use crate::common::{TestResult, join};
-use crate::{CORES, NOT_SUPPORTED_YET, client_on, id_of, on_each_server};
+use crate::{CORES, NOT_SUPPORTED_YET, client_on, id_of, is_mariadb, on_each_server};
+
+const NET_PACKET_TOO_LARGE: u16 = 1153;
 
 #[test]
 fn connection_id_is_that_of_the_greeting() -> TestResult {
@@ -72,6 +74,103 @@ fn a_text_that_is_not_read_whole_is_refused_with_it() -> TestResult {
         let doubtful = "SELECT CONNECTION_ID() /*!50701 + 1 */";
         assert_eq!(client.run(doubtful).err().and_then(|error| error.code()), Some(NOT_SUPPORTED_YET));
         assert_eq!(client.scalar("SELECT 'usable'")?, "usable");
+        Ok(())
+    })
+}
+
+/// What the same statements give on a connection to the server itself, but for the id.
+#[test]
+fn statements_mean_what_they_mean_on_the_server() -> TestResult {
+    on_each_server("own_id_meaning", |stage| {
+        stage.server.sql(
+            "CREATE TABLE test.two (a INT PRIMARY KEY, b BIGINT); INSERT INTO test.two VALUES (1, 20), (2, 10)",
+        )?;
+        let mut client = stage.connect()?;
+        let mut direct = Connection::open(stage.server.port())?;
+        let mariadb = is_mariadb(&client);
+        let of_both = [
+            "SELECT a FROM two ORDER BY CONNECTION_ID(), b",
+            "SELECT a FROM two GROUP BY CONNECTION_ID(), a ORDER BY a",
+            "SELECT MAX(a) FROM two GROUP BY CONNECTION_ID()",
+            "SELECT GROUP_CONCAT(a ORDER BY CONNECTION_ID(), b) x FROM two",
+            "SELECT a, ROW_NUMBER() OVER (ORDER BY CONNECTION_ID(), b) n FROM two ORDER BY a",
+            "INSERT INTO two SELECT 1, CONNECTION_ID() ON DUPLICATE KEY UPDATE b = 7",
+            "INSERT INTO two SELECT 1, CONNECTION_ID() > 0 ON DUPLICATE KEY UPDATE b = b + a",
+            "SELECT b FROM two ORDER BY a",
+            "SELECT CONNECTION_ID() > 0 AND a FROM two ORDER BY a",
+            "SELECT CASE WHEN CONNECTION_ID() THEN 1 ELSE 2 END FROM two",
+            "SELECT CONNECTION_ID() IS NULL, CONNECTION_ID() > 0 IS TRUE",
+            "SELECT CONNECTION_ID() > 0 LOCK IN SHARE MODE",
+            "SELECT DISTINCT CONNECTION_ID() > 0 y FROM two WHERE CONNECTION_ID() > 0 HAVING y",
+            "SELECT CONNECTION_ID() DIV CONNECTION_ID(), CONNECTION_ID() IN (1, -1) x",
+        ];
+        let of_mariadb = [
+            "INSERT INTO two VALUES (3, CONNECTION_ID()) RETURNING a, b > 0",
+            "DELETE FROM two WHERE a = 2 AND b <> CONNECTION_ID() + 9999 RETURNING a, CONNECTION_ID() > 0",
+        ];
+        for sql in of_both.iter().chain(of_mariadb.iter().filter(|_| mariadb)) {
+            // Each on the same rows.
+            let rows = "DELETE FROM test.two; INSERT INTO test.two VALUES (1, 20), (2, 10)";
+            stage.server.sql(rows)?;
+            let found = outcome(&mut client, sql);
+            stage.server.sql(rows)?;
+            let expected = outcome(&mut direct, sql);
+            assert_eq!(found, expected, "{sql}");
+        }
+        Ok(())
+    })
+}
+
+/// Names and rows, or what else the server answered.
+fn outcome(client: &mut Connection, sql: &str) -> String {
+    match client.query(sql) {
+        Ok(Reply::Rows(set)) => {
+            let names: Vec<_> = set.columns.iter().map(|column| &column.name).collect();
+            format!("{names:?} {:?}", set.rows)
+        }
+        Ok(Reply::Ok(ok)) => format!("{} rows", ok.affected_rows),
+        Err(error) => format!("{:?}", error.code()),
+    }
+}
+
+/// A view that is made in the middle of something else keeps what it was made of, too.
+#[test]
+fn a_view_has_no_ones_id() -> TestResult {
+    on_each_server("own_id_view", |stage| {
+        let mut client = stage.connect()?;
+        let mut definitions = vec!["CREATE OR REPLACE VIEW v AS SELECT CONNECTION_ID() AS id"];
+        if is_mariadb(&client) {
+            definitions.extend([
+                "SET STATEMENT max_statement_time = 9 FOR CREATE OR REPLACE VIEW v AS SELECT CONNECTION_ID() AS id",
+                "BEGIN NOT ATOMIC CREATE OR REPLACE VIEW v AS SELECT CONNECTION_ID() AS id; END",
+                "/*!50001 CREATE OR REPLACE*/ /*!50001 VIEW v AS SELECT CONNECTION_ID() AS id */",
+            ]);
+        }
+        for sql in definitions {
+            client.run("CREATE OR REPLACE VIEW v AS SELECT 1 AS id")?;
+            client.run(sql)?;
+            let made = client.query("SHOW CREATE VIEW v")?.rows()?.rows[0][1].to_string();
+            assert!(made.contains("connection_id()"), "{sql}: {made}");
+        }
+        Ok(())
+    })
+}
+
+/// With the id in its place the text may be too long for one packet, in which the client has sent it.
+#[test]
+fn a_text_that_fills_a_packet() -> TestResult {
+    on_each_server("own_id_full", |stage| {
+        let mut client = stage.connect()?;
+        for spare in [0, 2, 8, 20, 40, 60, 80] {
+            let (head, tail) = ("SELECT CONNECTION_ID(), LENGTH('", "')");
+            let filling = (1 << 24) - 3 - head.len() - tail.len() - spare;
+            let sql = format!("{head}{}{tail}", "x".repeat(filling));
+            match client.query(&sql) {
+                Ok(reply) => assert_eq!(reply.rows()?.rows[0][1].to_string(), filling.to_string()),
+                Err(error) => assert_eq!(error.code(), Some(NET_PACKET_TOO_LARGE), "{spare}: {error}"),
+            }
+            assert_eq!(client.scalar("SELECT 'usable'")?, "usable");
+        }
         Ok(())
     })
 }
