@@ -50,6 +50,14 @@ impl Layers {
         self.compression = Some((compression, numbering));
     }
 
+    /// What the client sends next is a file that the server has asked for, not a command.
+    pub fn file_begins(&mut self) {
+        if let Some((compression, numbering)) = &mut self.compression {
+            compression.file_begins();
+            numbering.file_begins();
+        }
+    }
+
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(Tls::is_handshaking)
     }

@@ -243,6 +243,14 @@ impl Socket {
             .compress(compression, Numbering::new(role));
     }
 
+    /// What the client at one of the ends sends next is a file that the server has asked for: inside compression its ids
+    /// alone don't tell its packets from commands.
+    pub fn file_begins(&self) {
+        if let Some(layers) = self.descriptor.layers.borrow_mut().as_deref_mut() {
+            layers.file_begins();
+        }
+    }
+
     /// Whether the other end of the TLS on this socket has proved who it is by a certificate.
     pub fn has_peer_certificate(&self) -> bool {
         self.descriptor.layers.borrow().as_deref().is_some_and(Layers::has_peer_certificate)

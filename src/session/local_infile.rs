@@ -27,6 +27,8 @@ impl Session {
         reply: &mut Reply,
     ) -> Result<Buf, Stop> {
         let mut file = reply.local_file();
+        self.socket.file_begins();
+        link.lease().socket.file_begins();
         let mut request = Some(request);
         let mut lost = None;
         loop {

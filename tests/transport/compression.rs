@@ -142,9 +142,13 @@ struct ByHand(PacketStream);
 
 impl ByHand {
     fn log_in(stage: &Stage) -> TestResult<Self> {
+        Self::log_in_as(stage, &Login::app())
+    }
+
+    fn log_in_as(stage: &Stage, login: &Login) -> TestResult<Self> {
         let mut stream = PacketStream::connect(stage.athena.port())?;
         let greeting = Greeting::read(&mut stream)?;
-        Login::app().with(COMPRESS).without(capability::PLUGIN_AUTH).run(&mut stream, &greeting)?;
+        login.clone().with(COMPRESS).without(capability::PLUGIN_AUTH).run(&mut stream, &greeting)?;
         Ok(Self(stream))
     }
 
@@ -278,6 +282,39 @@ fn ids_are_right_for_those_who_look_at_them() -> TestResult {
                 assert_eq!(count, rows.to_string(), "link {by_link}, client {by_client}");
             }
         }
+    }
+    Ok(())
+}
+
+/// Only the end of a file says where commands come again: its ids may begin at 0, or come to it.
+#[test]
+fn an_id_of_0_within_a_file_is_no_command() -> TestResult {
+    const LOAD: &str = "LOAD DATA LOCAL INFILE 'f' INTO TABLE t";
+    let login = Login::app().with(capability::MULTI_STATEMENTS | capability::LOCAL_FILES);
+    for by_link in ["off", "zlib"] {
+        let stage = Stage::start_with(&format!("zlib_id_0_{by_link}"), |config| {
+            config.set("backend", "compression", &format!("{by_link:?}"))
+        })?;
+        stage.server.sql("SET GLOBAL local_infile = 1; CREATE TABLE test.t (id INT PRIMARY KEY)")?;
+        // The request has the id 255: a count, a column, the rows and their end come before it.
+        let mut client = stage.login(&login)?;
+        client.send(command::QUERY, format!("SELECT seq FROM seq_1_to_251; {LOAD}").as_bytes())?;
+        assert_eq!(client.read_reply()?.rows()?.rows.len(), 251);
+        client.stream().read_payload()?;
+        client.stream().write_raw(&[frame(0, b"1\n"), frame(1, b"")].concat())?;
+        client.stream().expect_sequence(2);
+        assert_eq!(client.read_reply()?.ok()?.affected_rows, 1);
+        assert_eq!(client.scalar("SELECT 'next'")?, "next");
+        // A client whose packets inside have ids of their own.
+        let mut client = ByHand::log_in_as(&stage, &login)?;
+        client.send(0, &frame(0, format!("\x03{LOAD}").as_bytes()))?;
+        assert_eq!(client.receive()?, (1, frame(1, b"\xfbf")));
+        client.send(2, &frame(0, b"2\n"))?;
+        client.send(3, &[frame(0, b"3\n"), frame(0, b"")].concat())?;
+        let (id, reply) = client.receive()?;
+        assert_eq!((id, &reply[3..6]), (4, &[5, 0, 2][..]), "an OK packet for two rows");
+        client.send(0, &frame(0, &[command::PING]))?;
+        assert_eq!(client.receive()?.0, 1);
     }
     Ok(())
 }

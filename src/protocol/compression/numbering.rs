@@ -16,11 +16,23 @@ pub struct Numbering {
     last: u8,
     sent: Walk,
     received: Walk,
+    commands: Commands,
 }
 
 impl Numbering {
     pub fn new(role: Role) -> Self {
-        Numbering { role, last: 0, sent: Walk::default(), received: Walk::default() }
+        Numbering {
+            role,
+            last: 0,
+            sent: Walk::default(),
+            received: Walk::default(),
+            commands: Commands::default(),
+        }
+    }
+
+    /// What the client sends next is a file.
+    pub fn file_begins(&mut self) {
+        self.commands.file_begins();
     }
 
     /// Follows what is sent, cut anywhere. In the role of the client [`Numbering::reply_begins`] tells what matters.
@@ -41,10 +53,9 @@ impl Numbering {
     /// Numbers what was received, cut anywhere.
     pub fn receive(&mut self, plain: &mut [u8]) {
         let mut at = 0;
-        loop {
-            let before = self.received.before;
-            let Some((place, header)) = self.received.next(plain, &mut at) else { return };
-            let is_command = self.role == Role::Server && begins_command(before, header);
+        while let Some((place, header)) = self.received.next(plain, &mut at) {
+            let is_command = self.role == Role::Server && self.commands.begins(header);
+            self.commands.pass(header);
             self.last = if is_command { 0 } else { self.last.wrapping_add(1) };
             if let Some(id) = plain.get_mut(place) {
                 *id = self.last;
@@ -53,11 +64,42 @@ impl Numbering {
     }
 }
 
-/// Whether a header that a client sent begins a command: an id of 0 that is not a count that wrapped. Only the data of
-/// a LOAD DATA LOCAL counts as far as 255 in packets of its own, and it ends in an empty one.
-pub(super) fn begins_command(before: Option<Header>, header: Header) -> bool {
-    let wrapped = before.is_some_and(|before| before.continues() || (before.seq == 255 && before.len > 0));
-    header.seq == 0 && !wrapped
+/// Tells what begins a command in the packets of a client: an id of 0, unless it numbers a further piece of a command or
+/// a packet of a file, whose ids may begin at any number and come past 255.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    /// The packet before, if there was one.
+    before: Option<Header>,
+    /// A file is under way, to its empty packet.
+    file: bool,
+}
+
+impl Commands {
+    /// The id of the packet before.
+    pub fn last(&self) -> u8 {
+        self.before.map_or(0, |before| before.seq)
+    }
+
+    /// The server has asked for a file: only its end says when commands come again.
+    pub fn file_begins(&mut self) {
+        self.file = true;
+    }
+
+    /// Whether the packet of this header, which is the next, begins a command.
+    pub fn begins(&self, header: Header) -> bool {
+        header.seq == 0 && !self.file && !self.goes_on()
+    }
+
+    /// The next packet is that of this header.
+    pub fn pass(&mut self, header: Header) {
+        self.file &= header.len > 0 || self.goes_on();
+        self.before = Some(header);
+    }
+
+    /// The packet before was a full one: the next belongs to it.
+    fn goes_on(&self) -> bool {
+        self.before.is_some_and(Header::continues)
+    }
 }
 
 /// Goes from header to header.
@@ -68,8 +110,6 @@ struct Walk {
     have: usize,
     /// Bytes of payload that have not come yet.
     left: usize,
-    /// The last header, as it was sent.
-    before: Option<Header>,
 }
 
 impl Walk {
@@ -89,7 +129,7 @@ impl Walk {
         }
         self.have = 0;
         let header = Header::parse(self.head);
-        (self.left, self.before) = (header.len as usize, Some(header));
+        self.left = header.len as usize;
         Some((*at - 1, header))
     }
 }

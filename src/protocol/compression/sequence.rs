@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::super::packet::{HEADER_LEN, Header};
-use super::numbering::begins_command;
+use super::numbering::Commands;
 use super::stream::Role;
 
 /// Commands sent whose replies have not begun; more than a client of Athena's ever has under way.
@@ -17,8 +17,7 @@ const MAX_PENDING_COMMANDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Follower {
     stage: Stage,
-    /// The piece before, if there was one.
-    before: Option<Header>,
+    commands: Commands,
 }
 
 #[derive(Debug)]
@@ -29,7 +28,12 @@ enum Stage {
 
 impl Follower {
     pub fn new() -> Self {
-        Follower { stage: Stage::Header { bytes: [0; HEADER_LEN], have: 0 }, before: None }
+        Follower { stage: Stage::Header { bytes: [0; HEADER_LEN], have: 0 }, commands: Commands::default() }
+    }
+
+    /// What is sent next is a file.
+    pub fn file_begins(&mut self) {
+        self.commands.file_begins();
     }
 
     /// Between two packets: the next byte is the first of a header.
@@ -46,7 +50,7 @@ impl Follower {
             let rest = plain.get(at..).unwrap_or_default();
             if self.is_between_packets() {
                 let Some(&header) = rest.first_chunk() else { break };
-                if begins_command(self.before, Header::parse(header)) {
+                if self.commands.begins(Header::parse(header)) {
                     if at > 0 {
                         break;
                     }
@@ -84,7 +88,7 @@ impl Follower {
                 *have += gone;
                 if *have == HEADER_LEN {
                     let header = Header::parse(*bytes);
-                    self.before = Some(header);
+                    self.commands.pass(header);
                     self.stage = Stage::Payload { left: header.len as usize };
                     self.end_if_complete();
                 }
@@ -149,7 +153,7 @@ impl Sequence {
         let id = if begins_command { 0 } else { self.next };
         self.next = id.wrapping_add(1);
         if self.role == Role::Client {
-            let after = self.commands.before.map_or(0, |header| header.seq);
+            let after = self.commands.commands.last();
             let begin = Begin { id: self.next, after };
             match self.replies.back_mut() {
                 Some(reply) if !begins_command => *reply = begin,

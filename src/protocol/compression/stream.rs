@@ -203,6 +203,11 @@ impl Compression {
         }
     }
 
+    /// What the client sends next is a file that the server has asked for.
+    pub fn file_begins(&mut self) {
+        self.sequence.commands.file_begins();
+    }
+
     /// Role of the client: the id of the last plain packet before the reply of which [`Compression::decode`] has just
     /// given the beginning; once.
     pub fn take_reply_begun(&mut self) -> Option<u8> {

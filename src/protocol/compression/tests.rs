@@ -171,15 +171,20 @@ fn commands_in_one_run_begin_packets_of_their_own_wherever_they_are_cut() {
 }
 
 #[test]
-fn an_id_that_wrapped_is_not_a_command() {
+fn an_id_of_0_within_a_file_is_not_a_command() {
     let mut client = side(Algorithm::Zlib, Role::Client);
     let ids = |client: &mut Compression, seq, payload: &[u8]| -> Vec<u8> {
         headers(&encoded(client, &packet(seq, payload))).iter().map(|header| header.1).collect()
     };
     assert_eq!(ids(&mut client, 0, b"load"), [0]);
-    assert_eq!(ids(&mut client, 255, b"data"), [1]);
-    assert_eq!(ids(&mut client, 0, b"data"), [2]);
-    assert_eq!(ids(&mut client, 255, b""), [3]);
+    client.file_begins();
+    // The request had the id 255.
+    assert_eq!(ids(&mut client, 0, b"data"), [1]);
+    assert_eq!(ids(&mut client, 255, b"data"), [2]);
+    let full = ids(&mut client, 0, &noise(MAX_PAYLOAD));
+    assert_eq!(full.first(), Some(&3), "and the empty packet behind a full one is not the file's end");
+    let next = full.last().expect("packets").wrapping_add(1);
+    assert_eq!(ids(&mut client, 0, b""), [next]);
     assert_eq!(ids(&mut client, 0, b"a command after the empty packet that ends the data"), [0]);
     let large = ids(&mut client, 0, &noise(MAX_PAYLOAD));
     // Two headers more than the payload.
@@ -281,7 +286,8 @@ fn plain_packets_get_the_ids_that_they_would_have() {
     assert_eq!(numbered(&mut server, &packet(0, b"rest"), 2), packet(1, b"rest"));
     assert_eq!(numbered(&mut server, &packet(0, b"command"), 2), packet(0, b"command"));
     server.send(&packet(1, b"\xfbfile"));
-    assert_eq!(numbered(&mut server, &packet(4, b"data"), 2), packet(2, b"data"));
+    server.file_begins();
+    assert_eq!(numbered(&mut server, &packet(0, b"data"), 2), packet(2, b"data"));
     assert_eq!(numbered(&mut server, &packet(5, b""), 2), packet(3, b""));
     assert_eq!(numbered(&mut server, &packet(0, b"command"), 2), packet(0, b"command"));
 }
