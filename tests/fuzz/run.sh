@@ -17,8 +17,9 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 export RUSTFLAGS=$(echo $flags)
-export CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
-${CARGO:-cargo} build --quiet --package athena-fuzz --features libfuzzer --bin fuzz --target "$host" --target-dir target/fuzz
+# A release that still notices what a debug build notices.
+export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_LTO=off
+${CARGO:-cargo} build --quiet --release --package athena-fuzz --features libfuzzer --bin fuzz --target "$host" --target-dir target/fuzz
 
 for target in "${targets[@]}"; do
 	# What a run finds goes to the first folder; only what is worth keeping is checked in.
@@ -27,13 +28,13 @@ for target in "${targets[@]}"; do
 	options="-timeout=10 -rss_limit_mb=2048 -artifact_prefix=$crashes"
 	if [ -n "$merge" ]; then
 		fresh=target/fuzz/merged/$target; rm -rf "$fresh"; mkdir -p "$fresh"
-		FUZZ_TARGET=$target "target/fuzz/$host/debug/fuzz" $options -set_cover_merge=1 "$fresh" "$corpus" "$found" 2>&1 | tail -n 2
+		FUZZ_TARGET=$target "target/fuzz/$host/release/fuzz" $options -set_cover_merge=1 "$fresh" "$corpus" "$found" 2>&1 | tail -n 2
 		find "$corpus" -type f -delete; cp -r "$fresh/." "$corpus"
 		continue
 	fi
 	echo "fuzzing $target for $seconds s"
 	log=target/fuzz/$target.log
-	FUZZ_TARGET=$target "target/fuzz/$host/debug/fuzz" $options -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
+	FUZZ_TARGET=$target "target/fuzz/$host/release/fuzz" $options -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
 		"$found" "$corpus" >"$log" 2>&1 || { tail -n 40 "$log"; echo "$target: a finding, see $crashes"; exit 1; }
 	grep -E 'stat::number_of_executed_units|DONE' "$log"
 done

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use athena::protocol::compression::{Algorithm, Compression, Contexts, Progress, Role};
+use athena::protocol::compression::{Algorithm, Compression, Contexts, Numbering, Progress, Role};
 use athena::protocol::proxy_header::{self, Parsed, Source};
 
 use super::cuts::{cut, option};
@@ -29,6 +29,38 @@ pub fn compression(bytes: &[u8]) {
     let plain = decode(side(Role::Server), &[&wire], 4096).expect("right");
     let held = rest.len() - plain.len();
     assert!(held < 4 && rest.starts_with(&plain), "plain bytes come back, but for half a header");
+}
+
+/// Plain packets get the same ids however they are cut, and nothing else of them changes.
+pub fn numbering(bytes: &[u8]) {
+    let (options, rest) = option(bytes);
+    let (seed, rest) = option(rest);
+    let role = if options & 1 == 0 { Role::Server } else { Role::Client };
+    let (sent, received) = rest.split_at(usize::from(options >> 2).min(rest.len()));
+    let number = |seed: u8| {
+        let mut numbering = Numbering::new(role);
+        if options & 2 == 2 {
+            numbering.file_begins();
+        }
+        cut(sent, seed).into_iter().for_each(|chunk| numbering.send(chunk));
+        let mut all = Vec::new();
+        for chunk in cut(received, seed) {
+            let mut chunk = chunk.to_vec();
+            numbering.receive(&mut chunk);
+            all.extend(chunk);
+        }
+        all
+    };
+    let whole = number(0);
+    assert_eq!(number(seed), whole);
+    // Numbers that are right stay as they are: only the first may be one that comes from what was sent.
+    let mut at = 0;
+    while let Some([a, b, c, _]) = received.get(at..at + 4) {
+        assert_eq!(received[at..at + 3], whole[at..at + 3]);
+        let end = (at + 4 + u32::from_le_bytes([*a, *b, *c, 0]) as usize).min(received.len());
+        assert_eq!(received[at + 4..end], whole[at + 4..end], "a payload was written to");
+        at = end;
+    }
 }
 
 /// At most this much is looked at of what a few bytes may become.

@@ -15,24 +15,27 @@ mod texts;
 /// A function that panics when something is wrong with what Athena makes of these bytes.
 pub type Target = fn(&[u8]);
 
-/// All targets with their names.
-pub const TARGETS: [(&str, Target); 15] = [
-    ("packets", framing::packets),
-    ("commands", framing::commands),
-    ("greeting", login::greeting),
-    ("client_hello", login::client_hello),
-    ("auth_client", login::auth_client),
-    ("auth_server", login::auth_server),
+/// All targets with their names, by subject.
+pub const TARGETS: [(&str, Target); 12] = [
+    ("packets", |bytes| one_of(bytes, &[framing::packets, framing::commands])),
+    ("handshake", |bytes| one_of(bytes, &[login::greeting, login::client_hello, login::change_user])),
+    ("auth", |bytes| one_of(bytes, &[login::auth_client, login::auth_server, login::credentials])),
     ("responses", replies::responses),
-    ("reply", replies::reply),
+    ("reply", |bytes| one_of(bytes, &[replies::reply, replies::made])),
     ("local_file", replies::local_file),
     ("statements", statements::statements),
-    ("compression", layers::compression),
+    ("compression", |bytes| one_of(bytes, &[layers::compression, layers::numbering])),
     ("proxy_header", layers::proxy_header),
     ("sql", texts::sql),
     ("http", texts::http),
     ("config", texts::config),
 ];
+
+/// Gives the bytes to the function that the first of them chooses.
+fn one_of(bytes: &[u8], functions: &[Target]) {
+    let (choice, rest) = cuts::option(bytes);
+    functions[usize::from(choice) % functions.len()](rest);
+}
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<Target> {

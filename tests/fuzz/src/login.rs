@@ -1,8 +1,9 @@
 //! What is read before a password is proved, on both sides.
 
 use athena::protocol::auth::rsa::RsaKeyPair;
-use athena::protocol::auth::{ClientAuth, Credential, Plugin, Salt, Secret, ServerAuth, Verdict};
-use athena::protocol::handshake::{AuthSwitchRequest, ClientHello, Greeting};
+use athena::protocol::auth::{ClientAuth, Credential, Evidence, Plugin, Salt, Secret, ServerAuth, Verdict};
+use athena::protocol::capability::Capabilities;
+use athena::protocol::handshake::{AuthSwitchRequest, ChangeUser, ClientHello, Greeting};
 
 use super::cuts::option;
 
@@ -25,6 +26,22 @@ pub fn client_hello(bytes: &[u8]) {
         let written = response.encode();
         assert_eq!(ClientHello::parse(&written), Ok(ClientHello::Response(response)));
     }
+}
+
+/// What a client says of another user is within the packet, whatever the client can do.
+pub fn change_user(bytes: &[u8]) {
+    let (options, arguments) = option(bytes);
+    let flag = |bit: u8| options >> bit & 1 == 1;
+    let mut capabilities = Capabilities::PROTOCOL_41;
+    capabilities.set(Capabilities::SECURE_CONNECTION, flag(0));
+    capabilities.set(Capabilities::PLUGIN_AUTH, flag(1));
+    capabilities.set(Capabilities::CONNECT_ATTRS, flag(2));
+    let Ok(user) = ChangeUser::parse(arguments, capabilities) else { return };
+    assert!(arguments.starts_with(&user.username));
+    assert!(user.auth_plugin.is_none() || flag(1));
+    assert!(user.attributes.is_empty() || flag(2));
+    let said = user.attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    assert!(user.username.len() + user.auth_response.len() + said < arguments.len());
 }
 
 /// A server that asks for anything in any order gets an answer or an error, and never the password in clear text over a
@@ -75,6 +92,25 @@ pub fn auth_server(bytes: &[u8]) {
             }
         }
     });
+}
+
+/// Whatever a server has stored for an account, nothing is proved by showing nothing, and who does not exist looks alike.
+pub fn credentials(bytes: &[u8]) {
+    let (options, text) = option(bytes);
+    let plugins =
+        [&b""[..], b"mysql_native_password", b"caching_sha2_password", b"sha256_password", b"ed25519", b"x"];
+    let plugin = plugins[usize::from(options) % plugins.len()];
+    let written = std::str::from_utf8(text).ok().and_then(Credential::parse_hash);
+    for credential in [Credential::stored(plugin, text), written].into_iter().flatten() {
+        assert!(credential.verify(&Evidence::None, &SALT).is_none());
+        let let_in = credential.verify(&Evidence::Empty, &SALT).is_some();
+        assert!(!let_in || text.is_empty(), "let in without the password");
+        let nobody = credential.of_nobody(SALT);
+        assert!(nobody.is_like(&credential));
+        assert!(nobody.verify(&Evidence::Empty, &SALT).is_none());
+        assert!(nobody.verify(&Evidence::NativeScramble([7; 20]), &SALT).is_none());
+        assert!(nobody.verify(&Evidence::Sha2Scramble([7; 32]), &SALT).is_none());
+    }
 }
 
 /// Packets, each behind a byte with its length.
