@@ -46,13 +46,8 @@ impl Session {
         self.holds.keep_for_good(BoundReason::Replication);
         let mut reply = Reply::to_query(self.capabilities, self.status);
         let mut seen = Seen::default();
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                self.settle(link, NO_SQL, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
-        }
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        self.finish(link, NO_SQL, &seen, outcome)
     }
 
     /// COM_BINLOG_DUMP and COM_BINLOG_DUMP_GTID.
@@ -67,14 +62,10 @@ impl Session {
         let mut link =
             Use { held: Held::Bound(self.bind(link.held, BoundReason::Replication)), permit: None };
         let mut seen = Seen::default();
-        match self.stream_events(&mut link, bytes, until, &mut seen).await {
-            Ok(last) => {
-                self.settle(link, NO_SQL, &seen);
-                self.link_ended |= seen.error != Some(ACCESS_DENIED);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
-        }
+        let outcome = self.stream_events(&mut link, bytes, until, &mut seen).await;
+        let last = self.finish(link, NO_SQL, &seen, outcome)?;
+        self.link_ended |= seen.error != Some(ACCESS_DENIED);
+        Ok(last)
     }
 
     async fn stream_events(

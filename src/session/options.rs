@@ -33,17 +33,12 @@ impl Session {
         };
         let mut reply = Reply::to_query(self.capabilities, self.status);
         let mut seen = Seen::default();
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                if seen.error.is_none() {
-                    self.identity.clone_from(&identity);
-                    link.lease().identity = identity;
-                }
-                self.settle(link, NO_SQL, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        if outcome.is_ok() && seen.error.is_none() {
+            self.identity.clone_from(&identity);
+            link.lease().identity = identity;
         }
+        self.finish(link, NO_SQL, &seen, outcome)
     }
 
     /// The session's own link, or the one on which its last statement ran, unless others have used that since.

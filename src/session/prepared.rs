@@ -49,22 +49,18 @@ impl Session {
         let mut seen = Seen { statement_id: self.statements.next_id(), ..Seen::default() };
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
         let mut link = self.take_link(NO_SQL).await?;
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                if let Some(ok) = seen.prepared {
-                    link.lease().add_statement(text.key, ok.statement_id);
-                    let types = Vec::new();
-                    let (params, settled) = (ok.params, Vec::new());
-                    let statement = Statement { text, params, types, settled, long_data_failure: None };
-                    self.statements.insert(seen.statement_id, statement);
-                }
-                self.statements.last_prepared = seen.prepared.map(|_| seen.statement_id);
-                self.count_server_error(&seen);
-                self.settle(link, NO_SQL, &seen);
-                Ok(last)
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        if outcome.is_ok() {
+            if let Some(ok) = seen.prepared {
+                link.lease().add_statement(text.key, ok.statement_id);
+                let types = Vec::new();
+                let (params, settled) = (ok.params, Vec::new());
+                let statement = Statement { text, params, types, settled, long_data_failure: None };
+                self.statements.insert(seen.statement_id, statement);
             }
-            Err(stop) => Err(self.lost(link, stop)),
+            self.statements.last_prepared = seen.prepared.map(|_| seen.statement_id);
         }
+        self.finish(link, NO_SQL, &seen, outcome)
     }
 
     /// Whether the client and its links have COM_STMT_BULK_EXECUTE.
@@ -93,14 +89,11 @@ impl Session {
         };
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         let mut seen = Seen::default();
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                self.executed(id, &header, &seen);
-                self.settle(link, text.facts, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        if outcome.is_ok() {
+            self.executed(id, &header, &seen);
         }
+        self.finish(link, text.facts, &seen, outcome)
     }
 
     /// COM_STMT_EXECUTE with more parameters than are collected: passed on as they come.
@@ -112,14 +105,11 @@ impl Session {
         self.note_types(id, &command.start, &header);
         let mut link = self.take_link(text.facts).await?;
         let mut seen = Seen::default();
-        match self.stream_execute(&mut link, command, id, &text, &header, &mut seen).await {
-            Ok(last) => {
-                self.executed(id, &header, &seen);
-                self.settle(link, text.facts, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
+        let outcome = self.stream_execute(&mut link, command, id, &text, &header, &mut seen).await;
+        if outcome.is_ok() {
+            self.executed(id, &header, &seen);
         }
+        self.finish(link, text.facts, &seen, outcome)
     }
 
     async fn stream_execute(
@@ -172,18 +162,12 @@ impl Session {
         patch_id(&mut command, on_link);
         let mut reply = Reply::to_field_list(self.capabilities, self.status);
         let mut seen = Seen::default();
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                let ended = seen.status.is_some_and(|status| status.contains(StatusFlags::LAST_ROW_SENT));
-                if ended || seen.error.is_some() {
-                    self.holds.cursor(id, false);
-                }
-                self.count_server_error(&seen);
-                self.settle(link, NO_SQL, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        let ended = seen.status.is_some_and(|status| status.contains(StatusFlags::LAST_ROW_SENT));
+        if outcome.is_ok() && (ended || seen.error.is_some()) {
+            self.holds.cursor(id, false);
         }
+        self.finish(link, NO_SQL, &seen, outcome)
     }
 
     /// COM_STMT_SEND_LONG_DATA has no reply: what goes wrong is said at EXECUTE. From here to there the link is kept.
@@ -304,13 +288,6 @@ impl Session {
         });
         self.holds.cursor(id, header.opens_cursor() && cursor && seen.error.is_none());
         self.holds.long_data(id, false);
-        self.count_server_error(seen);
-    }
-
-    fn count_server_error(&self, seen: &Seen) {
-        if seen.error.is_some() {
-            self.ctx.metrics.server_errors.inc();
-        }
     }
 
     /// The statement that a command names, if nothing stands against its execution.

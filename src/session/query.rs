@@ -58,17 +58,14 @@ impl Session {
         let mut link = self.take_link(NO_SQL).await?;
         let mut reply = Reply::to_query(self.capabilities, self.status).without_warnings();
         let mut seen = Seen::default();
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                if seen.error.is_none() {
-                    seen.schema.get_or_insert(Some(name.clone()));
-                }
-                self.ctx.note_schema(&self.identity.account, &name, seen.error.is_none());
-                self.settle(link, NO_SQL, &seen);
-                Ok(last)
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        if outcome.is_ok() {
+            if seen.error.is_none() {
+                seen.schema.get_or_insert(Some(name.clone()));
             }
-            Err(stop) => Err(self.lost(link, stop)),
+            self.ctx.note_schema(&self.identity.account, &name, seen.error.is_none());
         }
+        self.finish(link, NO_SQL, &seen, outcome)
     }
 
     /// COM_STATISTICS.
@@ -97,16 +94,8 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let mut link = self.take_link(facts).await?;
         let mut seen = Seen::default();
-        match self.relay(&mut link, command, &mut reply, &mut seen).await {
-            Ok(last) => {
-                if seen.error.is_some() {
-                    self.ctx.metrics.server_errors.inc();
-                }
-                self.settle(link, facts, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
-        }
+        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        self.finish(link, facts, &seen, outcome)
     }
 
     /// COM_QUERY with a text that is longer than is collected: passed on as it comes. What stands in the part that
@@ -124,17 +113,11 @@ impl Session {
         let mut seen = Seen::default();
         self.holds.keep(BoundReason::Oversized);
         let passed = self.pass_through(&mut link, command, |_| {}).await;
-        let relayed = match passed {
+        let outcome = match passed {
             Ok(last) => self.relay(&mut link, last, &mut reply, &mut seen).await,
             Err(stop) => Err(stop),
         };
-        match relayed {
-            Ok(last) => {
-                self.settle(link, facts, &seen);
-                Ok(last)
-            }
-            Err(stop) => Err(self.lost(link, stop)),
-        }
+        self.finish(link, facts, &seen, outcome)
     }
 
     /// Passes an oversized command on to the link, all but its last bytes, which are returned. `first` may change the

@@ -1,6 +1,7 @@
 //! After a command: what was seen decides where the link goes.
 
 use crate::metrics::label::{BoundReason, ClosedReason};
+use crate::net::Payload;
 use crate::parser::{Facts, Hazards, StatementKind};
 use crate::pool::{Bound, Link, LinkError};
 
@@ -13,6 +14,26 @@ use super::seen::Seen;
 const CLOSING_ERRORS: [u16; 8] = [1053, 1153, 1156, 1158, 1159, 1927, 3169, 4031];
 
 impl Session {
+    /// The end of a command on a link: settled if its reply is complete, lost if it was broken off.
+    pub fn finish(
+        &mut self,
+        link: Use,
+        facts: Facts,
+        seen: &Seen,
+        outcome: Result<Payload, Stop>,
+    ) -> Result<Payload, Stop> {
+        match outcome {
+            Ok(last) => {
+                if seen.error.is_some() {
+                    self.ctx.metrics.server_errors.inc();
+                }
+                self.settle(link, facts, seen);
+                Ok(last)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
     /// Takes in what a complete reply showed, then keeps the link or gives it back.
     pub fn settle(&mut self, mut link: Use, facts: Facts, seen: &Seen) {
         if let Some(status) = seen.status {
