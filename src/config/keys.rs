@@ -148,7 +148,7 @@ pub const KEYS: &[Key] = &[
     number("server", "drain_timeout_ms", 30_000, 0..=MS_MAX, "time for statements and transactions to finish after SIGTERM; 0 is none"),
     number("server", "max_packet_bytes", 1 << 30, 1024..=1 << 30, "longest packet taken from a client, headers not counted"),
     number("server", "command_buffer_bytes", (1 << 24) - 2, 160 << 10..=(1 << 24) - 2, "longest packet that is collected before it is passed on; a longer one streams, and a text in it binds the session to its link"),
-    choice("server", "auth_plugin", "mysql_native_password", &["mysql_native_password", "caching_sha2_password"], &[], "how clients prove their password: \"mysql_native_password\" or \"caching_sha2_password\""),
+    choice("server", "auth_plugin", "mysql_native_password", &["mysql_native_password", "caching_sha2_password", "client_ed25519"], &[], "how clients prove their password: \"mysql_native_password\", \"caching_sha2_password\" or \"client_ed25519\""),
     choice("server", "compression", "any", &["any", "zlib", "zstd", "off"], &[], "what clients may compress by: \"any\" (of the two), \"zlib\", \"zstd\" or \"off\""),
 
     text("server.tls", "cert", Absent::Refused, "file with the certificate that clients see, and those between it and its authority (PEM)"),

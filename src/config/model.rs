@@ -142,6 +142,8 @@ pub enum AuthPlugin {
     Native,
     /// `caching_sha2_password`.
     CachingSha2,
+    /// MariaDB's `client_ed25519`.
+    Ed25519,
 }
 
 /// Cores and their rings.

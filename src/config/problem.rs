@@ -170,6 +170,10 @@ pub(super) enum Reason {
     HashNeedsSha2,
     #[error("contradicts [[users]]: with \"backend\" the accounts are the server's own")]
     UsersOfBackend,
+    #[error(
+        "contradicts [server] auth_plugin = \"client_ed25519\": with \"backend\" the link's proof comes out of the client's, and a signature gives none away"
+    )]
+    SignatureOfBackend,
     #[error("is for links of an account of their own: give backend_user, too")]
     NoBackendUser,
     #[error("the user of line {0} has the same name")]

@@ -83,6 +83,7 @@ fn server(section: &Section<'_>) -> Server {
             .unwrap_or_default(),
         auth_plugin: match section.choice("auth_plugin") {
             "caching_sha2_password" => AuthPlugin::CachingSha2,
+            "client_ed25519" => AuthPlugin::Ed25519,
             _ => AuthPlugin::Native,
         },
     }
@@ -101,6 +102,11 @@ fn auth(document: &Document<'_>) -> Auth {
     };
     if source == AuthSource::Backend && !Section::open_all(document, "users").is_empty() {
         section.refuse("source", Reason::UsersOfBackend);
+    }
+    if source == AuthSource::Backend
+        && Section::open(document, "server").choice("auth_plugin") == "client_ed25519"
+    {
+        section.refuse("source", Reason::SignatureOfBackend);
     }
     Auth { source, refresh_min_interval: section.millis("refresh_min_interval_ms") }
 }

@@ -62,7 +62,7 @@ fn credential(section: &Section<'_>, auth_plugin: AuthPlugin, env: Env<'_>) -> C
         section.refuse(other, Reason::PasswordTwice("password_hash"));
     }
     match Credential::parse_hash(&hash) {
-        Some(Credential::Sha256(_)) if auth_plugin == AuthPlugin::Native => {
+        Some(Credential::Sha256(_) | Credential::Ed25519(_)) if auth_plugin == AuthPlugin::Native => {
             section.refuse("password_hash", Reason::HashNeedsSha2);
         }
         Some(credential) => return credential,

@@ -73,6 +73,8 @@ pub(super) struct Connected {
     pub status: StatusFlags,
     /// `SET NAMES ...` that brings back the character set and the modes of the login; `None` if the server did not tell.
     pub set_names: Option<String>,
+    /// The server has judged the password itself.
+    pub gave_password: bool,
 }
 
 /// Opens a link to the first of `addresses` that answers, or to the instance's Unix socket.
@@ -174,7 +176,8 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         ansi_quotes: settings.ansi_quotes,
     };
     let set_names = settings.set_names.map(|names| names + lost_by_reset(want.identity.flags));
-    Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names })
+    let gave_password = auth.gave_password();
+    Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names, gave_password })
 }
 
 /// Puts TLS on the connection where the configuration wants it. True if it is there now.

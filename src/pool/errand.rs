@@ -91,6 +91,17 @@ impl StatelessPool {
         timer.within(self.settings.connect_timeout, run).await?
     }
 
+    /// Logs in as `want` says, and leaves. True if the server has asked for the password itself, and found it right.
+    ///
+    /// # Errors
+    /// [`ErrandError::Connect`] with the server's own words where it refuses.
+    pub async fn check_password(&self, want: &Want) -> Result<bool, ErrandError> {
+        let link = self.open(want).await?;
+        let judged = link.gave_password;
+        link.quit();
+        Ok(judged)
+    }
+
     /// A link that nobody uses, whatever its schema.
     fn take_any(self: &Rc<Self>, identity: Option<&Identity>) -> Option<Lease> {
         loop {

@@ -58,6 +58,8 @@ pub struct Link {
     pub(super) opened: Instant,
     pub(super) idle_since: Instant,
     pub(super) set_names: Option<String>,
+    /// The server has judged the password itself at the login.
+    pub(super) gave_password: bool,
     statements: Statements,
 }
 
@@ -87,6 +89,7 @@ impl Link {
             opened: now,
             idle_since: now,
             set_names: connected.set_names,
+            gave_password: connected.gave_password,
             statements: Statements::new(max_statements),
         }
     }

@@ -310,10 +310,17 @@ impl AuthSwitchRequest {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.plugin.len() + self.data.len() + 3);
+        let mut out = Self::encode_exact(&self.plugin, &self.data);
+        out.push(0);
+        out
+    }
+
+    /// Without the NUL after the data, which some plugins' clients do not take.
+    pub fn encode_exact(plugin: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(plugin.len() + data.len() + 3);
         out.push(Self::HEADER);
-        out.put_nul_bytes(&self.plugin);
-        out.put_nul_bytes(&self.data);
+        out.put_nul_bytes(plugin);
+        out.extend_from_slice(data);
         out
     }
 }

@@ -2,17 +2,20 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::config::AuthPlugin;
 use crate::metrics::label::RefusedReason;
 use crate::net::Timer;
-use crate::pool::{BackendAccount, Identity, Want};
-use crate::protocol::auth::{Credential, Plugin, Salt, Secret, ServerAuth, Verdict};
+use crate::pool::{BackendAccount, ConnectError, ErrandError, Identity, Want};
+use crate::protocol::auth::ed25519::NONCE_LEN;
+use crate::protocol::auth::{Check, Credential, Evidence, Plugin, Salt, Secret, ServerAuth, Verdict};
 use crate::protocol::error::ErrorCode;
 
 use super::accounts::AccountEntry;
 use super::context::Context;
 use super::directory::{Directory, DirectoryError, Known, ServerAccount};
+use super::failure::Refusal;
 use super::login::{Denied, Transport, check_schema};
 use super::shared::Seat;
 
@@ -71,7 +74,18 @@ pub(super) fn offered_plugin(ctx: &Context) -> Plugin {
     match ctx.config.server.auth_plugin {
         AuthPlugin::Native => Plugin::Native,
         AuthPlugin::CachingSha2 => Plugin::CachingSha2,
+        AuthPlugin::Ed25519 => Plugin::Ed25519,
     }
+}
+
+/// What a client signs, where the offer is that.
+fn nonce(offered: Plugin) -> Result<Option<[u8; NONCE_LEN]>, Denied> {
+    if offered != Plugin::Ed25519 {
+        return Ok(None);
+    }
+    let mut nonce = [0; NONCE_LEN];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Denied::handshake("no random numbers"))?;
+    Ok(Some(nonce))
 }
 
 /// Asks the client for the proof of its password. Whatever is wrong (no such user, another password, another address, no
@@ -101,8 +115,8 @@ pub(super) async fn authenticate(
         true,
         claim.may_send_password(),
     );
-    let mut auth = auth.pretending(decoy).knowing(digest);
-    let accepted = converse(line, &mut auth, claim).await?;
+    let mut auth = auth.pretending(decoy).knowing(digest).with_nonce(nonce(offered_plugin(ctx))?);
+    let accepted = converse(ctx, line, &mut auth, claim).await?;
     match entry.filter(|_| accepted) {
         Some(entry) => admit(ctx, &entry, auth, claim.user),
         None => Err(denied(claim)),
@@ -110,7 +124,8 @@ pub(super) async fn authenticate(
 }
 
 /// Speaks with the client until there is a verdict.
-pub(super) async fn converse(
+async fn converse(
+    ctx: &Context,
     line: &mut impl Line,
     auth: &mut ServerAuth<'_>,
     claim: &Claim<'_>,
@@ -131,6 +146,30 @@ pub(super) async fn converse(
             }
             Verdict::Accept => return Ok(true),
             Verdict::Deny => return Ok(false),
+            Verdict::Work => {
+                pause(ctx).await;
+                verdict = auth.work();
+            }
+        }
+    }
+}
+
+/// Between two slices of a long computation the core's other work goes on.
+async fn pause(ctx: &Context) {
+    Timer::new(&ctx.core.timers).sleep(PAUSE).await;
+}
+
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What a check comes to.
+async fn finished(ctx: &Context, mut check: Check) -> Option<Secret> {
+    loop {
+        match check {
+            Check::Done(secret) => return secret,
+            Check::Slice(slice) => {
+                pause(ctx).await;
+                check = slice.go_on();
+            }
         }
     }
 }
@@ -147,7 +186,7 @@ async fn by_server(
     let address = claim.peer.map(|peer| peer.ip());
     let list = directory.lately(&timer).await.map_err(unreadable)?;
     let account = list.find(claim.user, address);
-    let credential = account.as_ref().and_then(|account| account.credential.as_ref());
+    let credential = account.as_ref().and_then(|account| credential_for(account, claim));
     let known = account.as_ref().and_then(|account| account.known(claim.user));
     let auth = ServerAuth::new(
         offered_plugin(ctx),
@@ -160,33 +199,54 @@ async fn by_server(
     let mut auth = auth
         .pretending(list.decoy(claim.user, &ctx.shared))
         .knowing(known.as_ref().and_then(|known| known.digest.clone()));
-    let accepted = converse(line, &mut auth, claim).await?;
+    let accepted = converse(ctx, line, &mut auth, claim).await?;
     let (evidence, secret) = auth.outcome();
     if let (true, Some(account)) = (accepted, &account) {
         return match secret {
-            Some(secret) => Ok(enter(directory, account, claim.user, secret)),
+            Some(secret) => Ok(enter(directory, account, claim.user, secret, &evidence)),
             None => known.map(|known| place(directory, account, known)).ok_or_else(|| denied(claim)),
         };
     }
     let list = directory.since(began, &timer).await.map_err(unreadable)?;
     let now = list.find(claim.user, address);
-    let credential = now.as_ref().and_then(|account| account.credential.as_ref());
-    let secret = credential.and_then(|credential| credential.verify(&evidence, claim.salt));
+    let secret = match now.as_ref().and_then(|account| credential_for(account, claim)) {
+        Some(credential) => finished(ctx, credential.check(&evidence, claim.salt)).await,
+        None => None,
+    };
     match now.zip(secret) {
-        Some((account, secret)) => Ok(enter(directory, &account, claim.user, secret)),
+        Some((account, secret)) => Ok(enter(directory, &account, claim.user, secret, &evidence)),
         None => Err(denied(claim)),
     }
 }
 
+/// By what a claim to the account is checked. Passwords that only the server can check have to come in clear text, which
+/// nobody on the way may read.
+fn credential_for<'a>(account: &'a ServerAccount, claim: &Claim<'_>) -> Option<&'a Credential> {
+    if account.is_by_server() && !claim.transport.is_secure() {
+        let user = String::from_utf8_lossy(claim.user);
+        tracing::warn!(target: "athena::login", ?user, "the plugin of this account asks for the password itself: its clients have to come by TLS or a Unix socket");
+        return None;
+    }
+    account.credential.as_ref()
+}
+
 /// Keeps what the login has taught of the account.
-fn enter(directory: &Directory, account: &Rc<ServerAccount>, user: &[u8], secret: Secret) -> Admitted {
+fn enter(
+    directory: &Directory,
+    account: &Rc<ServerAccount>,
+    user: &[u8],
+    secret: Secret,
+    evidence: &Evidence,
+) -> Admitted {
+    if account.is_by_server() {
+        let backend = BackendAccount::new(user, secret);
+        return place(directory, account, Known { backend, digest: None, proved: false });
+    }
     let known = match account.known(user) {
-        Some(known) if known.backend.secret == secret => known,
-        _ => Known {
-            digest: secret.digest().filter(|_| !secret.is_empty()),
-            backend: BackendAccount::new(user, secret),
-            proved: false,
-        },
+        Some(known) if known.backend.secret == secret => {
+            Known { digest: known.digest.or_else(|| evidence.digest()), ..known }
+        }
+        _ => Known { digest: evidence.digest(), backend: BackendAccount::new(user, secret), proved: false },
     };
     account.learn(Some(known.clone()));
     place(directory, account, known)
@@ -221,6 +281,10 @@ pub(super) async fn prove(
     let timer = Timer::new(&ctx.core.timers);
     let pool = &ctx.clusters[cluster].pool;
     let want = Want { identity: identity.clone(), schema: None, era: pool.eras.now() };
+    if account.is_by_server() {
+        asked(ctx, &want).await?;
+        return check_schema(ctx, cluster, identity, schema).await;
+    }
     match pool.checkout(&want, &timer).await {
         Ok(lease) => lease.give_back(),
         Err(error) => {
@@ -232,6 +296,24 @@ pub(super) async fn prove(
         account.learn(Some(Known { proved: true, ..known }));
     }
     check_schema(ctx, cluster, identity, schema).await
+}
+
+/// Has the server judge the password, each time anew: it may be another one by now, and nobody would tell.
+async fn asked(ctx: &Context, want: &Want) -> Result<(), Denied> {
+    let Some(directory) = &ctx.directory else { return Err(Denied::silent()) };
+    match directory.ask_server(want).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let user = String::from_utf8_lossy(&want.identity.account.user);
+            tracing::warn!(target: "athena::login", ?user, "the server let this account in without asking for its password: Athena can't");
+            let message = format!("Access denied for user '{user}': the server did not ask for the password");
+            Err(Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message))
+        }
+        Err(DirectoryError::Errand(ErrandError::Connect(
+            ConnectError::Refused(err) | ConnectError::AccountRefused(err),
+        ))) => Err(Denied::by_server(Refusal::of_server(err))),
+        Err(error) => Err(unreadable(error)),
+    }
 }
 
 /// Gives an account of the configuration its place.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::circuit::{Gate, Key, Limits};
 use crate::net::Timer;
-use crate::pool::{BackendAccount, ErrandError, StatelessPool};
+use crate::pool::{BackendAccount, ErrandError, StatelessPool, Want};
 use crate::protocol::auth::{Credential, Digest256};
 use crate::protocol::response::ErrPacket;
 
@@ -23,6 +23,11 @@ use super::shared::Shared;
 
 /// Logins that wait for a reading.
 const WAITING_MAX: usize = 1 << 20;
+
+/// Passwords that one core has the server check at once, each by a login. More than these wait: guesses are not free.
+const QUESTIONS_MAX: usize = 2;
+/// Those that wait; others are turned away.
+const QUESTIONS_WAITING_MAX: usize = 256;
 
 /// An account of the server.
 pub(super) struct ServerAccount {
@@ -43,6 +48,11 @@ pub(super) struct Known {
 }
 
 impl ServerAccount {
+    /// Only the server can tell whether a password is that of the account.
+    pub fn is_by_server(&self) -> bool {
+        self.credential == Some(Credential::ByServer)
+    }
+
     /// What is known of it as `user`, who differs from its own name where that is empty.
     pub fn known(&self, user: &[u8]) -> Option<Known> {
         self.known.borrow().clone().filter(|known| *known.backend.user == *user)
@@ -100,6 +110,8 @@ pub(super) struct Directory {
     turns: Gate,
     /// The numbers of user names in the limiter's keys.
     numbers: RefCell<HashMap<Box<[u8]>, u32>>,
+    /// Passwords that the server is asked about.
+    questions: Gate,
 }
 
 impl Directory {
@@ -112,6 +124,7 @@ impl Directory {
             attempted: Cell::new(None),
             turns: Gate::new(Limits { max_concurrent: 1, queue_size: WAITING_MAX }),
             numbers: RefCell::default(),
+            questions: Gate::new(Limits { max_concurrent: QUESTIONS_MAX, queue_size: QUESTIONS_WAITING_MAX }),
         }
     }
 
@@ -141,6 +154,14 @@ impl Directory {
         Ok(self.list.borrow().clone())
     }
 
+    /// Has the server check a password that only it can, by a login with it. False: it let the login in without having
+    /// asked for the password, which proves nothing.
+    pub async fn ask_server(&self, want: &Want) -> Result<bool, DirectoryError> {
+        let all = Key { user: 0, shard: 0 };
+        let _turn = self.questions.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
+        Ok(self.pool.check_password(want).await?)
+    }
+
     fn is_newer_than(&self, moment: Instant) -> bool {
         self.read.get().is_some_and(|read| read >= moment)
     }
@@ -168,7 +189,8 @@ impl Directory {
         accounts.sort_by_key(|account| {
             std::cmp::Reverse((account.host.specificity(), !account.stored.user.is_empty()))
         });
-        let decoys = decoys(accounts.iter().filter_map(|account| account.credential.as_ref()));
+        let checked = accounts.iter().filter(|account| !account.is_by_server());
+        let decoys = decoys(checked.filter_map(|account| account.credential.as_ref()));
         self.list.replace(Rc::new(List { accounts, decoys }));
     }
 

@@ -9,7 +9,7 @@ use crate::config::{Acceptor, ClientCompression};
 use crate::metrics::label::RefusedReason;
 use crate::net::{Buf, Elapsed, Payload, Socket, Timer};
 use crate::pool::{Identity, PoolError, ServerProfile, SmallReply, Want};
-use crate::protocol::auth::Salt;
+use crate::protocol::auth::{Plugin, Salt};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::compression::{Algorithm, Role};
 use crate::protocol::error::{ErrorCode, ServerError};
@@ -265,7 +265,7 @@ impl Door {
             capabilities: offered,
             collation: profile.collation,
             status: first_status(&profile),
-            auth_plugin: plugin.name().as_bytes().to_vec(),
+            auth_plugin: greeted(plugin).name().as_bytes().to_vec(),
         };
         let packet = self.converse(&greeting.encode()).await?;
         let response = self.response(packet, acceptor.as_ref()).await?;
@@ -529,6 +529,11 @@ impl Session {
     pub fn first_status(&self) -> StatusFlags {
         self.cluster().pool.profile().map_or(StatusFlags::AUTOCOMMIT, |profile| first_status(&profile))
     }
+}
+
+/// The plugin of the greeting, in which there is no place for the nonce of a signature: its clients are told later.
+fn greeted(plugin: Plugin) -> Plugin {
+    if plugin == Plugin::Ed25519 { Plugin::Native } else { plugin }
 }
 
 /// The flags by which compression is offered.

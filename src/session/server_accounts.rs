@@ -14,6 +14,19 @@ const ACCOUNTS_MAX: usize = 65_536;
 /// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`, `ER_NO_SUCH_TABLE`.
 const NOT_THERE: [u16; 3] = [1142, 1143, 1146];
 
+/// Plugins that ask elsewhere are not among these: a text that can't be read, or a client that is who it is without a
+/// password, is no reason to ask for one.
+const KNOWN_PLUGINS: [&[u8]; 8] = [
+    b"",
+    b"mysql_native_password",
+    b"caching_sha2_password",
+    b"sha256_password",
+    b"ed25519",
+    b"unix_socket",
+    b"auth_socket",
+    b"mysql_no_login",
+];
+
 /// What a server stores of an account, as far as it matters to a login. While it is the same, so is what a login has
 /// taught.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +40,13 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// By the first method that Athena can check.
+    /// By the first method that Athena can check. Where there is a single one that it can't, the server will have to.
     pub fn credential(&self) -> Option<Credential> {
-        self.methods.iter().find_map(|(plugin, text)| Credential::stored(plugin, text))
+        let checked = self.methods.iter().find_map(|(plugin, text)| Credential::stored(plugin, text));
+        match &self.methods[..] {
+            [(plugin, _)] if !KNOWN_PLUGINS.contains(&&plugin[..]) => checked.or(Some(Credential::ByServer)),
+            _ => checked,
+        }
     }
 }
 
@@ -137,6 +154,9 @@ mod tests {
             row(&["a", "%", r#"{"plugin":"unix_socket"}"#]).and_then(|stored| stored.credential()),
             None
         );
+        let by = |plugin: &str| row(&["a", "%", plugin]).and_then(|stored| stored.credential());
+        assert_eq!(by(r#"{"plugin":"pam","authentication_string":"mysql"}"#), Some(Credential::ByServer));
+        assert_eq!(by(r#"{"plugin":"pam","auth_or":[{"plugin":"unix_socket"},{}]}"#), None);
         assert_eq!(row(&["a", "%", "no json"]), None);
     }
 

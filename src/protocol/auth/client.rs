@@ -80,6 +80,8 @@ pub struct ClientAuth<'a> {
     proof: Proof<'a>,
     secure_transport: bool,
     switches: u8,
+    /// The server has asked for the password itself, by the last plugin that it asked for.
+    gave_password: bool,
     state: State,
 }
 
@@ -98,7 +100,12 @@ impl<'a> ClientAuth<'a> {
             Secret::Password(password) => Proof::Password(password),
             Secret::NativeHash(hash) => Proof::NativeHash(hash),
         };
-        ClientAuth { proof, secure_transport, switches: 0, state: State::Concluding }
+        ClientAuth { proof, secure_transport, switches: 0, gave_password: false, state: State::Concluding }
+    }
+
+    /// Whether the server has judged the password itself, which was sent as it is.
+    pub fn gave_password(&self) -> bool {
+        self.gave_password
     }
 
     /// The plugin and its response for the handshake response packet, given what the greeting offers. Where that is
@@ -153,6 +160,7 @@ impl<'a> ClientAuth<'a> {
             // It has no use for a salt, and servers send none.
             Plugin::ClearText => Ok(AuthAction::Send(self.respond(password, plugin, Salt::default()))),
             Plugin::Ed25519 => {
+                self.gave_password = false;
                 self.state = State::Concluding;
                 Ok(AuthAction::Send(ed25519::sign(password, &nonce(&request.data)?).to_vec()))
             }
@@ -168,6 +176,7 @@ impl<'a> ClientAuth<'a> {
     /// The first response of a plugin.
     fn respond(&mut self, password: &[u8], plugin: Plugin, salt: Salt) -> Vec<u8> {
         self.state = State::Responded(plugin, salt);
+        self.gave_password = plugin == Plugin::ClearText;
         match plugin {
             Plugin::ClearText => clear_text(password),
             // An account without a password has no key either: any answer is the wrong one.

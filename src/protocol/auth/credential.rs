@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use super::sha256_crypt::Sha256Hash;
+use super::sha256_crypt::{Comparison, Sha256Hash};
 use super::{Plugin, Salt, caching_sha2, ed25519, native};
 
 /// What is known of an account's password by whoever lets it in.
@@ -20,6 +20,9 @@ pub enum Credential {
     Sha256(Sha256Hash),
     /// The public key that `ed25519` stores.
     Ed25519([u8; ed25519::PUBLIC_KEY_LEN]),
+    /// Nothing: the server asks elsewhere (PAM, LDAP) whether a password is right. Any password is taken here, and
+    /// proves nothing before a login at the server has.
+    ByServer,
 }
 
 /// What proves Athena's right to an account of a backend.
@@ -42,7 +45,35 @@ pub enum Evidence {
     Empty,
     NativeScramble([u8; native::SCRAMBLE_LEN]),
     Sha2Scramble([u8; caching_sha2::SCRAMBLE_LEN]),
+    Signature {
+        nonce: [u8; ed25519::NONCE_LEN],
+        signature: [u8; ed25519::SIGNATURE_LEN],
+    },
     Password(Zeroizing<Vec<u8>>),
+}
+
+/// What comes of a check.
+pub enum Check {
+    /// The secret of the account, if the evidence proves it, as far as it gives it away.
+    Done(Option<Secret>),
+    /// There is more to compute.
+    Slice(Box<Slice>),
+}
+
+/// A check that takes long, between two slices of it.
+pub struct Slice {
+    comparison: Comparison,
+    password: Zeroizing<Vec<u8>>,
+}
+
+impl Slice {
+    /// Goes on for a small part of a millisecond.
+    pub fn go_on(mut self: Box<Self>) -> Check {
+        match self.comparison.go_on() {
+            None => Check::Slice(self),
+            Some(right) => Check::Done(right.then(|| Secret::Password(self.password))),
+        }
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -53,6 +84,7 @@ impl fmt::Debug for Credential {
             Self::Native(_) => "Native(..)",
             Self::Sha256(_) => "Sha256(..)",
             Self::Ed25519(_) => "Ed25519(..)",
+            Self::ByServer => "ByServer",
         })
     }
 }
@@ -102,7 +134,8 @@ impl Credential {
         }
     }
 
-    /// A hash as `SHOW CREATE USER` prints it: `*` and hexadecimal digits, `$A$005$...`, or the latter as `0x...`.
+    /// A hash as `SHOW CREATE USER` prints it: `*` and hexadecimal digits, `$A$005$...`, or the latter as `0x...`; the 43
+    /// characters of `ed25519`.
     pub fn parse_hash(text: &str) -> Option<Self> {
         let unhexed = text.strip_prefix("0x").map(unhex);
         let bytes = match &unhexed {
@@ -110,7 +143,8 @@ impl Credential {
             None => text.as_bytes(),
         };
         let native = native::parse(bytes).map(Self::Native);
-        native.or_else(|| Sha256Hash::parse(bytes).map(Self::Sha256))
+        let sha256 = || Sha256Hash::parse(bytes).map(Self::Sha256);
+        native.or_else(sha256).or_else(|| ed25519::parse(bytes).map(Self::Ed25519))
     }
 
     /// One of the same kind that no password fits: a login with it takes the same steps, at the same cost.
@@ -121,6 +155,7 @@ impl Credential {
             Self::Native(_) => Self::Native(random),
             Self::Sha256(hash) => Self::Sha256(hash.of_nobody(random)),
             Self::Ed25519(_) => Self::Ed25519([0; ed25519::PUBLIC_KEY_LEN]),
+            Self::ByServer => Self::password(NO_PASSWORD),
         }
     }
 
@@ -132,13 +167,27 @@ impl Credential {
     /// The plugin by which a client proves this, where the server offers `offered`.
     pub(super) fn plugin(&self, offered: Plugin) -> Plugin {
         match self {
-            Self::Password(_) | Self::Native(_) => offered,
+            Self::Password(_) => offered,
+            Self::Native(_) if offered == Plugin::Ed25519 => Plugin::Native,
+            Self::Native(_) => offered,
+            Self::Ed25519(_) if offered == Plugin::Ed25519 => offered,
             Self::Sha256(_) | Self::Ed25519(_) => Plugin::CachingSha2,
+            Self::ByServer => Plugin::ClearText,
         }
     }
 
-    /// What `evidence` proves: the secret of the account, as far as it gives that away. Constant time.
-    pub fn verify(&self, evidence: &Evidence, salt: &Salt) -> Option<Secret> {
+    /// Begins to find out what `evidence` proves.
+    pub fn check(&self, evidence: &Evidence, salt: &Salt) -> Check {
+        match (self, evidence) {
+            (Self::Sha256(stored), Evidence::Password(sent)) => {
+                Check::Slice(Box::new(Slice { comparison: stored.compare(sent), password: sent.clone() }))
+            }
+            _ => Check::Done(self.verify(evidence, salt)),
+        }
+    }
+
+    /// What `evidence` proves at once: the secret of the account, as far as it gives that away. Constant time.
+    pub(super) fn verify(&self, evidence: &Evidence, salt: &Salt) -> Option<Secret> {
         let proved =
             |right: bool, password: &Zeroizing<Vec<u8>>| right.then(|| Secret::Password(password.clone()));
         match (self, evidence) {
@@ -161,11 +210,18 @@ impl Credential {
                 let right = verify_slices_are_equal(&Sha1::digest(once), stored).is_ok();
                 right.then(|| Secret::NativeHash(Zeroizing::new(once)))
             }
-            (Self::Sha256(stored), Evidence::Password(sent)) => proved(stored.is_of(sent), sent),
+            (Self::ByServer, Evidence::Password(sent)) => proved(true, sent),
+            (Self::Password(known), Evidence::Signature { nonce, signature }) => {
+                proved(ed25519::verify(&ed25519::public_key(known), nonce, signature), known)
+            }
+            // It lets the account in; what a link could prove is not in it.
+            (Self::Ed25519(stored), Evidence::Signature { nonce, signature }) => {
+                ed25519::verify(stored, nonce, signature).then(|| Secret::password(b""))
+            }
             (Self::Ed25519(stored), Evidence::Password(sent)) => {
                 proved(ed25519::is_key_of(stored, sent), sent)
             }
-            (Self::Native(_) | Self::Sha256(_) | Self::Ed25519(_), _) => None,
+            (Self::Native(_) | Self::Sha256(_) | Self::Ed25519(_) | Self::ByServer, _) => None,
         }
     }
 }
@@ -190,6 +246,19 @@ impl Evidence {
             Plugin::CachingSha2 => response.try_into().map_or(Self::None, Self::Sha2Scramble),
             Plugin::Sha256 | Plugin::ClearText | Plugin::Ed25519 => Self::None,
         }
+    }
+
+    /// What the fast path of `caching_sha2_password` checks of the password that was sent.
+    pub fn digest(&self) -> Option<Digest256> {
+        match self {
+            Self::Password(password) => Some(caching_sha2::double_digest(password)),
+            _ => None,
+        }
+    }
+
+    /// That of a signature of `nonce`.
+    pub(super) fn of_signature(nonce: &[u8; ed25519::NONCE_LEN], response: &[u8]) -> Self {
+        response.try_into().map_or(Self::None, |signature| Self::Signature { nonce: *nonce, signature })
     }
 }
 

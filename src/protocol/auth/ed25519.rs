@@ -6,11 +6,14 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA512, digest};
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
-use ed25519_dalek::{SIGNATURE_LENGTH, VerifyingKey};
+use ed25519_dalek::{SIGNATURE_LENGTH, Signature, VerifyingKey};
 use zeroize::Zeroizing;
 
 /// Bytes of the server's nonce.
 pub const NONCE_LEN: usize = 32;
+
+/// Bytes of a signature: the proof of a password.
+pub const SIGNATURE_LEN: usize = SIGNATURE_LENGTH;
 
 /// Bytes of a public key: what the server knows of a password.
 pub const PUBLIC_KEY_LEN: usize = 32;
@@ -25,9 +28,24 @@ fn key(password: &[u8]) -> ExpandedSecretKey {
 }
 
 /// The proof of `password`.
-pub fn sign(password: &[u8], nonce: &[u8; NONCE_LEN]) -> [u8; SIGNATURE_LENGTH] {
+pub fn sign(password: &[u8], nonce: &[u8; NONCE_LEN]) -> [u8; SIGNATURE_LEN] {
     let key = key(password);
     raw_sign::<sha2::Sha512>(&key, nonce, &VerifyingKey::from(&key)).to_bytes()
+}
+
+/// The key by which proofs of `password` are checked.
+pub(super) fn public_key(password: &[u8]) -> [u8; PUBLIC_KEY_LEN] {
+    VerifyingKey::from(&key(password)).to_bytes()
+}
+
+/// Whether `signature` is that of `nonce` by the key that belongs to `public`.
+pub(super) fn verify(
+    public: &[u8; PUBLIC_KEY_LEN],
+    nonce: &[u8; NONCE_LEN],
+    signature: &[u8; SIGNATURE_LEN],
+) -> bool {
+    let key = VerifyingKey::from_bytes(public);
+    key.is_ok_and(|key| key.verify_strict(nonce, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// Whether `public` is the key that `password` makes.
@@ -81,10 +99,12 @@ mod tests {
 
     #[test]
     fn a_signature_is_that_of_the_nonce() {
-        let key = VerifyingKey::from_bytes(&parse(FOO).expect("a key")).expect("a point");
+        let key = parse(FOO).expect("a key");
+        assert_eq!(key, public_key(b"foo"));
         let signature = sign(b"foo", &[7; NONCE_LEN]);
-        let signature = ed25519_dalek::Signature::from_bytes(&signature);
-        assert!(key.verify_strict(&[7; NONCE_LEN], &signature).is_ok());
-        assert!(key.verify_strict(&[8; NONCE_LEN], &signature).is_err());
+        assert!(verify(&key, &[7; NONCE_LEN], &signature));
+        assert!(!verify(&key, &[8; NONCE_LEN], &signature));
+        assert!(!verify(&key, &[7; NONCE_LEN], &sign(b"bar", &[7; NONCE_LEN])));
+        assert!(!verify(&[0; PUBLIC_KEY_LEN], &[7; NONCE_LEN], &signature));
     }
 }

@@ -5,7 +5,7 @@
 //! - [`ClientAuth`] is Athena logging in at a backend: it eats the server's packets and says what to send.
 //! - [`ServerAuth`] is Athena asking a client for its password: it eats the client's packets and ends in a verdict.
 //! - [`Credential`] is what is known of a password where it is checked, [`Secret`] where it is proved.
-//! - [`ed25519`] is MariaDB's plugin of that name, towards backends; `sha256_crypt` the hash that servers store.
+//! - [`ed25519`] is MariaDB's plugin of that name; `sha256_crypt` the hash that servers store.
 //! - [`native`] and [`caching_sha2`] are the arithmetic of the two plugins, [`rsa`] the exchange by which
 //!   `caching_sha2_password` gets a password across a connection that is not encrypted.
 //!
@@ -22,7 +22,7 @@ mod server;
 mod sha256_crypt;
 
 pub use client::{AuthAction, AuthError, ClientAuth};
-pub use credential::{Credential, Digest256, Evidence, Secret};
+pub use credential::{Check, Credential, Digest256, Evidence, Secret};
 pub use server::{ServerAuth, Verdict};
 
 /// Random bytes that a server sends and a client mixes into its proof.
@@ -35,9 +35,9 @@ pub enum Plugin {
     CachingSha2,
     /// Towards backends only.
     Sha256,
-    /// The password as it is. Towards backends only, and only inside an encrypted connection.
+    /// The password as it is, only inside an encrypted connection.
     ClearText,
-    /// MariaDB's. Towards backends only.
+    /// MariaDB's.
     Ed25519,
 }
 
@@ -48,7 +48,8 @@ impl Plugin {
             b"" | b"mysql_native_password" => Some(Plugin::Native),
             b"caching_sha2_password" => Some(Plugin::CachingSha2),
             b"sha256_password" => Some(Plugin::Sha256),
-            b"mysql_clear_password" => Some(Plugin::ClearText),
+            // MariaDB's PAM asks in words; the one answer is the password as it is.
+            b"mysql_clear_password" | b"dialog" => Some(Plugin::ClearText),
             b"client_ed25519" => Some(Plugin::Ed25519),
             _ => None,
         }

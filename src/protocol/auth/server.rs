@@ -4,7 +4,9 @@ use zeroize::Zeroizing;
 
 use super::super::handshake::{AuthSwitchRequest, encode_auth_more_data};
 use super::caching_sha2::{FAST_AUTH_OK, FULL_AUTHENTICATION, REQUEST_PUBLIC_KEY};
+use super::credential::{Check, Slice};
 use super::credential::{NO_PASSWORD, proves_digest};
+use super::ed25519::NONCE_LEN;
 use super::rsa::RsaKeyPair;
 use super::{Credential, Digest256, Evidence, Plugin, Salt, Secret, caching_sha2, native, unmask};
 
@@ -19,6 +21,8 @@ pub enum Verdict {
     SendThenAccept(Vec<u8>),
     /// The password is wrong, or there is no such user: the two look the same from outside.
     Deny,
+    /// There is more to compute: call [`ServerAuth::work`], and let others run in between.
+    Work,
 }
 
 /// ```text
@@ -26,8 +30,10 @@ pub enum Verdict {
 /// begin --native--> (verdict)
 /// begin --sha2, not cached or wrong--> Full --password in clear text, or encrypted--> (verdict)
 ///                                        \--asks for the key--> KeySent --encrypted--> (verdict)
+/// begin --ed25519--> Switched --signature--> (verdict)
+/// begin --another asks the server--> Switched --password in clear text--> (verdict)
+/// (verdict) of a password by a slow hash: Hashing --work--> (verdict)
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// The client was told to use the offered plugin.
     Switched,
@@ -35,6 +41,8 @@ enum State {
     Full,
     /// The client has asked for the public key, and got it.
     KeySent,
+    /// The password is being hashed.
+    Hashing(Box<Slice>),
     /// There is a verdict. Before `begin` as well: no packet can be right then.
     Concluded,
 }
@@ -49,6 +57,7 @@ pub struct ServerAuth<'a> {
     rsa: &'a RsaKeyPair,
     cached: bool,
     digest: Option<Digest256>,
+    nonce: Option<[u8; NONCE_LEN]>,
     secure_transport: bool,
     state: State,
     evidence: Evidence,
@@ -56,8 +65,8 @@ pub struct ServerAuth<'a> {
 }
 
 impl<'a> ServerAuth<'a> {
-    /// `offered` and `salt` are those of the greeting; `offered` is [`Plugin::Native`] or [`Plugin::CachingSha2`], and
-    /// anything else counts as the latter. `account` is `None` for a user that does not exist. `cached`: where the password is
+    /// `offered` and `salt` are those of the greeting; `offered` is [`Plugin::Native`], [`Plugin::CachingSha2`] or, given
+    /// a nonce, [`Plugin::Ed25519`], and anything else counts as the second. `account` is `None` for a user that does not exist. `cached`: where the password is
     /// known, the scramble of `caching_sha2_password` is enough; otherwise the password itself is asked for.
     /// `secure_transport`: TLS or a Unix socket.
     pub fn new(
@@ -70,6 +79,7 @@ impl<'a> ServerAuth<'a> {
     ) -> Self {
         let offered = if offered == Plugin::Native { offered } else { Plugin::CachingSha2 };
         ServerAuth {
+            nonce: None,
             offered,
             salt: *salt,
             credential: account.cloned().unwrap_or_else(|| Credential::password(NO_PASSWORD)),
@@ -98,6 +108,13 @@ impl<'a> ServerAuth<'a> {
         self
     }
 
+    /// Offers [`Plugin::Ed25519`], whose nonce is longer than a salt.
+    pub fn with_nonce(mut self, nonce: Option<[u8; NONCE_LEN]>) -> Self {
+        self.offered = if nonce.is_some() { Plugin::Ed25519 } else { self.offered };
+        self.nonce = nonce;
+        self
+    }
+
     /// The plugin that the account is asked for.
     fn plugin(&self) -> Plugin {
         self.credential.plugin(self.offered)
@@ -106,9 +123,14 @@ impl<'a> ServerAuth<'a> {
     /// Takes the plugin and the response of the client's handshake response. A client without `PLUGIN_AUTH` names no
     /// plugin: it knows the native one, and can't be asked for another.
     pub fn begin(&mut self, client_plugin: Option<&[u8]>, response: &[u8]) -> Verdict {
+        let by_signature = self.plugin() == Plugin::Ed25519;
         let native_serves = matches!(self.credential, Credential::Password(_) | Credential::Native(_));
         let plugin = client_plugin.map_or(Some(Plugin::Native), Plugin::from_name);
         match plugin {
+            // A greeting has no nonce, and a password that is sent unasked is not looked at.
+            Some(Plugin::Ed25519 | Plugin::ClearText) => self.switch(),
+            // Greetings can't offer it, so no client begins with it.
+            Some(_) if by_signature && client_plugin.is_some() => self.switch(),
             Some(plugin) if plugin == self.plugin() || client_plugin.is_none() => {
                 self.check(plugin, response)
             }
@@ -126,14 +148,21 @@ impl<'a> ServerAuth<'a> {
     /// Asks the client to begin anew, with the plugin of the account.
     pub fn switch(&mut self) -> Verdict {
         self.state = State::Switched;
-        let plugin = self.plugin().name().as_bytes().to_vec();
-        Verdict::Send(AuthSwitchRequest { plugin, data: self.salt.to_vec() }.encode())
+        let plugin = self.plugin();
+        let name = plugin.name().as_bytes().to_vec();
+        Verdict::Send(match (plugin, &self.nonce) {
+            (Plugin::Ed25519, Some(nonce)) => AuthSwitchRequest::encode_exact(&name, nonce),
+            _ => AuthSwitchRequest { plugin: name, data: self.salt.to_vec() }.encode(),
+        })
     }
 
     /// Takes the next packet of the client. No client is asked for more than three.
     pub fn step(&mut self, packet: &[u8]) -> Verdict {
         match std::mem::replace(&mut self.state, State::Concluded) {
-            State::Switched => self.check(self.plugin(), packet),
+            State::Switched => match self.plugin() {
+                Plugin::ClearText => self.password(packet),
+                plugin => self.check(plugin, packet),
+            },
             State::Full if packet == [REQUEST_PUBLIC_KEY] => {
                 self.state = State::KeySent;
                 Verdict::Send(encode_auth_more_data(self.rsa.public_pem()))
@@ -145,7 +174,15 @@ impl<'a> ServerAuth<'a> {
             },
             // A client that has the key already need not ask for it.
             State::Full | State::KeySent => self.encrypted_password(packet),
-            State::Concluded => Verdict::Deny,
+            State::Hashing(_) | State::Concluded => Verdict::Deny,
+        }
+    }
+
+    /// Goes on where the verdict was [`Verdict::Work`].
+    pub fn work(&mut self) -> Verdict {
+        match std::mem::replace(&mut self.state, State::Concluded) {
+            State::Hashing(slice) => self.conclude(slice.go_on()),
+            _ => Verdict::Deny,
         }
     }
 
@@ -156,8 +193,11 @@ impl<'a> ServerAuth<'a> {
 
     /// A plugin's first response.
     fn check(&mut self, plugin: Plugin, response: &[u8]) -> Verdict {
-        self.evidence = Evidence::of_response(plugin, response);
-        if plugin == Plugin::Native || matches!(self.evidence, Evidence::Empty) {
+        self.evidence = match (plugin, &self.nonce) {
+            (Plugin::Ed25519, Some(nonce)) => Evidence::of_signature(nonce, response),
+            _ => Evidence::of_response(plugin, response),
+        };
+        if matches!(plugin, Plugin::Native | Plugin::Ed25519) || matches!(self.evidence, Evidence::Empty) {
             return self.verdict();
         }
         if self.evidence == Evidence::None {
@@ -194,8 +234,20 @@ impl<'a> ServerAuth<'a> {
 
     /// Takes what was proved, and the account's existence with it: nothing before this tells them apart.
     fn verdict(&mut self) -> Verdict {
-        self.secret = self.credential.verify(&self.evidence, &self.salt).filter(|_| self.real);
-        if self.secret.is_some() { Verdict::Accept } else { Verdict::Deny }
+        self.conclude(self.credential.check(&self.evidence, &self.salt))
+    }
+
+    fn conclude(&mut self, check: Check) -> Verdict {
+        match check {
+            Check::Slice(slice) => {
+                self.state = State::Hashing(slice);
+                Verdict::Work
+            }
+            Check::Done(secret) => {
+                self.secret = secret.filter(|_| self.real);
+                if self.secret.is_some() { Verdict::Accept } else { Verdict::Deny }
+            }
+        }
     }
 }
 

@@ -45,45 +45,78 @@ impl Sha256Hash {
         Self { rounds: self.rounds, salt, hash: [b'*'; HASH_LEN] }
     }
 
-    /// Whether this is the hash of `password`. Takes thousands of rounds: milliseconds.
-    pub fn is_of(&self, password: &[u8]) -> bool {
-        verify_slices_are_equal(&encode(&crypt(password, &self.salt, self.rounds)), &self.hash).is_ok()
+    /// Begins to find out whether this is the hash of `password`.
+    pub fn compare(&self, password: &[u8]) -> Comparison {
+        Comparison { rounds: Rounds::new(password, &self.salt, self.rounds), hash: self.hash }
     }
 }
+
+/// Whether a password has a hash: thousands of rounds, milliseconds, so it goes by slices.
+pub struct Comparison {
+    rounds: Rounds,
+    hash: [u8; HASH_LEN],
+}
+
+impl Comparison {
+    /// Goes on for a slice of the work; the answer, when that was the last.
+    pub fn go_on(&mut self) -> Option<bool> {
+        let digest = self.rounds.go_on(SLICE_BYTES)?;
+        Some(verify_slices_are_equal(&encode(&digest), &self.hash).is_ok())
+    }
+}
+
+/// Bytes hashed in one slice, about: a small part of a millisecond.
+const SLICE_BYTES: usize = 32 << 10;
 
 /// `len` bytes of `bytes`, over and over.
 fn cycled(bytes: &[u8], len: usize) -> Vec<u8> {
     bytes.iter().copied().cycle().take(len).collect()
 }
 
-/// The steps are those of the specification of SHA-crypt.
-fn crypt(password: &[u8], salt: &[u8], rounds: u32) -> [u8; SHA256_OUTPUT_LEN] {
-    let mut last = first_digest(password, salt);
-    let p = {
-        let mut all = Context::new(&SHA256);
-        password.iter().for_each(|_| all.update(password));
-        zeroize::Zeroizing::new(cycled(all.finish().as_ref(), password.len()))
-    };
-    let s = {
-        let times = 16 + last.as_ref().first().copied().map_or(0, usize::from);
-        let mut all = Context::new(&SHA256);
-        (0..times).for_each(|_| all.update(salt));
-        cycled(all.finish().as_ref(), salt.len())
-    };
-    for round in 0..rounds {
-        let odd = round % 2 == 1;
-        let mut next = Context::new(&SHA256);
-        next.update(if odd { &p } else { last.as_ref() });
-        if round % 3 != 0 {
-            next.update(&s);
-        }
-        if round % 7 != 0 {
-            next.update(&p);
-        }
-        next.update(if odd { last.as_ref() } else { &p });
-        last = next.finish();
+/// The computation of a hash, between two of its rounds. The steps are those of the specification of SHA-crypt.
+struct Rounds {
+    last: Digest,
+    p: zeroize::Zeroizing<Vec<u8>>,
+    s: Vec<u8>,
+    left: std::ops::Range<u32>,
+}
+
+impl Rounds {
+    fn new(password: &[u8], salt: &[u8], rounds: u32) -> Self {
+        let last = first_digest(password, salt);
+        let p = {
+            let mut all = Context::new(&SHA256);
+            password.iter().for_each(|_| all.update(password));
+            zeroize::Zeroizing::new(cycled(all.finish().as_ref(), password.len()))
+        };
+        let s = {
+            let times = 16 + last.as_ref().first().copied().map_or(0, usize::from);
+            let mut all = Context::new(&SHA256);
+            (0..times).for_each(|_| all.update(salt));
+            cycled(all.finish().as_ref(), salt.len())
+        };
+        Self { last, p, s, left: 0..rounds }
     }
-    <[u8; SHA256_OUTPUT_LEN]>::try_from(last.as_ref()).unwrap_or_default()
+
+    /// Rounds for about `bytes` of hashing; the digest, when none is left.
+    fn go_on(&mut self, bytes: usize) -> Option<[u8; SHA256_OUTPUT_LEN]> {
+        let count = bytes / (SHA256_OUTPUT_LEN + self.s.len() + 2 * self.p.len());
+        for round in self.left.by_ref().take(count.max(1)) {
+            let odd = round % 2 == 1;
+            let mut next = Context::new(&SHA256);
+            next.update(if odd { &self.p } else { self.last.as_ref() });
+            if round % 3 != 0 {
+                next.update(&self.s);
+            }
+            if round % 7 != 0 {
+                next.update(&self.p);
+            }
+            next.update(if odd { self.last.as_ref() } else { &self.p });
+            self.last = next.finish();
+        }
+        let digest = || <[u8; SHA256_OUTPUT_LEN]>::try_from(self.last.as_ref()).unwrap_or_default();
+        self.left.is_empty().then(digest)
+    }
 }
 
 fn first_digest(password: &[u8], salt: &[u8]) -> Digest {
@@ -155,8 +188,12 @@ mod tests {
 
     #[test]
     fn the_vector_of_the_specification() {
-        let digest = crypt(b"Hello world!", b"saltstring", 5000);
-        assert_eq!(&encode(&digest), b"5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5");
+        for slice in [1, 4711, usize::MAX] {
+            let mut rounds = Rounds::new(b"Hello world!", b"saltstring", 5000);
+            let digest = std::iter::repeat_with(|| rounds.go_on(slice)).find_map(|digest| digest);
+            let hash = digest.map(|digest| encode(&digest));
+            assert_eq!(hash.as_ref(), Some(b"5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"));
+        }
     }
 
     #[test]
@@ -182,7 +219,11 @@ mod tests {
     fn a_hash_of_a_real_server_is_that_of_its_password() {
         let stored = b"$A$00A$'n|f\x19w\\\x03M8>*\\\x0bMS8+W ns9E3wmeXEqJuUpv956aaSZkFEPwLqmHBj7qVj7eoI6";
         let hash = Sha256Hash::parse(stored).expect("a hash of MySQL 9.7");
-        assert!(hash.is_of(b"s") && !hash.is_of(b"S") && !hash.is_of(b""));
-        assert!(!hash.of_nobody([b'x'; 20]).is_of(b"s"));
+        let is_of = |hash: &Sha256Hash, password: &[u8]| {
+            let mut comparison = hash.compare(password);
+            std::iter::repeat_with(|| comparison.go_on()).find_map(|answer| answer) == Some(true)
+        };
+        assert!(is_of(&hash, b"s") && !is_of(&hash, b"S") && !is_of(&hash, b""));
+        assert!(!is_of(&hash.of_nobody([b'x'; 20]), b"s"));
     }
 }

@@ -74,6 +74,10 @@ fn login(case: Case<'_>) -> Login {
             Verdict::SendThenAccept(packet) => (vec![packet, OK.to_vec()], Some(true)),
             Verdict::Accept => (vec![OK.to_vec()], Some(true)),
             Verdict::Deny => (vec![denied().encode(true)], Some(false)),
+            Verdict::Work => {
+                verdict = server.work();
+                continue;
+            }
         };
         let mut answer = None;
         for packet in packets {

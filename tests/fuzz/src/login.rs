@@ -88,6 +88,7 @@ pub fn auth_server(bytes: &[u8]) {
             verdict = match verdict {
                 Verdict::Send(_) => auth.step(packets.next().unwrap_or_default()),
                 Verdict::Accept | Verdict::SendThenAccept(_) => panic!("let in without the password"),
+                Verdict::Work => auth.work(),
                 Verdict::Deny => return,
             }
         }
