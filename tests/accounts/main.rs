@@ -5,7 +5,12 @@ mod common;
 
 mod backend;
 mod change_user;
+mod encrypted;
+mod matrix;
 mod proxy;
+#[allow(dead_code)]
+#[path = "../transport/tls.rs"]
+mod tls;
 mod users;
 
 use athena_perf::proxy::AthenaConfig;

@@ -47,6 +47,8 @@ pub const REPLICATION_PASSWORD: &str = "repl-secret";
 
 /// The environment variable that names the folder for labs.
 const ROOT_VARIABLE: &str = "ATHENA_LAB_DIR";
+/// The environment variable that names the folder of MariaDB's plugins.
+const PLUGINS_VARIABLE: &str = "ATHENA_LAB_PLUGINS";
 
 /// A folder of servers. Servers keep working while the lab lives; dropping it removes its files.
 #[derive(Debug)]
@@ -105,6 +107,14 @@ impl Lab {
     pub fn mysql_server(&self, options: ServerOptions) -> Result<Option<Server>> {
         let Some((installation, home)) = &self.mysql else { return Ok(None) };
         Server::start_new(installation, &home.join(self.next_name()), options).map(Some)
+    }
+
+    /// The folder of MariaDB's plugins for logins (see `docs/LAB.md`), for `--plugin-dir`; `None` where there is none.
+    pub fn mariadb_plugins(&self) -> Option<PathBuf> {
+        let folder = std::env::var_os(PLUGINS_VARIABLE)
+            .map_or_else(|| target_folder().join("mariadb-plugins"), PathBuf::from);
+        let folder = fs::canonicalize(folder).ok()?;
+        folder.join("auth_ed25519.so").is_file().then_some(folder)
     }
 
     /// The `mysql` program of a real MySQL, without arguments; `None` where there is none.

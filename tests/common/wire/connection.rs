@@ -1,5 +1,6 @@
 //! A client that is logged in.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::bytes::Bytes;
@@ -34,6 +35,14 @@ impl Connection {
 
     pub fn login(port: u16, login: &Login) -> Result<Self> {
         let mut stream = PacketStream::connect(port)?;
+        let greeting = Greeting::read(&mut stream)?;
+        login.run(&mut stream, &greeting)?;
+        Ok(Self::after_login(stream, greeting, login))
+    }
+
+    /// Logs in by a Unix socket.
+    pub fn login_unix(path: &Path, login: &Login) -> Result<Self> {
+        let mut stream = PacketStream::connect_unix(path)?;
         let greeting = Greeting::read(&mut stream)?;
         login.run(&mut stream, &greeting)?;
         Ok(Self::after_login(stream, greeting, login))

@@ -1,8 +1,10 @@
-//! Greeting and login with `mysql_native_password`.
+//! Greeting and login.
 
 use athena_perf::lab::{APP_PASSWORD, APP_USER};
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
+use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use sha1::{Digest, Sha1};
 
 use super::bytes::Bytes;
@@ -17,26 +19,37 @@ pub enum Plugin {
     CachingSha2,
     /// The same, sending the password with the server's public key where it is asked for.
     CachingSha2Rsa,
+    /// The same, sending the password as it is, for connections that nobody can read.
+    CachingSha2Clear,
+    /// MariaDB's signature.
+    Ed25519,
+    /// The password as it is, where the server asks for it.
+    ClearText,
 }
 
 impl Plugin {
     fn name(self) -> &'static [u8] {
         match self {
             Self::Native => b"mysql_native_password",
-            Self::CachingSha2 | Self::CachingSha2Rsa => b"caching_sha2_password",
+            Self::CachingSha2 | Self::CachingSha2Rsa | Self::CachingSha2Clear => b"caching_sha2_password",
+            Self::Ed25519 => b"client_ed25519",
+            Self::ClearText => b"mysql_clear_password",
         }
     }
 
     fn of_name(name: &[u8]) -> Result<Self> {
-        let named = [Self::Native, Self::CachingSha2].into_iter().find(|plugin| plugin.name() == name);
+        let all = [Self::Native, Self::CachingSha2, Self::Ed25519, Self::ClearText];
+        let named = all.into_iter().find(|plugin| plugin.name() == name);
         named.ok_or_else(|| Error::Protocol(format!("plugin {}", String::from_utf8_lossy(name))))
     }
 
     fn proof(self, salt: &[u8], password: &[u8]) -> Vec<u8> {
         match self {
+            Self::Ed25519 => signature(salt, password),
+            Self::ClearText => [password, b"\0"].concat(),
             _ if password.is_empty() => Vec::new(),
             Self::Native => native_password(salt, password),
-            Self::CachingSha2 | Self::CachingSha2Rsa => {
+            Self::CachingSha2 | Self::CachingSha2Rsa | Self::CachingSha2Clear => {
                 let once = digest(&SHA256, password);
                 let twice = digest(&SHA256, once.as_ref());
                 let mask = digest(&SHA256, &[twice.as_ref(), salt].concat());
@@ -47,6 +60,7 @@ impl Plugin {
 }
 
 const SALT_LENGTH: usize = 20;
+const NONCE_LENGTH: usize = 32;
 const UTF8MB4: u8 = 45;
 
 /// The server's first packet.
@@ -165,7 +179,7 @@ impl Login {
         let mut payload = self.user.as_bytes().to_vec();
         payload.push(0);
         let proof = self.plugin.proof(&greeting.salt, self.password.as_bytes());
-        payload.push(u8::try_from(proof.len()).expect("32 at most"));
+        payload.push(u8::try_from(proof.len()).expect("64 at most"));
         payload.extend_from_slice(&proof);
         payload.extend_from_slice(self.database.as_deref().unwrap_or_default().as_bytes());
         payload.push(0);
@@ -187,7 +201,7 @@ impl Login {
         payload.extend_from_slice(self.user.as_bytes());
         payload.push(0);
         let proof = self.plugin.proof(&greeting.salt, self.password.as_bytes());
-        payload.push(u8::try_from(proof.len()).expect("32 at most"));
+        payload.push(u8::try_from(proof.len()).expect("64 at most"));
         payload.extend_from_slice(&proof);
         if let Some(database) = &self.database {
             payload.extend_from_slice(database.as_bytes());
@@ -228,6 +242,9 @@ impl Login {
                 Some(1) if payload == [1, 4] && self.plugin == Plugin::CachingSha2Rsa => {
                     stream.write_payload(&[2])?
                 }
+                Some(1) if payload == [1, 4] && self.plugin == Plugin::CachingSha2Clear => {
+                    stream.write_payload(&[self.password.as_bytes(), b"\0"].concat())?;
+                }
                 Some(1) if payload.starts_with(b"\x01-----BEGIN") => {
                     stream.write_payload(&encrypted(&payload[1..], self.password.as_bytes(), &salt)?)?;
                 }
@@ -246,7 +263,10 @@ impl Login {
     fn switch(&self, payload: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
         let mut bytes = Bytes(&payload[1..]);
         let plugin = Plugin::of_name(bytes.null_terminated())?;
-        let salt = bytes.take(SALT_LENGTH)?.to_vec();
+        let salt = match plugin {
+            Plugin::Ed25519 => bytes.take(NONCE_LENGTH)?.to_vec(),
+            _ => bytes.take(SALT_LENGTH)?.to_vec(),
+        };
         Ok((plugin.proof(&salt, self.password.as_bytes()), salt))
     }
 }
@@ -262,6 +282,13 @@ fn encrypted(pem: &[u8], password: &[u8], salt: &[u8]) -> Result<Vec<u8>> {
     let mut out = vec![0; key.ciphertext_size()];
     let out = key.encrypt(&OAEP_SHA1_MGF1SHA1, &masked, &mut out, None).map_err(|_| failed(()))?;
     Ok(out.to_vec())
+}
+
+/// That of the nonce, by the key that the password makes.
+fn signature(nonce: &[u8], password: &[u8]) -> Vec<u8> {
+    let seed = digest(&SHA512, password).as_ref().try_into().expect("64 bytes");
+    let key = ExpandedSecretKey::from_bytes(&seed);
+    raw_sign::<sha2::Sha512>(&key, nonce, &VerifyingKey::from(&key)).to_bytes().to_vec()
 }
 
 /// SHA1(password) XOR SHA1(salt, SHA1(SHA1(password))); nothing for an empty password.

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Error, Result};
@@ -49,6 +52,14 @@ impl PacketStream {
     pub fn connect(port: u16) -> Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)), sequence: Some(0) })
+    }
+
+    /// By a Unix socket, which reads and writes as any other.
+    pub fn connect_unix(path: &Path) -> Result<Self> {
+        let stream = TcpStream::from(OwnedFd::from(UnixStream::connect(path)?));
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self { stream: BufReader::new(Box::new(stream)), sequence: Some(0) })
