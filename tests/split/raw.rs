@@ -1,7 +1,9 @@
 //! What no client program can be made to say, said by the client of these tests.
 
 use crate::common::TestResult;
-use crate::common::wire::{Connection, Login, Statement, Value, capability, command};
+use crate::common::wire::capability::LOCAL_FILES;
+use crate::common::wire::{Connection, Login, Plugin, Statement, Value, capability, command};
+use crate::layers::{Algorithm, Way};
 
 const SESSION_TRACK: u32 = 1 << 23;
 const FIELD_LIST: u8 = 0x04;
@@ -13,12 +15,55 @@ const LONG: usize = 200 * 1024;
 
 /// The ways in which a client may want its replies, by the names of their databases.
 pub fn dialects() -> [(&'static str, Login); 3] {
-    let login = |database| Login::app().database(database).with(capability::MULTI_STATEMENTS);
+    let login = |database| Login::app().database(database).with(capability::MULTI_STATEMENTS | LOCAL_FILES);
     [
         ("split_old", login("split_old").without(capability::DEPRECATE_EOF)),
         ("split_plain", login("split_plain")),
         ("split_track", login("split_track").with(SESSION_TRACK)),
     ]
+}
+
+/// The ways on which a short conversation is held, by the names of its databases.
+pub fn ways() -> [(&'static str, Way); 5] {
+    [
+        ("split_zlib", Way::PLAIN.compressed(Algorithm::Zlib)),
+        ("split_zstd", Way::PLAIN.compressed(Algorithm::Zstd)),
+        ("split_tls", Way::TLS),
+        ("split_tls_zlib", Way::TLS.compressed(Algorithm::Zlib)),
+        ("split_key", Way::BY_KEY),
+    ]
+}
+
+/// The client of the short conversation.
+pub fn short_login(database: &str) -> Login {
+    // Whoever sends the password itself has begun with this plugin.
+    let login = Login::app().database(database).by(Plugin::CachingSha2Rsa);
+    login.with(capability::MULTI_STATEMENTS | LOCAL_FILES)
+}
+
+/// A little of everything.
+pub fn converse_shortly(port: u16, login: &Login) -> TestResult {
+    let mut client = Connection::login(port, login)?;
+    client.run("DROP TABLE IF EXISTS t")?;
+    client.run("CREATE TABLE t (a INT PRIMARY KEY AUTO_INCREMENT, b LONGTEXT)")?;
+    client.run("INSERT INTO t (b) VALUES (''), (NULL), (REPEAT('r', 300))")?;
+    client.query("SELECT b FROM t ORDER BY a")?;
+    client.query("SELECT nonsense").expect_err("no such column");
+    client.ping()?;
+    client.send(command::QUERY, b"SELECT 1; SELECT 'b' UNION SELECT 'c'; DO 0")?;
+    for _ in 0..3 {
+        client.read_reply()?;
+    }
+    let statement = client.prepare("SELECT ? AS v, LENGTH(?) AS w")?;
+    client.send_long_data(&statement, 1, &[b'd'; 90])?;
+    client.execute(&statement, &[Value::Int(42), Value::LongData])?;
+    client.close(&statement)?;
+    client.query(&format!("SELECT LENGTH('{}')", "l".repeat(3000)))?;
+    file(&mut client)?;
+    another_user(&mut client, login)?;
+    file(&mut client)?;
+    client.quit()?;
+    Ok(())
 }
 
 /// Every kind of command and reply once.
@@ -28,6 +73,8 @@ pub fn converse(port: u16, login: &Login) -> TestResult {
     prepared(&mut client)?;
     cursor(&mut client)?;
     whole_session(&mut client, login)?;
+    file(&mut client)?;
+    another_user(&mut client, login)?;
     client.quit()?;
     Ok(())
 }
@@ -134,5 +181,37 @@ fn whole_session(client: &mut Connection, login: &Login) -> TestResult {
     while client.next_row(&mut definition)? {}
     client.command(command::RESET_CONNECTION, &[])?;
     client.scalar("SELECT @before IS NULL")?;
+    Ok(())
+}
+
+/// A file that the server asks for, alone and after other results.
+fn file(client: &mut Connection) -> TestResult {
+    const LOAD: &str = "LOAD DATA LOCAL INFILE 'f' INTO TABLE t (b)";
+    client.run("DELETE FROM t")?;
+    for (before, after) in [("", ""), ("SELECT 1; ", "; SELECT 'after'")] {
+        client.send(command::QUERY, format!("{before}{LOAD}{after}").as_bytes())?;
+        if !before.is_empty() {
+            client.read_reply()?;
+        }
+        client.stream().read_payload()?;
+        for packet in [&b"one\ntw"[..], b"o\n", &[b'x'; 120], b""] {
+            client.stream().write_payload(packet)?;
+        }
+        client.read_reply()?;
+        if !after.is_empty() {
+            client.read_reply()?;
+        }
+    }
+    client.scalar("SELECT SUM(LENGTH(b)) FROM t")?;
+    Ok(())
+}
+
+/// Logins on a connection that is logged in: what was there is gone.
+fn another_user(client: &mut Connection, login: &Login) -> TestResult {
+    client.run("SET @before = 1")?;
+    client.change_user(&login.clone().database("test"))?;
+    client.query("SELECT @before, DATABASE()")?;
+    client.change_user(login)?;
+    client.query("SELECT @before, DATABASE()")?;
     Ok(())
 }

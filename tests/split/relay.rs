@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::TestResult;
-use crate::conversation::{Frames, POSITIONS, position};
+use crate::conversation::{Frames, WHOLE, cuts};
 
 /// Longer than the kernel takes to deliver a segment on the loopback, so that each piece arrives by itself.
 pub const APART: Duration = Duration::from_millis(1);
@@ -23,19 +23,23 @@ pub enum Side {
 /// What passed on one connection, in the order in which it did.
 pub type Passed = Vec<(Side, Vec<u8>)>;
 
-/// How a server's packets are cut: each at its position of this number, [`WHOLE`] or [`BYTES`].
+/// The number of the cut by which a server's packets are cut.
 pub type Cut = Arc<AtomicUsize>;
 
-/// Packets are not cut.
-pub const WHOLE: usize = usize::MAX;
-/// A packet is cut at all of its positions, into single bytes for the most.
-pub const BYTES: usize = usize::MAX - 1;
+/// What is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Packets. Those that are not all here yet are kept until they are.
+    Packet,
+    /// What the server sends at a time: records of TLS, compressed packets.
+    Segment,
+}
 
 /// What a relay does besides relaying.
 #[derive(Debug, Clone)]
 enum Work {
     Record(Arc<Mutex<Vec<Passed>>>),
-    Cut(Cut),
+    Cut(Cut, Unit),
 }
 
 /// A relay to one port of 127.0.0.1.
@@ -54,8 +58,8 @@ impl Relay {
     }
 
     /// Cuts what the server sends as `cut` says at the time.
-    pub fn cutting(target: u16, cut: &Cut) -> TestResult<Self> {
-        Self::start(target, Work::Cut(cut.clone()))
+    pub fn cutting(target: u16, cut: &Cut, unit: Unit) -> TestResult<Self> {
+        Self::start(target, Work::Cut(cut.clone(), unit))
     }
 
     fn start(target: u16, work: Work) -> TestResult<Self> {
@@ -83,7 +87,7 @@ impl Relay {
     pub fn passed(&self) -> Vec<Passed> {
         match &self.work {
             Work::Record(passed) => passed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            Work::Cut(_) => Vec::new(),
+            Work::Cut(..) => Vec::new(),
         }
     }
 
@@ -117,7 +121,7 @@ fn join(client: TcpStream, target: u16, work: &Work, open: &Mutex<Vec<TcpStream>
             passed.push(Vec::new());
             passed.len() - 1
         }
-        Work::Cut(_) => 0,
+        Work::Cut(..) => 0,
     };
     let ends = [(Side::Client, &client, &server), (Side::Server, &server, &client)];
     for (side, from, to) in ends {
@@ -139,7 +143,7 @@ fn pass(
     connection: usize,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut frames = Frames::default();
+    let mut frames = Frames::plain();
     loop {
         let read = from.read(&mut buffer)?;
         if read == 0 {
@@ -153,30 +157,21 @@ fn pass(
                 drop(passed);
                 to.write_all(bytes)?;
             }
-            Work::Cut(_) if side == Side::Client => to.write_all(bytes)?,
-            Work::Cut(cut) => match cut.load(Ordering::Relaxed) {
-                WHOLE => to.write_all(bytes)?,
-                // Packets that are not all here yet are kept until they are.
-                BYTES => frames.push(bytes).iter().try_for_each(|packet| {
-                    let mut all: Vec<_> =
-                        (0..POSITIONS).filter_map(|number| position(packet.len(), number)).collect();
-                    all.sort_unstable();
-                    write_apart(to, packet, all.into_iter())
-                })?,
-                number => frames.push(bytes).iter().try_for_each(|packet| {
-                    write_apart(to, packet, position(packet.len(), number).into_iter())
-                })?,
+            Work::Cut(..) if side == Side::Client => to.write_all(bytes)?,
+            Work::Cut(cut, unit) => match (cut.load(Ordering::Relaxed), unit) {
+                (WHOLE, _) => to.write_all(bytes)?,
+                (number, Unit::Segment) => write_apart(to, bytes, cuts(bytes.len(), number))?,
+                (number, Unit::Packet) => frames
+                    .push(bytes)
+                    .iter()
+                    .try_for_each(|packet| write_apart(to, packet, cuts(packet.len(), number)))?,
             },
         }
     }
 }
 
 /// Writes `bytes` cut at these positions, which rise, each piece by itself.
-pub fn write_apart(
-    mut to: &TcpStream,
-    bytes: &[u8],
-    positions: impl Iterator<Item = usize>,
-) -> io::Result<()> {
+pub fn write_apart(mut to: &TcpStream, bytes: &[u8], positions: Vec<usize>) -> io::Result<()> {
     let mut start = 0;
     for position in positions {
         to.write_all(&bytes[start..position])?;

@@ -37,13 +37,14 @@ impl Plugin {
         }
     }
 
-    fn of_name(name: &[u8]) -> Result<Self> {
+    pub fn of_name(name: &[u8]) -> Result<Self> {
         let all = [Self::Native, Self::CachingSha2, Self::Ed25519, Self::ClearText];
         let named = all.into_iter().find(|plugin| plugin.name() == name);
         named.ok_or_else(|| Error::Protocol(format!("plugin {}", String::from_utf8_lossy(name))))
     }
 
-    fn proof(self, salt: &[u8], password: &[u8]) -> Vec<u8> {
+    /// What proves the password where the server has sent this salt.
+    pub fn proof(self, salt: &[u8], password: &[u8]) -> Vec<u8> {
         match self {
             Self::Ed25519 => signature(salt, password),
             Self::ClearText => [password, b"\0"].concat(),
@@ -272,7 +273,7 @@ impl Login {
 }
 
 /// The password and its NUL, masked with the salt, for the holder of the key in `pem`.
-fn encrypted(pem: &[u8], password: &[u8], salt: &[u8]) -> Result<Vec<u8>> {
+pub fn encrypted(pem: &[u8], password: &[u8], salt: &[u8]) -> Result<Vec<u8>> {
     let failed = |_| Error::Protocol("a public key that is none".to_owned());
     let pem = pem::parse(pem).map_err(|error| Error::Protocol(error.to_string()))?;
     let key = PublicEncryptingKey::from_der(pem.contents()).map_err(|_| failed(()))?;

@@ -13,7 +13,7 @@ mod statement;
 use std::io;
 
 pub use connection::Connection;
-pub use login::{Greeting, Login, Plugin};
+pub use login::{Greeting, Login, Plugin, encrypted};
 pub use packet::{MAX_PAYLOAD, PacketStream, Transport, frame};
 pub use reply::{Column, OkPacket, Reply, ResultSet, Value};
 pub use statement::Statement;
@@ -65,6 +65,7 @@ pub mod capability {
     pub const LONG_PASSWORD: u32 = 1;
     pub const FOUND_ROWS: u32 = 1 << 1;
     pub const CONNECT_WITH_DB: u32 = 1 << 3;
+    pub const COMPRESS: u32 = 1 << 5;
     pub const LOCAL_FILES: u32 = 1 << 7;
     pub const IGNORE_SPACE: u32 = 1 << 8;
     pub const PROTOCOL_41: u32 = 1 << 9;
@@ -80,6 +81,7 @@ pub mod capability {
     pub const PLUGIN_AUTH_LENENC: u32 = 1 << 21;
     pub const SESSION_TRACK: u32 = 1 << 23;
     pub const DEPRECATE_EOF: u32 = 1 << 24;
+    pub const ZSTD: u32 = 1 << 26;
     pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
     /// MariaDB's own: see [`super::Login::with_extended`].
     pub const EXTENDED_PROGRESS: u32 = 1;

@@ -1,16 +1,18 @@
 // What mysql2 says in the conversation that is cut: nothing here may depend on the run.
 //
-// Usage: mysql2_client.js PORT USER PASSWORD DATABASE
+// Usage: mysql2_client.js PORT USER PASSWORD DATABASE [compress]
 'use strict';
 
 const assert = require('node:assert');
 const mysql = require('mysql2/promise');
 
-const [port, user, password, database] = process.argv.slice(2);
+const [port, user, password, database, compress] = process.argv.slice(2);
 
 async function main() {
-  const connection = await mysql.createConnection(
-    { host: '127.0.0.1', port: Number(port), user, password, database, multipleStatements: true });
+  const connection = await mysql.createConnection({
+    host: '127.0.0.1', port: Number(port), user, password, database,
+    multipleStatements: true, compress: Boolean(compress),
+  });
   await connection.query('DROP TABLE IF EXISTS t');
   await connection.query('CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(300), c DOUBLE)');
   const insert = await connection.prepare('INSERT INTO t VALUES (?, ?, ?)');
@@ -30,6 +32,10 @@ async function main() {
   await connection.rollback();
   await connection.ping();
   connection.unprepare('SELECT * FROM t WHERE a > ? ORDER BY a');
+  if (!compress) {
+    await connection.changeUser({ user, password, database });
+    await connection.query('SELECT DATABASE()');
+  }
   await connection.end();
 }
 
