@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use crate::metrics::label::ClosedReason;
+use crate::net::Timer;
 
 use super::link::Link;
 use super::stateless::StatelessPool;
@@ -37,10 +38,30 @@ impl Lease {
     }
 
     /// Gives back a link that carries state: it is reset first, behind the scenes.
-    pub fn give_back_dirty(mut self) {
-        if let Some(link) = self.link.take() {
-            self.pool.reset(link);
+    pub fn give_back_dirty(self) {
+        let core = self.pool.core.clone();
+        core.spawn(self.reset_and_give_back());
+    }
+
+    /// The same, waited for: then what was held there is free.
+    pub async fn reset_and_give_back(mut self) {
+        if self.reset_in_time().await {
+            self.pool.metrics.link_resets.inc();
+            self.give_back();
+        } else {
+            self.close(ClosedReason::Dirty);
         }
+    }
+
+    /// Closes a link that carries more than a reset clears. What a reset does clear is gone when this is done.
+    pub async fn reset_and_close(mut self) {
+        self.reset_in_time().await;
+        self.close(ClosedReason::Dirty);
+    }
+
+    async fn reset_in_time(&mut self) -> bool {
+        let (timer, limit) = (Timer::new(&self.pool.core.timers), self.pool.settings.connect_timeout);
+        matches!(timer.within(limit, self.reset()).await, Ok(Ok(true)))
     }
 
     /// Closes the link in an orderly way.

@@ -269,22 +269,6 @@ impl StatelessPool {
         }
     }
 
-    /// Resets a link in a task of its own, then takes it back.
-    pub(super) fn reset(self: &Rc<Self>, mut link: Box<Link>) {
-        let pool = self.clone();
-        self.core.spawn(async move {
-            let timer = Timer::new(&pool.core.timers);
-            let done = timer.within(pool.settings.connect_timeout, link.reset()).await;
-            if let Ok(Ok(true)) = done {
-                pool.metrics.link_resets.inc();
-                pool.put(link);
-            } else {
-                link.quit();
-                pool.closed(link, ClosedReason::Dirty);
-            }
-        });
-    }
-
     /// A lent link is no more. Its socket closes here.
     pub(super) fn closed(self: &Rc<Self>, link: Box<Link>, reason: ClosedReason) {
         drop(link);

@@ -30,7 +30,7 @@ impl Session {
         if self.origin.failed_changes >= FAILED_CHANGES_MAX {
             return Err(Refusal::unknown_command().into());
         }
-        self.start_anew();
+        self.start_anew().await;
         let mut line = CommandLine { session: self, next_seq: 1 };
         let changed = line.change(&request).await;
         let seq = line.next_seq;

@@ -80,7 +80,7 @@ impl Session {
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
             Command::ProcessInfo => Box::pin(self.process_info()).await.map(Some),
             Command::ProcessKill => Box::pin(self.process_kill(bytes)).await.map(Some),
-            Command::ResetConnection => Ok(Some(self.reset_connection())),
+            Command::ResetConnection => Ok(Some(Box::pin(self.reset_connection()).await)),
             Command::ChangeUser => Box::pin(self.change_user(bytes)).await.map(Some),
             Command::Quit => Err(End::Quit.into()),
             Command::SetOption => Box::pin(self.set_option(bytes)).await.map(Some),
@@ -158,8 +158,8 @@ impl Session {
     }
 
     /// COM_RESET_CONNECTION: the session starts anew, in the schema that it has.
-    fn reset_connection(&mut self) -> Payload {
-        self.start_anew();
+    async fn reset_connection(&mut self) -> Payload {
+        self.start_anew().await;
         if let Some(profile) = self.cluster().pool.profile() {
             self.identity.reset(&profile);
         }
@@ -167,8 +167,8 @@ impl Session {
     }
 
     /// Forgets all that the session has done.
-    pub fn start_anew(&mut self) {
-        self.part_with_link();
+    pub async fn start_anew(&mut self) {
+        self.part_with_link_first().await;
         self.statements = Default::default();
         self.trace = None;
         (self.last_insert_id, self.inserted) = (0, false);

@@ -290,18 +290,34 @@ impl Session {
         }
     }
 
-    /// The session ends, or starts anew: its link goes back if a reset makes it clean, otherwise it closes.
+    /// The session ends: its link goes back if a reset makes it clean, otherwise it closes.
     pub fn part_with_link(&mut self) {
+        match self.give_up_link() {
+            Some((lease, true)) => lease.give_back_dirty(),
+            Some((lease, false)) => lease.close(crate::metrics::label::ClosedReason::Dirty),
+            None => {}
+        }
+    }
+
+    /// The same for a session that starts anew: what it held is free before it goes on.
+    pub async fn part_with_link_first(&mut self) {
+        let Some((lease, can_be_reset)) = self.give_up_link() else { return };
+        let part = async {
+            match can_be_reset {
+                true => lease.reset_and_give_back().await,
+                false => lease.reset_and_close().await,
+            }
+        };
+        // The reset is bounded by itself. A session that ends meanwhile leaves its link to be closed.
+        let _ = self.wait(std::time::Duration::ZERO, Phase::Ending, part).await;
+    }
+
+    /// The session's own link, of which it no longer knows, and whether a reset makes that clean.
+    fn give_up_link(&mut self) -> Option<(Lease, bool)> {
         self.permit = None;
         let can_be_reset = self.holds.can_be_reset();
         self.holds.clear();
-        let Some(bound) = self.bound.take() else { return };
-        let lease = bound.release();
-        if can_be_reset {
-            lease.give_back_dirty();
-        } else {
-            lease.close(crate::metrics::label::ClosedReason::Dirty);
-        }
+        Some((self.bound.take()?.release(), can_be_reset))
     }
 }
 

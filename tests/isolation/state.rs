@@ -411,3 +411,23 @@ fn a_killed_link_takes_its_state_along() -> TestResult {
     }
     Ok(())
 }
+
+/// When a reset is answered it is done: locks are free and the transaction is rolled back, whatever link is used next.
+#[test]
+fn a_reset_is_done_when_it_is_answered() -> TestResult {
+    on_each_server("isolation_reset", LINKS, &[], |stage| {
+        stage
+            .server
+            .sql("CREATE TABLE test.t (a INT PRIMARY KEY, b INT); INSERT INTO test.t VALUES (1, 0)")?;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        for round in 0..200 {
+            client.run("BEGIN")?;
+            client.run("UPDATE t SET b = b + 1 WHERE a = 1")?;
+            assert_eq!(client.scalar("SELECT GET_LOCK('held', 0)")?, "1", "round {round}");
+            client.command(command::RESET_CONNECTION, &[])?.ok()?;
+            let free = other.scalar("SELECT CONCAT(IS_FREE_LOCK('held'), ' ', b) FROM t FOR UPDATE NOWAIT");
+            assert_eq!(free?, "1 0", "round {round}");
+        }
+        Ok(())
+    })
+}
