@@ -6,6 +6,7 @@ use crate::metrics::label::{Direction, ErrorKind, RefusedReason};
 use crate::net::Payload;
 use crate::pool::Identity;
 use crate::protocol::auth::Salt;
+use crate::protocol::capability::Capabilities;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::packet::{HEADER_LEN, PacketReader, write_packet};
@@ -89,8 +90,11 @@ impl CommandLine<'_> {
             Some(_) => Identity::DEFAULT_COLLATION,
             None => self.session.identity.collation,
         };
-        let identity = Identity::of_client(backend, collation, self.session.capabilities)
+        let mut identity = Identity::of_client(backend, collation, self.session.capabilities)
             .from_origin(ctx.told_origin(account.cluster, self.session.origin.peer));
+        // COM_SET_OPTION is not of the user.
+        let several = self.session.identity.flags.contains(Capabilities::MULTI_STATEMENTS);
+        identity.flags.set(Capabilities::MULTI_STATEMENTS, several);
         let checked = prove(&ctx, &unproved, account.cluster, &identity, schema.as_ref());
         let limit = ctx.config.server.login_timeout;
         self.session.wait(limit, Phase::Ending, checked).await.map_err(|_| Denied::shutdown())??;

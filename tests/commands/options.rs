@@ -167,3 +167,24 @@ fn a_client_without_several_results() -> TestResult {
         Ok(())
     })
 }
+
+/// What becomes of the option when the session starts anew is up to the server.
+#[test]
+fn an_option_and_a_new_start() -> TestResult {
+    on_each_server("option_anew", |stage| {
+        for login in [Login::app(), Login::app().with(capability::MULTI_STATEMENTS)] {
+            for option in [ON, OFF] {
+                let both = [stage.login(&login)?, crate::direct(stage, &login)?];
+                let [found, expected] = both.map(|mut client| -> Result<(bool, bool)> {
+                    set_option(&mut client, option)?;
+                    client.command(command::RESET_CONNECTION, &[])?.ok()?;
+                    let after_reset = takes_two(&mut client)?;
+                    client.change_user(&login)?;
+                    Ok((after_reset, takes_two(&mut client)?))
+                });
+                assert_eq!(found?, expected?, "{option:?}");
+            }
+        }
+        Ok(())
+    })
+}
