@@ -30,16 +30,15 @@ pub(super) struct KillOrder {
     soft: bool,
     cluster: usize,
     account: Box<str>,
-    backend_user: Box<str>,
     /// The account has the right to end any session.
     any: bool,
 }
 
 impl KillOrder {
     /// Whether the killer has the right to a session of this account. A server lets everybody end what runs under its
-    /// own name, and what runs there is the backend account's.
-    fn may_end(&self, account: &str, backend_user: &str) -> bool {
-        self.any || *self.account == *account || *self.backend_user == *backend_user
+    /// own name, which to a client is that of its login: who else has the same backend account is not its affair.
+    fn may_end(&self, account: &str) -> bool {
+        self.any || *self.account == *account
     }
 }
 
@@ -61,7 +60,7 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     if who.cluster != order.cluster {
         return Killed::Unknown;
     }
-    if !order.may_end(&who.account, &who.backend_user()) {
+    if !order.may_end(&who.account) {
         return Killed::Denied;
     }
     tracing::info!(target: "athena::session", id = order.id, by = %order.account, scope = ?order.scope, "killed");
@@ -127,7 +126,6 @@ impl Session {
             soft: kill.soft,
             cluster: self.account.cluster,
             account: (*self.account.name).into(),
-            backend_user: self.entry.who().backend_user().into(),
             any,
         };
         match self.ask_core(self.ctx.core_of(id), Request::Kill(order)).await? {
@@ -147,9 +145,11 @@ impl Session {
 
     /// Whether the backend account has one of the global privileges in the list.
     pub(super) async fn has_privilege(&self, list: &str) -> Result<bool, Stop> {
+        // The name may have an `@` in it, the host has none.
+        let host = "SUBSTRING_INDEX(CURRENT_USER(), '@', -1)";
         let sql = format!(
             "SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN ({list}) AND GRANTEE = \
-             CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') \
+             CONCAT('''', LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - CHAR_LENGTH({host}) - 1), '''@''', {host}, '''') \
              LIMIT 1"
         );
         let pool = self.cluster().pool.clone();
@@ -215,18 +215,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ones_own_sessions_and_those_of_the_same_backend_account_may_be_ended() {
+    fn sessions_of_ones_own_account_may_be_ended() {
         let order = |any| KillOrder {
             id: 7,
             scope: KillScope::Query,
             soft: false,
             cluster: 0,
             account: "ann".into(),
-            backend_user: "app".into(),
             any,
         };
-        assert!(order(false).may_end("ann", "other") && order(false).may_end("bob", "app"));
-        assert!(!order(false).may_end("bob", "other"));
-        assert!(order(true).may_end("bob", "other"), "with the privilege");
+        assert!(order(false).may_end("ann") && !order(false).may_end("bob"));
+        assert!(order(true).may_end("bob"), "with the privilege");
     }
 }

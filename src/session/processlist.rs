@@ -30,7 +30,6 @@ const MAY_SEE: &str = "'PROCESS', 'SUPER'";
 pub(super) struct Listed {
     id: u32,
     account: String,
-    backend_user: String,
     host: String,
     schema: Option<Vec<u8>>,
     command: Option<Command>,
@@ -49,7 +48,6 @@ pub(super) fn sessions(ctx: &Rc<Context>, cluster: usize) -> Vec<Listed> {
         (who.cluster == cluster).then(|| Listed {
             id: entry.id,
             account: who.account.to_string(),
-            backend_user: who.backend_user(),
             host: host.unwrap_or_else(|| "localhost".to_owned()),
             schema: entry.schema().map(|schema| schema.to_vec()),
             command,
@@ -95,7 +93,7 @@ impl Session {
     }
 
     fn is_ours(&self, session: &Listed) -> bool {
-        *session.account == *self.account.name || session.backend_user == self.entry.who().backend_user()
+        *session.account == *self.account.name
     }
 
     async fn all_sessions(&self) -> Result<Vec<Listed>, Stop> {
@@ -196,7 +194,6 @@ mod tests {
         let session = Listed {
             id: 7,
             account: "app".to_owned(),
-            backend_user: "root".to_owned(),
             host: "10.0.0.1:5".to_owned(),
             schema: Some(b"test".to_vec()),
             command: None,

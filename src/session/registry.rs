@@ -62,13 +62,6 @@ pub(super) struct Entry {
     killed: Cell<bool>,
 }
 
-impl Who {
-    /// The name of the backend account.
-    pub fn backend_user(&self) -> String {
-        String::from_utf8_lossy(&self.identity.account.user).into_owned()
-    }
-}
-
 impl Entry {
     pub fn who(&self) -> Who {
         self.who.borrow().clone()

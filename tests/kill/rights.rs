@@ -1,11 +1,12 @@
 //! Who may end and see whom, by the rights that the backend accounts have on the server.
 
 use athena_perf::lab::{APP_PASSWORD, APP_USER};
+use athena_perf::proxy::AthenaConfig;
 
 use crate::common::TestResult;
 use crate::common::stage::Stage;
-use crate::common::wire::{Connection, Login};
-use crate::{KILL_DENIED, configure, id_of};
+use crate::common::wire::{Connection, Login, command};
+use crate::{KILL_DENIED, configure, id_of, is_mariadb, on_each_server_with};
 
 fn listed(client: &mut Connection, id: u32) -> TestResult<bool> {
     let list = client.query("SHOW PROCESSLIST")?.rows()?;
@@ -34,4 +35,53 @@ fn sessions_of_other_accounts_need_the_servers_privileges() -> TestResult {
     bob.run(&format!("KILL {app_id}"))?;
     assert!(app.scalar("SELECT 1").is_err());
     Ok(())
+}
+
+/// Ann and Bob share an account of the server; that of the others may do more.
+fn accounts(config: AthenaConfig) -> AthenaConfig {
+    configure(config)
+        .set("runtime", "cpus", "\"0\"")
+        .text(
+            "[[users]]\nname = \"ann\"\npassword = \"p\"\nbackend_user = \"plain\"\nbackend_password = \"s\"\n\
+             [[users]]\nname = \"bob\"\npassword = \"p\"\nbackend_user = \"plain\"\nbackend_password = \"s\"\n\
+             [[users]]\nname = \"boss\"\npassword = \"p\"\nbackend_user = \"the@boss\"\nbackend_password = \"b\"\n",
+        )
+}
+
+/// The sessions that a client is shown.
+fn seen_by(client: &mut Connection) -> TestResult<Vec<String>> {
+    let list = client.query("SHOW PROCESSLIST")?.rows()?;
+    Ok(list.rows.iter().map(|row| row[0].to_string()).collect())
+}
+
+#[test]
+fn accounts_are_apart_though_they_share_an_account_of_the_server() -> TestResult {
+    on_each_server_with("kill_shared", accounts, |stage| {
+        stage.server.sql("CREATE USER plain@'%' IDENTIFIED BY 's'; GRANT ALL ON test.* TO plain@'%'")?;
+        let login = |name| stage.login(&Login::new(name, "p"));
+        let (mut ann, mut bob) = (login("ann")?, login("bob")?);
+        let (anns, bobs) = (id_of(&ann).to_string(), id_of(&bob).to_string());
+        let right = if is_mariadb(&ann) { "SUPER" } else { "CONNECTION_ADMIN" };
+        stage.server.sql(&format!(
+            "CREATE USER `the@boss`@'%' IDENTIFIED BY 'b'; GRANT {right}, PROCESS ON *.* TO `the@boss`@'%'"
+        ))?;
+        assert_eq!(seen_by(&mut ann)?, [anns.as_str()]);
+        for scope in ["QUERY", "CONNECTION"] {
+            let denied = ann.run(&format!("KILL {scope} {bobs}")).expect_err("not hers");
+            assert_eq!(denied.code(), Some(KILL_DENIED), "{denied}");
+        }
+        let denied = ann.command(command::PROCESS_KILL, &id_of(&bob).to_le_bytes()).expect_err("not hers");
+        assert_eq!(denied.code(), Some(KILL_DENIED), "{denied}");
+        let mut again = login("ann")?;
+        ann.run(&format!("KILL {}", id_of(&again)))?;
+        again.run("DO 1").expect_err("it was killed");
+        let mut boss = login("boss")?;
+        let all = seen_by(&mut boss)?;
+        assert!(all.contains(&anns) && all.contains(&bobs), "{all:?}");
+        boss.run(&format!("KILL QUERY {anns}"))?;
+        boss.run(&format!("KILL {bobs}"))?;
+        bob.run("DO 1").expect_err("it was killed");
+        assert_eq!(ann.scalar("SELECT 'here'")?, "here");
+        Ok(())
+    })
 }
