@@ -40,6 +40,9 @@ pub enum ConnectError {
     /// The same for an account that is not the instance's own: nobody but its sessions need care.
     #[error("the server refused the account: ERROR {} ({}): {}", .0.code, String::from_utf8_lossy(&.0.sql_state), String::from_utf8_lossy(&.0.message))]
     AccountRefused(ErrPacket),
+    /// The same where the server asks such an account for what Athena can't give.
+    #[error("{0}")]
+    AccountUnproved(AuthError),
     #[error("the server ({version}) lacks {missing}: Athena needs MySQL 5.7 or MariaDB 10.2, or newer")]
     TooOld { version: String, missing: &'static str },
 }
@@ -56,8 +59,14 @@ impl ConnectError {
     pub(super) fn of_account(self) -> Self {
         match self {
             Self::Refused(err) => Self::AccountRefused(err),
+            Self::Auth(error) => Self::AccountUnproved(error),
             other => other,
         }
+    }
+
+    /// Whether others may still log in: this says nothing of the server.
+    pub(super) fn is_of_account(&self) -> bool {
+        matches!(self, Self::AccountRefused(_) | Self::AccountUnproved(_))
     }
 }
 
@@ -105,4 +114,11 @@ pub enum PoolError {
     Connect(Rc<ConnectError>),
     #[error("the pool is closed")]
     Closed,
+}
+
+impl PoolError {
+    /// Whether the server takes the account no more, or not yet.
+    pub fn is_of_account(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.is_of_account())
+    }
 }

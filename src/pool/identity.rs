@@ -14,11 +14,19 @@ use super::era::Era;
 pub struct BackendAccount {
     pub user: Box<[u8]>,
     pub secret: Secret,
+    /// Tells it from the same name and password of before: links that were opened then have the rights of then, or
+    /// would not be opened any more.
+    generation: u64,
 }
 
 impl BackendAccount {
     pub fn new(user: &[u8], secret: Secret) -> Rc<Self> {
-        Rc::new(Self { user: user.into(), secret })
+        Self::of_generation(user, secret, 0)
+    }
+
+    /// An account that no link has logged in with yet, whatever links there are of its name.
+    pub fn of_generation(user: &[u8], secret: Secret, generation: u64) -> Rc<Self> {
+        Rc::new(Self { user: user.into(), secret, generation })
     }
 }
 

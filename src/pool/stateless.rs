@@ -329,7 +329,7 @@ impl StatelessPool {
             let opened = pool.open(&want).await.map_err(|error| if own { error } else { error.of_account() });
             pool.state.borrow_mut().connecting -= 1;
             pool.metrics.links.of(LinkState::Connecting).dec();
-            pool.note_contact(matches!(opened, Ok(_) | Err(ConnectError::AccountRefused(_))));
+            pool.note_contact(opened.as_ref().map_or_else(ConnectError::is_of_account, |_| true));
             match opened {
                 Ok(link) => {
                     pool.metrics.links_opened.inc();
@@ -375,7 +375,7 @@ impl StatelessPool {
         tracing::warn!(target: "athena::pool", address = %self.instance, ?user, %error, "no link to the backend");
         let mut state = self.state.borrow_mut();
         state.open -= 1;
-        let of_account = matches!(error, ConnectError::AccountRefused(_));
+        let of_account = error.is_of_account();
         let told: Vec<Rc<Waiter>> = if of_account || error.is_about_schema() {
             let at = state.waiters.iter().position(|waiter| {
                 waiter.want.identity.account == want.identity.account

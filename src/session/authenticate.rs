@@ -185,7 +185,7 @@ async fn by_server(
     let began = timer.now();
     let address = claim.peer.map(|peer| peer.ip());
     let list = directory.lately(&timer).await.map_err(unreadable)?;
-    let account = list.find(claim.user, address);
+    let account = list.find(claim.user, address, claim.transport);
     let credential = account.as_ref().and_then(|account| credential_for(account, claim));
     let known = account.as_ref().and_then(|account| account.known(claim.user));
     let auth = ServerAuth::new(
@@ -208,7 +208,7 @@ async fn by_server(
         };
     }
     let list = directory.since(began, &timer).await.map_err(unreadable)?;
-    let now = list.find(claim.user, address);
+    let now = list.find(claim.user, address, claim.transport);
     let secret = match now.as_ref().and_then(|account| credential_for(account, claim)) {
         Some(credential) => finished(ctx, credential.check(&evidence, claim.salt)).await,
         None => None,
@@ -246,7 +246,7 @@ fn enter(
         Some(known) if known.backend.secret == secret => {
             Known { digest: known.digest.or_else(|| evidence.digest()), ..known }
         }
-        _ => Known { digest: evidence.digest(), backend: BackendAccount::new(user, secret), proved: false },
+        _ => directory.learned(user, secret, evidence.digest()),
     };
     account.learn(Some(known.clone()));
     place(directory, account, known)
@@ -263,7 +263,7 @@ fn place(directory: &Directory, account: &Rc<ServerAccount>, known: Known) -> Ad
     }
 }
 
-fn unreadable(error: DirectoryError) -> Denied {
+fn unreadable(error: Rc<DirectoryError>) -> Denied {
     let message = format!("Athena can't read the accounts of the server ([auth] source): {error}");
     Denied::new(RefusedReason::Unavailable, ErrorCode::ServerIsntAvailable, message)
 }
@@ -288,7 +288,9 @@ pub(super) async fn prove(
     match pool.checkout(&want, &timer).await {
         Ok(lease) => lease.give_back(),
         Err(error) => {
-            account.learn(None);
+            if error.is_of_account() {
+                account.learn(None);
+            }
             return Err(Denied::unavailable(error.into()));
         }
     }
@@ -312,7 +314,7 @@ async fn asked(ctx: &Context, want: &Want) -> Result<(), Denied> {
         Err(DirectoryError::Errand(ErrandError::Connect(
             ConnectError::Refused(err) | ConnectError::AccountRefused(err),
         ))) => Err(Denied::by_server(Refusal::of_server(err))),
-        Err(error) => Err(unreadable(error)),
+        Err(error) => Err(unreadable(error.into())),
     }
 }
 

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use crate::circuit::{Gate, Key, Limits};
 use crate::net::Timer;
 use crate::pool::{BackendAccount, ErrandError, StatelessPool, Want};
-use crate::protocol::auth::{Credential, Digest256};
+use crate::protocol::auth::{Credential, Digest256, Secret};
 use crate::protocol::response::ErrPacket;
 
 use super::accounts::{decoys, pick};
 use super::host_pattern::HostPattern;
+use super::login::Transport;
 use super::server_accounts::{self, Stored};
 use super::shared::Shared;
 
@@ -72,6 +73,8 @@ pub(super) enum DirectoryError {
     Refused(ErrPacket),
     #[error("the server sent something else than accounts")]
     Unreadable,
+    #[error("the server has more than {0} accounts")]
+    TooMany(usize),
     #[error("too many logins wait")]
     QueueFull,
 }
@@ -85,11 +88,17 @@ pub(super) struct List {
 }
 
 impl List {
-    pub fn find(&self, user: &[u8], address: Option<IpAddr>) -> Option<Rc<ServerAccount>> {
+    /// The account of a client. One that does not take it as it has come hides those behind it, as on a server.
+    pub fn find(
+        &self,
+        user: &[u8],
+        address: Option<IpAddr>,
+        transport: Transport,
+    ) -> Option<Rc<ServerAccount>> {
         let fits = |account: &&Rc<ServerAccount>| {
             (account.stored.user.is_empty() || *account.stored.user == *user) && account.host.covers(address)
         };
-        self.accounts.iter().find(fits).cloned()
+        self.accounts.iter().find(fits).filter(|account| account.stored.lets_in(transport)).cloned()
     }
 
     /// What an unknown name is taken for.
@@ -106,12 +115,16 @@ pub(super) struct Directory {
     /// When the reading of `list` began.
     read: Cell<Option<Instant>>,
     attempted: Cell<Option<Instant>>,
+    /// The last reading that failed: when it began, and why.
+    failed: RefCell<Option<(Instant, Rc<DirectoryError>)>>,
     /// One reads at a time.
     turns: Gate,
     /// The numbers of user names in the limiter's keys.
     numbers: RefCell<HashMap<Box<[u8]>, u32>>,
     /// Passwords that the server is asked about.
     questions: Gate,
+    /// That of the account whose links were opened last.
+    generation: Cell<u64>,
 }
 
 impl Directory {
@@ -122,36 +135,59 @@ impl Directory {
             list: RefCell::default(),
             read: Cell::new(None),
             attempted: Cell::new(None),
+            failed: RefCell::default(),
             turns: Gate::new(Limits { max_concurrent: 1, queue_size: WAITING_MAX }),
             numbers: RefCell::default(),
             questions: Gate::new(Limits { max_concurrent: QUESTIONS_MAX, queue_size: QUESTIONS_WAITING_MAX }),
+            generation: Cell::new(0),
+        }
+    }
+
+    /// What a login has taught of an account. Its links are new ones: those of before were opened by the account as it
+    /// was, which may have had other rights, or not been locked.
+    pub fn learned(&self, user: &[u8], secret: Secret, digest: Option<Digest256>) -> Known {
+        self.generation.set(self.generation.get() + 1);
+        Known {
+            digest,
+            backend: BackendAccount::of_generation(user, secret, self.generation.get()),
+            proved: false,
         }
     }
 
     /// The accounts as they were at most an interval before now.
-    pub async fn lately(&self, timer: &Timer) -> Result<Rc<List>, DirectoryError> {
+    pub async fn lately(&self, timer: &Timer) -> Result<Rc<List>, Rc<DirectoryError>> {
         let now = timer.now();
         self.since(now.checked_sub(self.interval).unwrap_or(now), timer).await
     }
 
     /// The accounts as they were at `moment` or later.
-    pub async fn since(&self, moment: Instant, timer: &Timer) -> Result<Rc<List>, DirectoryError> {
-        if self.is_newer_than(moment) {
-            return Ok(self.list.borrow().clone());
+    pub async fn since(&self, moment: Instant, timer: &Timer) -> Result<Rc<List>, Rc<DirectoryError>> {
+        if let Some(outcome) = self.outcome_since(moment) {
+            return outcome;
         }
         let all = Key { user: 0, shard: 0 };
         let _turn = self.turns.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
-        if !self.is_newer_than(moment) {
-            if let Some(attempted) = self.attempted.get() {
-                let passed = timer.now().saturating_duration_since(attempted);
-                timer.sleep(self.interval.saturating_sub(passed)).await;
-            }
-            let began = timer.now();
-            self.attempted.set(Some(began));
-            self.replace(server_accounts::read(&self.pool).await?);
-            self.read.set(Some(began));
+        if let Some(outcome) = self.outcome_since(moment) {
+            return outcome;
         }
-        Ok(self.list.borrow().clone())
+        if let Some(attempted) = self.attempted.get() {
+            let passed = timer.now().saturating_duration_since(attempted);
+            timer.sleep(self.interval.saturating_sub(passed)).await;
+        }
+        let began = timer.now();
+        self.attempted.set(Some(began));
+        match server_accounts::read(&self.pool).await {
+            Ok(read) => {
+                self.replace(read);
+                self.read.set(Some(began));
+                Ok(self.list.borrow().clone())
+            }
+            Err(error) => {
+                let error = Rc::new(error);
+                self.failed.replace(Some((began, error.clone())));
+                Err(error)
+            }
+        }
     }
 
     /// Has the server check a password that only it can, by a login with it. False: it let the login in without having
@@ -162,8 +198,13 @@ impl Directory {
         Ok(self.pool.check_password(want).await?)
     }
 
-    fn is_newer_than(&self, moment: Instant) -> bool {
-        self.read.get().is_some_and(|read| read >= moment)
+    /// What a reading that began at `moment` or later came to; all who wait share it, also where it failed.
+    fn outcome_since(&self, moment: Instant) -> Option<Result<Rc<List>, Rc<DirectoryError>>> {
+        if self.read.get().is_some_and(|read| read >= moment) {
+            return Some(Ok(self.list.borrow().clone()));
+        }
+        let failed = self.failed.borrow();
+        failed.as_ref().filter(|(began, _)| *began >= moment).map(|(_, error)| Err(error.clone()))
     }
 
     /// Takes a reading; accounts that are as before keep what is known of them.

@@ -7,12 +7,15 @@ use crate::protocol::auth::Credential;
 use crate::protocol::resultset::TextValue;
 
 use super::directory::DirectoryError;
+use super::login::Transport;
 
-/// More accounts are not looked at.
+/// More accounts are not read: those that are left out might be the ones that fit.
 const ACCOUNTS_MAX: usize = 65_536;
 
-/// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`, `ER_NO_SUCH_TABLE`.
-const NOT_THERE: [u16; 3] = [1142, 1143, 1146];
+/// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`.
+const NOT_GRANTED: [u16; 2] = [1142, 1143];
+/// `ER_NO_SUCH_TABLE`.
+const NOT_THERE: u16 = 1146;
 
 /// Plugins that ask elsewhere are not among these: a text that can't be read, or a client that is who it is without a
 /// password, is no reason to ask for one.
@@ -35,8 +38,34 @@ pub(super) struct Stored {
     pub host: Box<str>,
     /// Plugins with what they store, in the order in which they are tried.
     methods: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Locked, expired, last changed.
+    /// What a client has to show besides its password.
+    demand: Demand,
+    /// All that the server has of the account in this table: locks, expiry, global privileges and the rest.
     state: Vec<u8>,
+}
+
+/// `REQUIRE ...` of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demand {
+    Nothing,
+    /// SSL.
+    Encryption,
+    /// X509.
+    Certificate,
+    /// SUBJECT, ISSUER or CIPHER, which Athena can't check for the server.
+    Particular,
+}
+
+impl Demand {
+    /// By the name in MySQL's tables, or the number in MariaDB's.
+    fn of(text: &[u8]) -> Self {
+        match text {
+            b"" | b"0" => Self::Nothing,
+            b"ANY" | b"1" => Self::Encryption,
+            b"X509" | b"2" => Self::Certificate,
+            _ => Self::Particular,
+        }
+    }
 }
 
 impl Stored {
@@ -48,32 +77,44 @@ impl Stored {
             _ => checked,
         }
     }
+
+    /// Whether a client that has come so may log in. The link is another connection, of which the server can't tell.
+    pub fn lets_in(&self, transport: Transport) -> bool {
+        match (self.demand, transport) {
+            (Demand::Nothing, _) | (Demand::Encryption, Transport::Tls { .. }) => true,
+            (Demand::Certificate, Transport::Tls { certificate }) => certificate,
+            (Demand::Encryption | Demand::Certificate | Demand::Particular, _) => false,
+        }
+    }
 }
 
 /// Reads the accounts of the server.
 pub(super) async fn read(pool: &std::rc::Rc<StatelessPool>) -> Result<Vec<Stored>, DirectoryError> {
     let mariadb = pool.profile().is_some_and(|profile| profile.is_mariadb());
-    let of_mariadb = format!("SELECT User, Host, Priv FROM mysql.global_priv LIMIT {ACCOUNTS_MAX}");
-    // A view of it, for accounts that may read that alone.
-    let of_view = format!(
-        "SELECT User, Host, plugin, authentication_string, 'N', password_expired, is_role FROM mysql.user LIMIT {ACCOUNTS_MAX}"
+    let limit = ACCOUNTS_MAX + 1;
+    let of_mariadb = format!("SELECT User, Host, Priv FROM mysql.global_priv LIMIT {limit}");
+    // Before 10.4 there is no such table, nor are there accounts that are locked. Later this is a view that tells less.
+    let of_old_mariadb = format!(
+        "SELECT u.User, u.Host, u.plugin, u.authentication_string, u.ssl_type, 'N', u.password_expired, u.is_role, u.* FROM \
+         mysql.user u LIMIT {limit}"
     );
     let of_mysql = format!(
-        "SELECT User, Host, plugin, authentication_string, account_locked, password_expired, password_last_changed FROM \
-         mysql.user LIMIT {ACCOUNTS_MAX}"
+        "SELECT u.User, u.Host, u.plugin, u.authentication_string, u.ssl_type, u.account_locked, u.password_expired, 'N', u.* \
+         FROM mysql.user u LIMIT {limit}"
     );
-    let (first, second) = if mariadb { (of_mariadb, Some(of_view)) } else { (of_mysql, None) };
+    let (first, second) = if mariadb { (of_mariadb, Some(of_old_mariadb)) } else { (of_mysql, None) };
     let mut told = pool.errand(None, &first).await?;
     if let (Told::Err(err), Some(second)) = (&told, second)
-        && NOT_THERE.contains(&err.code)
+        && err.code == NOT_THERE
     {
         told = pool.errand(None, &second).await?;
     }
     match told {
+        Told::Table(table) if table.rows.len() > ACCOUNTS_MAX => Err(DirectoryError::TooMany(ACCOUNTS_MAX)),
         Told::Table(table) => Ok(table.rows.iter().filter_map(|row| account(row)).collect()),
         Told::Ok => Err(DirectoryError::Unreadable),
         Told::Err(err) => {
-            if NOT_THERE.contains(&err.code) {
+            if NOT_GRANTED.contains(&err.code) {
                 let table = if mariadb { "mysql.global_priv" } else { "mysql.user" };
                 let user = &pool.instance.user;
                 tracing::error!(target: "athena::login", user, "the accounts of the server can't be read ([auth] source = \"backend\"): GRANT SELECT ON {table} TO the account of [backend]");
@@ -90,20 +131,22 @@ fn account(row: &[TextValue]) -> Option<Stored> {
     let host = std::str::from_utf8(text(1)).ok()?.into();
     if row.len() == 3 {
         let json = serde_json::from_slice(text(2)).ok()?;
-        return of_json(user, host, &json);
+        return of_json(user, host, &json, text(2));
     }
-    let (locked, expired, role) = (text(4) == b"Y", text(5) == b"Y", text(6) == b"Y");
+    let (locked, expired, role) = (text(5) == b"Y", text(6) == b"Y", text(7) == b"Y");
     // MySQL's roles are accounts that nobody can use.
     if role || (locked && expired && text(3).is_empty()) {
         return None;
     }
-    let state = [text(4), text(5), text(6)].join(&b' ');
-    Some(Stored { user, host, methods: vec![(text(2).to_vec(), text(3).to_vec())], state })
+    let all: Vec<&[u8]> = (0..row.len()).map(text).collect();
+    let state = all.join(&b' ');
+    let methods = vec![(text(2).to_vec(), text(3).to_vec())];
+    Some(Stored { user, host, methods, demand: Demand::of(text(4)), state })
 }
 
 /// MariaDB's form: `{"access":0,"plugin":"...","authentication_string":"...","auth_or":[{},{...}],"account_locked":true}`.
 /// An empty object among those of `auth_or` stands for the method outside.
-fn of_json(user: Box<[u8]>, host: Box<str>, json: &Value) -> Option<Stored> {
+fn of_json(user: Box<[u8]>, host: Box<str>, json: &Value, raw: &[u8]) -> Option<Stored> {
     if json.get("is_role").and_then(Value::as_bool) == Some(true) {
         return None;
     }
@@ -118,8 +161,8 @@ fn of_json(user: Box<[u8]>, host: Box<str>, json: &Value) -> Option<Stored> {
             .collect(),
         None => vec![method(json)],
     };
-    let state = ["account_locked", "password_last_changed", "password_lifetime"].map(|name| json.get(name));
-    Some(Stored { user, host, methods, state: format!("{state:?}").into_bytes() })
+    let demand = json.get("ssl_type").map_or(Demand::Nothing, |kind| Demand::of(kind.to_string().as_bytes()));
+    Some(Stored { user, host, methods, demand, state: raw.to_vec() })
 }
 
 #[cfg(test)]
@@ -158,12 +201,37 @@ mod tests {
         assert_eq!(by(r#"{"plugin":"pam","authentication_string":"mysql"}"#), Some(Credential::ByServer));
         assert_eq!(by(r#"{"plugin":"pam","auth_or":[{"plugin":"unix_socket"},{}]}"#), None);
         assert_eq!(row(&["a", "%", "no json"]), None);
+        let rights = |access: u8| row(&["a", "%", &format!(r#"{{"access":{access}}}"#)]);
+        assert_ne!(rights(0), rights(1));
+    }
+
+    #[test]
+    fn what_an_account_requires_is_asked_of_the_client() {
+        let secured = |certificate| Transport::Tls { certificate };
+        let lets_in = |account: Option<Stored>| {
+            let account = account.expect("an account");
+            [Transport::Tcp, Transport::UnixSocket, secured(false), secured(true)]
+                .map(|transport| account.lets_in(transport))
+        };
+        let of_mysql =
+            |kind: &str| lets_in(row(&["a", "%", "caching_sha2_password", "", kind, "N", "N", "N"]));
+        let of_mariadb =
+            |kind: &str| lets_in(row(&["a", "%", &format!(r#"{{"access":0,"ssl_type":{kind}}}"#)]));
+        for (kind, number, expected) in [
+            ("", "0", [true, true, true, true]),
+            ("ANY", "1", [false, false, true, true]),
+            ("X509", "2", [false, false, false, true]),
+            ("SPECIFIED", "3", [false; 4]),
+        ] {
+            assert_eq!(of_mysql(kind), expected, "{kind}");
+            assert_eq!(of_mariadb(number), expected, "{number}");
+        }
     }
 
     #[test]
     fn accounts_of_mysql() {
         let with = |locked: &str, expired: &str, text: &str| {
-            row(&["a", "%", "caching_sha2_password", text, locked, expired, "2026-01-01 00:00:00"])
+            row(&["a", "%", "caching_sha2_password", text, "", locked, expired, "N", "2026-01-01 00:00:00"])
         };
         assert_eq!(with("Y", "Y", ""), None, "a role");
         assert!(with("Y", "N", "").is_some());
