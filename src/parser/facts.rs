@@ -119,6 +119,8 @@ bitflags! {
         const FULL_PROCESSLIST = 1 << 36;
         /// Global variables, accounts or privileges change: what connections get when they log in.
         const NEW_ERA = 1 << 37;
+        /// One of the variables is set or read by which Athena itself has the server report changes; also SHOW VARIABLES.
+        const TRACKERS = 1 << 38;
     }
 }
 

@@ -112,6 +112,7 @@ impl<'a> Scanner<'a> {
             Some(Keyword::LastInsertId | Keyword::Identity) => {
                 Hazards::SET_SESSION | Hazards::LAST_INSERT_ID_SET
             }
+            Some(keyword) if chooses_trackers(keyword) => Hazards::SET_SESSION | Hazards::TRACKERS,
             _ => Hazards::SET_SESSION,
         };
     }
@@ -137,9 +138,17 @@ impl<'a> Scanner<'a> {
             Some(Keyword::WarningCount | Keyword::ErrorCount) => Hazards::READS_DIAGNOSTICS,
             Some(Keyword::Identity | Keyword::LastInsertId) => Hazards::LAST_INSERT_ID,
             Some(Keyword::PseudoThreadId) => Hazards::CONNECTION_ID,
+            Some(keyword) if chooses_trackers(keyword) => Hazards::TRACKERS,
             _ => Hazards::empty(),
         };
     }
+}
+
+fn chooses_trackers(variable: Keyword) -> bool {
+    matches!(
+        variable,
+        Keyword::SessionTrackSchema | Keyword::SessionTrackStateChange | Keyword::SessionTrackTransactionInfo
+    )
 }
 
 fn is_transaction_characteristic(name: &[u8]) -> bool {

@@ -2,6 +2,7 @@
 
 use super::facts::{Hazards, StatementKind};
 use super::keyword::Keyword;
+use super::lexer::TokenKind;
 use super::scan::Scanner;
 
 impl Scanner<'_> {
@@ -111,6 +112,14 @@ impl Scanner<'_> {
         if self.take(Keyword::Processlist) && self.at_end() {
             self.hazards |= Hazards::PROCESSLIST;
             self.hazards.set(Hazards::FULL_PROCESSLIST, full);
+        }
+        let _ = self.take(Keyword::Session) || self.take(Keyword::Local);
+        if self.take(Keyword::Variables)
+            && !(self.take(Keyword::Like)
+                && self.token.kind == TokenKind::String
+                && !may_match_trackers(self.token.text))
+        {
+            self.hazards |= Hazards::TRACKERS;
         }
         StatementKind::Show
     }
@@ -233,4 +242,10 @@ impl Scanner<'_> {
         // A column of the file may go to a user variable.
         self.with_parameters(StatementKind::Load, Hazards::WRITES)
     }
+}
+
+/// Whether a pattern of SHOW VARIABLES, in its quotes, may be that of a variable of [`Hazards::TRACKERS`].
+fn may_match_trackers(pattern: &[u8]) -> bool {
+    let plain = pattern.iter().skip(1).take_while(|byte| !matches!(byte, b'%' | b'_' | b'\\'));
+    plain.zip(b"session_track_").all(|(a, b)| a.eq_ignore_ascii_case(b))
 }

@@ -14,6 +14,7 @@ use crate::protocol::handshake::{Greeting, HandshakeResponse, ZSTD_LEVEL_DEFAULT
 use crate::protocol::proxy_header;
 use crate::protocol::query_attributes;
 use crate::protocol::response::{ErrPacket, OkPacket};
+use crate::protocol::session_track::TrackedKinds;
 
 use super::conversation::Conversation;
 use super::error::ConnectError;
@@ -42,8 +43,10 @@ const NEEDED: [(Capabilities, &str); 2] = [
 pub(super) const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
                                        session_track_transaction_info='CHARACTERISTICS'";
 
-/// The character set of the handshake, which a reset has to bring back, and how the server reads quotes.
-const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode";
+/// The character set of the handshake, which a reset has to bring back, how the server reads quotes, and what it reports
+/// to those who have not asked for more.
+const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode, @@session_track_schema, \
+                               @@session_track_state_change, @@session_track_transaction_info";
 
 /// What a server says of itself before anybody logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +59,19 @@ pub struct ServerProfile {
     pub status: StatusFlags,
     /// `"x"` is an identifier in new sessions. Only MariaDB tells by a status flag.
     pub ansi_quotes: bool,
+    /// The changes that new sessions are told of.
+    pub tracked: TrackedKinds,
 }
 
 impl ServerProfile {
+    /// The changes that every session is told of, whatever its variables say: a MySQL from 8.0 on always tells where
+    /// transactions begin and end (measured on 9.7).
+    pub fn always_tracked(&self) -> TrackedKinds {
+        let major = self.version.split(|byte| *byte == b'.').next().unwrap_or_default();
+        let before_8 = matches!(major, [digit] if *digit < b'8');
+        if self.is_mariadb() || before_8 { TrackedKinds::empty() } else { TrackedKinds::TRANSACTION_BOUNDS }
+    }
+
     /// Whether this is a MariaDB, by its name in the version.
     pub fn is_mariadb(&self) -> bool {
         self.version.windows(b"MariaDB".len()).any(|part| part == b"MariaDB")
@@ -174,6 +187,7 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         collation: greeting.collation,
         status,
         ansi_quotes: settings.ansi_quotes,
+        tracked: settings.tracked,
     };
     let set_names = settings.set_names.map(|names| names + lost_by_reset(want.identity.flags));
     let gave_password = auth.gave_password();
@@ -256,33 +270,41 @@ fn response(greeting: &Greeting, want: &Want) -> HandshakeResponse {
     }
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Settings {
     /// The statement that restores the character set.
     set_names: Option<String>,
     ansi_quotes: bool,
+    tracked: TrackedKinds,
 }
 
-/// Both commands go out at once.
+impl Settings {
+    /// Of a server that does not tell.
+    const UNKNOWN: Settings = Settings { set_names: None, ansi_quotes: false, tracked: TrackedKinds::SCHEMA };
+}
+
+/// Both commands go out at once, the question before it has another answer.
 async fn set_up(conversation: &mut Conversation<'_>, flags: Capabilities) -> Result<Settings, ConnectError> {
-    for sql in [SET_TRACKERS, SELECT_SETTINGS] {
+    for sql in [SELECT_SETTINGS, SET_TRACKERS] {
         conversation.send(0, &query(sql, flags));
     }
     conversation.expect_reply();
-    match read_reply(conversation).await? {
-        SmallReply::Err(err) => return Err(ConnectError::Refused(err)),
-        SmallReply::Ok(_) | SmallReply::Row(_) => {}
-    }
-    conversation.expect_reply();
-    Ok(match read_reply(conversation).await? {
+    let settings = match read_reply(conversation).await? {
         SmallReply::Row(values) => settings(&values),
-        SmallReply::Ok(_) | SmallReply::Err(_) => Settings::default(),
-    })
+        SmallReply::Ok(_) | SmallReply::Err(_) => Settings::UNKNOWN,
+    };
+    conversation.expect_reply();
+    match read_reply(conversation).await? {
+        SmallReply::Err(err) => Err(ConnectError::Refused(err)),
+        SmallReply::Ok(_) | SmallReply::Row(_) => Ok(settings),
+    }
 }
 
 /// Character sets and collations have names of letters, digits and underscores; anything else is not one.
 fn settings(values: &[Option<Vec<u8>>]) -> Settings {
-    let [Some(charset), Some(collation), sql_mode] = values else { return Settings::default() };
+    let [Some(charset), Some(collation), sql_mode, of_trackers @ ..] = values else {
+        return Settings::UNKNOWN;
+    };
     let name = |bytes: &[u8]| {
         let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         (plain && !bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
@@ -292,6 +314,17 @@ fn settings(values: &[Option<Vec<u8>>]) -> Settings {
     Settings {
         set_names: names.map(|(charset, collation)| format!("SET NAMES {charset} COLLATE {collation}")),
         ansi_quotes: modes.split(|byte| *byte == b',').any(|mode| mode == b"ANSI_QUOTES"),
+        tracked: tracked(of_trackers).unwrap_or(TrackedKinds::SCHEMA),
+    }
+}
+
+/// What `@@session_track_schema, @@session_track_state_change, @@session_track_transaction_info` come to.
+pub(super) fn tracked(values: &[Option<Vec<u8>>]) -> Option<TrackedKinds> {
+    match values {
+        [Some(schema), Some(state_change), Some(transaction_info)] => {
+            Some(TrackedKinds::of_variables(schema, state_change, transaction_info))
+        }
+        _ => None,
     }
 }
 
@@ -330,8 +363,8 @@ mod tests {
         assert_eq!(names("utf8mb4", "utf8mb4_general_ci").as_deref(), Some(statement));
         assert_eq!(names("utf8mb4; DROP", "x"), None);
         assert_eq!(names("utf8mb4", ""), None);
-        assert_eq!(settings(&[None, None, None]), Settings::default());
-        assert_eq!(settings(&[]), Settings::default());
+        assert_eq!(settings(&[None, None, None]), Settings::UNKNOWN);
+        assert_eq!(settings(&[]), Settings::UNKNOWN);
     }
 
     #[test]

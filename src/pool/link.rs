@@ -8,9 +8,10 @@ use crate::protocol::buf::Reader;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::response::{ErrPacket, OkPacket};
+use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::PrepareOk;
 
-use super::connect::{Connected, SET_TRACKERS, query};
+use super::connect::{Connected, SET_TRACKERS, query, tracked};
 use super::conversation::Conversation;
 use super::era::Era;
 use super::error::LinkError;
@@ -107,6 +108,49 @@ impl Link {
             (self.warnings_of, self.found_rows_of) = (None, None);
         }
         Ok(reply)
+    }
+
+    /// Has the server report what a session has asked for, and nothing else, until [`Link::track_all`].
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn track_only(&mut self, kinds: TrackedKinds) -> Result<SmallReply, LinkError> {
+        let on = |kind| if kinds.contains(kind) { "ON" } else { "OFF" };
+        let transaction_info = if kinds.contains(TrackedKinds::TRANSACTION_CHARACTERISTICS) {
+            "CHARACTERISTICS"
+        } else if kinds.contains(TrackedKinds::TRANSACTION_STATE) {
+            "STATE"
+        } else {
+            "OFF"
+        };
+        let (schema, state_change) = (on(TrackedKinds::SCHEMA), on(TrackedKinds::STATE_CHANGE));
+        let sql = format!(
+            "SET SESSION session_track_schema={schema}, session_track_state_change={state_change}, \
+             session_track_transaction_info='{transaction_info}'"
+        );
+        self.query(&sql).await
+    }
+
+    /// What the session has asked for meanwhile; `None` if the server does not tell.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn tracked(&mut self) -> Result<Option<TrackedKinds>, LinkError> {
+        let asked = self.query(
+            "SELECT @@session_track_schema, @@session_track_state_change, @@session_track_transaction_info",
+        );
+        match asked.await? {
+            SmallReply::Row(values) => Ok(tracked(&values)),
+            SmallReply::Ok(_) | SmallReply::Err(_) => Ok(None),
+        }
+    }
+
+    /// Has the server report again what Athena needs.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn track_all(&mut self) -> Result<SmallReply, LinkError> {
+        self.query(SET_TRACKERS).await
     }
 
     /// A prepared statement, if this link has it; it becomes the most recently used.

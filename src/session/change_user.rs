@@ -38,6 +38,7 @@ impl Session {
         match changed {
             Ok(()) => {
                 self.status = self.first_status();
+                self.tracked = self.first_tracked();
                 Ok(self.ok_at(seq))
             }
             Err(denied) => Err(self.stays(denied, seq)),

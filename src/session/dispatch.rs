@@ -74,7 +74,7 @@ impl Session {
             Command::StmtSendLongData => Box::pin(self.long_data(bytes)).await.map(|()| None),
             Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
             Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
-            Command::Ping => Ok(Some(self.ok())),
+            Command::Ping => Ok(Some(self.ok_with(1, self.repeated_warnings()))),
             Command::InitDb => Box::pin(self.init_db(bytes)).await.map(Some),
             Command::Statistics => Box::pin(self.statistics(bytes)).await.map(Some),
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
@@ -171,10 +171,11 @@ impl Session {
         self.part_with_link_first().await;
         self.statements = Default::default();
         self.trace = None;
-        (self.last_insert_id, self.inserted) = (0, false);
+        (self.last_insert_id, self.inserted, self.warnings) = (0, false, 0);
         self.mark = self.ctx.next_connection_id();
         self.era = self.cluster().pool.eras.now();
         self.status = self.first_status();
+        self.tracked = self.first_tracked();
     }
 
     /// An OK packet of Athena's own, as the whole reply.
@@ -184,8 +185,12 @@ impl Session {
 
     /// The same behind other packets.
     pub fn ok_at(&self, seq: u8) -> Payload {
+        self.ok_with(seq, 0)
+    }
+
+    fn ok_with(&self, seq: u8, warnings: u16) -> Payload {
         let status = self.own_status();
-        let ok = OkPacket { header: OkPacket::HEADER, status, ..OkPacket::END_OF_ROWS };
+        let ok = OkPacket { header: OkPacket::HEADER, status, warnings, ..OkPacket::END_OF_ROWS };
         let mut bytes = Vec::with_capacity(16);
         write_packet(&mut bytes, seq, &ok.encode(self.capabilities));
         bytes.into()
@@ -193,15 +198,21 @@ impl Session {
 
     /// The end of something that is no rows, of Athena's own: an OK packet in the place of an EOF, or an EOF.
     pub fn eof(&self) -> Payload {
-        let status = self.own_status();
+        let (status, warnings) = (self.own_status(), self.repeated_warnings());
         let mut bytes = Vec::with_capacity(16);
         if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
-            let ok = OkPacket { status, ..OkPacket::END_OF_ROWS };
+            let ok = OkPacket { status, warnings, ..OkPacket::END_OF_ROWS };
             write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
         } else {
-            write_packet(&mut bytes, 1, &EofPacket { warnings: 0, status }.encode());
+            write_packet(&mut bytes, 1, &EofPacket { warnings, status }.encode());
         }
         bytes.into()
+    }
+
+    /// The number of warnings in replies to commands that are no statements: a MySQL repeats that of the statement before,
+    /// a MariaDB has none.
+    pub fn repeated_warnings(&self) -> u16 {
+        if self.warnings > 0 && !self.is_on_mariadb() { self.warnings } else { 0 }
     }
 
     /// The status in a reply of Athena's own.

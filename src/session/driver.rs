@@ -15,6 +15,7 @@ use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
 use crate::pool::{Bound, Era, Identity, Trace};
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::session_track::TrackedKinds;
 
 use super::authenticate::Account;
 use super::context::{Cluster, Context, Phase};
@@ -64,6 +65,10 @@ pub(super) struct Session {
     pub inserted: bool,
     /// What marks this session's values on links; another one after a reset.
     pub mark: u32,
+    /// How many warnings the statement before had, an error among them.
+    pub warnings: u16,
+    /// The changes that the client has asked to be told of.
+    pub tracked: TrackedKinds,
 }
 
 /// Where a client comes from, for when it changes its user.

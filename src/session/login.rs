@@ -16,6 +16,7 @@ use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader, write_packet};
 use crate::protocol::proxy_header::{self, Parsed, Source};
+use crate::protocol::session_track::TrackedKinds;
 
 use super::authenticate::{Account, Claim, Line, authenticate, offered_plugin, prove};
 use super::context::{Context, Phase};
@@ -207,6 +208,7 @@ struct Entered {
     identity: Identity,
     schema: Option<Rc<[u8]>>,
     status: StatusFlags,
+    tracked: TrackedKinds,
     /// That of the greeting, if the client can't be asked with another one.
     salt: Option<Box<Salt>>,
 }
@@ -245,6 +247,8 @@ impl Entered {
             link_ended: false,
             inserted: false,
             mark: id,
+            warnings: 0,
+            tracked: self.tracked,
         }
     }
 }
@@ -293,7 +297,8 @@ impl Door {
         self.unless_ending(proof).await??;
         let salt = Some(Box::new(salt)).filter(|_| response.auth_plugin.is_none());
         let status = first_status(&profile);
-        let entered = Entered { account: admitted.account, capabilities, identity, schema, status, salt };
+        let (account, tracked) = (admitted.account, first_tracked(&profile));
+        let entered = Entered { account, capabilities, identity, schema, status, tracked, salt };
         self.welcome(&entered).await?;
         if let Some(algorithm) = algorithm(capabilities, response.zstd_level) {
             self.socket.compress(algorithm, Role::Server);
@@ -529,6 +534,11 @@ impl Session {
     pub fn first_status(&self) -> StatusFlags {
         self.cluster().pool.profile().map_or(StatusFlags::AUTOCOMMIT, |profile| first_status(&profile))
     }
+
+    /// The changes that a new session is told of.
+    pub fn first_tracked(&self) -> TrackedKinds {
+        self.cluster().pool.profile().map_or(TrackedKinds::SCHEMA, |profile| first_tracked(&profile))
+    }
 }
 
 /// The plugin of the greeting, in which there is no place for the nonce of a signature: its clients are told later.
@@ -559,6 +569,10 @@ fn first_status(profile: &ServerProfile) -> StatusFlags {
     let of_new_sessions =
         StatusFlags::AUTOCOMMIT | StatusFlags::NO_BACKSLASH_ESCAPES | StatusFlags::ANSI_QUOTES;
     profile.status & of_new_sessions
+}
+
+fn first_tracked(profile: &ServerProfile) -> TrackedKinds {
+    profile.tracked | profile.always_tracked()
 }
 
 fn unavailable(error: PoolError) -> Denied {

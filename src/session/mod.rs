@@ -46,6 +46,7 @@ mod server_accounts;
 mod settle;
 mod shared;
 mod statements;
+mod trackers;
 
 pub use context::{Cluster, Context, Phase, Place};
 pub use driver::serve;

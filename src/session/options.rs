@@ -31,12 +31,14 @@ impl Session {
             self.identity = identity;
             return Ok(self.eof());
         };
-        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut reply =
+            Reply::to_query(self.capabilities, self.status).with_warnings(self.repeated_warnings());
         let mut seen = Seen::default();
         let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
         if outcome.is_ok() && seen.error.is_none() {
             self.identity.clone_from(&identity);
             link.lease().identity = identity;
+            seen.warnings = self.warnings;
         }
         self.finish(link, NO_SQL, &seen, outcome)
     }

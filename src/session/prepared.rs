@@ -89,7 +89,14 @@ impl Session {
         };
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         let mut seen = Seen::default();
-        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        let outcome = match text.facts.hazards.contains(Hazards::TRACKERS) {
+            false => self.relay(&mut link, command, &mut reply, &mut seen).await,
+            true => {
+                let facts = text.facts;
+                let relayed = self.relay_with_own_trackers(&mut link, facts, command, &mut reply, &mut seen);
+                Box::pin(relayed).await
+            }
+        };
         if outcome.is_ok() {
             self.executed(id, &header, &seen);
         }

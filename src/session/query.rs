@@ -56,12 +56,14 @@ impl Session {
     pub async fn init_db(&mut self, command: Payload) -> Result<Payload, Stop> {
         let name = schema_name(command.get(ARGUMENTS..).unwrap_or_default());
         let mut link = self.take_link(NO_SQL).await?;
-        let mut reply = Reply::to_query(self.capabilities, self.status).without_warnings();
+        let mut reply =
+            Reply::to_query(self.capabilities, self.status).with_warnings(self.repeated_warnings());
         let mut seen = Seen::default();
         let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
         if outcome.is_ok() {
             if seen.error.is_none() {
                 seen.schema.get_or_insert(Some(name.clone()));
+                seen.warnings = self.warnings;
             }
             self.ctx.note_schema(&self.identity.account, &name, seen.error.is_none());
         }
@@ -94,7 +96,13 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let mut link = self.take_link(facts).await?;
         let mut seen = Seen::default();
-        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        let outcome = match facts.hazards.contains(Hazards::TRACKERS) {
+            false => self.relay(&mut link, command, &mut reply, &mut seen).await,
+            true => {
+                let relayed = self.relay_with_own_trackers(&mut link, facts, command, &mut reply, &mut seen);
+                Box::pin(relayed).await
+            }
+        };
         self.finish(link, facts, &seen, outcome)
     }
 

@@ -29,6 +29,7 @@ impl Session {
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
         self.entry.on_link(link.lease().connection_id);
+        reply.track(self.tracked);
         let mut chunk = self.ask(link, command).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, reply, seen)?;

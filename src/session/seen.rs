@@ -27,6 +27,8 @@ pub(super) struct Seen {
     pub error: Option<u16>,
     /// There are warnings of it.
     pub warned: bool,
+    /// How many the last packet tells.
+    pub warnings: u16,
     /// Of the last OK packet that had one.
     pub last_insert_id: Option<u64>,
     /// The schema is now this one, or none.
@@ -81,6 +83,7 @@ impl Observer for Seen {
     fn ok(&mut self, ok: &OkPacket<'_>) {
         self.status = Some(ok.status);
         self.warned |= ok.warnings > 0;
+        self.warnings = ok.warnings;
         if ok.last_insert_id != 0 {
             self.last_insert_id = Some(ok.last_insert_id);
         }
@@ -95,6 +98,7 @@ impl Observer for Seen {
 
     fn prepared(&mut self, ok: &PrepareOk) -> u32 {
         self.prepared = Some(*ok);
+        self.warnings = ok.warnings;
         self.statement_id
     }
 }

@@ -45,6 +45,12 @@ impl Session {
             self.entry.set_schema(schema.clone());
             link.lease().schema.clone_from(schema);
         }
+        // The error itself is one.
+        if seen.error.is_some() {
+            self.warnings = 1;
+        } else if seen.status.is_some() || seen.prepared.is_some() {
+            self.warnings = seen.warnings;
+        }
         self.note_counts(link.lease(), facts, seen);
         if facts.hazards.intersects(ASKS_BACK) {
             self.holds.keep(BoundReason::SessionState);
@@ -54,9 +60,7 @@ impl Session {
             self.cluster().pool.eras.begin();
         }
         self.trace = Some(link.lease().trace());
-        let closes = seen.error.is_some_and(|code| CLOSING_ERRORS.contains(&code))
-            || (seen.error.is_none() && facts.hazards.contains(Hazards::RELEASE));
-        if closes {
+        if closes_link(facts, seen) {
             let released = seen.error.is_none();
             self.link_ended = released || self.holds.has_state();
             self.bound = None;
@@ -91,7 +95,10 @@ impl Session {
             StatementKind::Call | StatementKind::Execute | StatementKind::Other => true,
             _ => facts.hazards.contains(Hazards::MULTI),
         };
-        if rows {
+        if facts.hazards.contains(Hazards::TRACKERS) {
+            // Athena has asked behind it.
+            link.found_rows_of = None;
+        } else if rows {
             link.found_rows_of = Some(self.mark).filter(|_| seen.error.is_none());
         }
     }
@@ -141,6 +148,14 @@ impl Session {
                 statement.long_data_failure = Some(LinkError::Closed.into());
             }
         }
+    }
+}
+
+/// Whether the server closes the connection behind its reply.
+pub(super) fn closes_link(facts: Facts, seen: &Seen) -> bool {
+    match seen.error {
+        Some(code) => CLOSING_ERRORS.contains(&code),
+        None => facts.hazards.contains(Hazards::RELEASE),
     }
 }
 

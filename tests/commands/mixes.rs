@@ -162,7 +162,7 @@ impl Reader<'_> {
         let warnings = u16::from_le_bytes([rest[2], rest[3]]);
         rest = &rest[4..];
         let mut line = format!("{name} {affected}, id {id}, {warnings} warnings");
-        let (mut shown, mut told) = (status & !OF_THE_PLAN, String::new());
+        let (shown, mut told) = (status & !OF_THE_PLAN, String::new());
         if self.has(cap::SESSION_TRACK) {
             let info = if rest.is_empty() { &b""[..] } else { string(&mut rest) };
             let _ = write!(line, ", {:?}", String::from_utf8_lossy(info));
@@ -177,10 +177,6 @@ impl Reader<'_> {
                 text => text,
             };
             let _ = write!(line, ", {:?}", String::from_utf8_lossy(info));
-        }
-        // Athena has more trackers on; what a client has on by default is compared.
-        if told.is_empty() {
-            shown &= !STATE_CHANGED;
         }
         self.lines.push(format!("{line}, {shown:#x}{told}"));
         Ok(status)
@@ -211,15 +207,13 @@ fn string<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     text
 }
 
-/// Changed variables and schemas.
+/// Everything that is told of the session.
 fn trackers(mut blob: &[u8]) -> String {
     let mut told = String::new();
     while let Some((kind, rest)) = blob.split_first() {
         blob = rest;
         let data = string(&mut blob);
-        if matches!(kind, 0 | 1) {
-            let _ = write!(told, ", tracker {kind} {:?}", String::from_utf8_lossy(data));
-        }
+        let _ = write!(told, ", tracker {kind} {:?}", String::from_utf8_lossy(data));
     }
     told
 }
@@ -264,9 +258,13 @@ fn transcript(connection: &mut Connection, flags: u32, out_parameters: bool) -> 
     for table in ["mixed\0", "mixed\0con%", "nothing\0"] {
         reader.run(Kind::Rows, command::FIELD_LIST, table.as_bytes())?;
     }
-    // A MySQL repeats the number of warnings of the statement before; Athena answers by itself.
-    reader.run(Kind::Results, command::QUERY, b"SELECT 1 FROM mixed")?;
-    reader.run(Kind::Results, command::PING, b"")?;
+    // A MySQL repeats the number of warnings of the statement before.
+    for text in ["SELECT CAST('x' AS SIGNED)", "SELECT nothing", "SELECT 1 FROM mixed"] {
+        reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
+        reader.run(Kind::Results, command::PING, b"")?;
+        reader.run(Kind::Results, command::INIT_DB, b"test")?;
+        reader.run(Kind::Results, command::SET_OPTION, &[1, 0])?;
+    }
     for text in [
         "SELECT ?, id FROM mixed ORDER BY id",
         "SELECT 7",
@@ -349,6 +347,71 @@ fn replies_are_those_of_the_server() -> TestResult {
             }
             assert_eq!(found.len(), expected.len(), "flags {flags:#x}");
         }
+        Ok(())
+    })
+}
+
+/// Athena has servers report more than clients do: that shows neither in replies nor in the variables.
+#[test]
+fn trackers_are_those_that_the_client_asked_for() -> TestResult {
+    const VALUES: &str = "SELECT @@session_track_schema, @@session.session_track_state_change, @@session_track_transaction_info";
+    const TEXTS: [&str; 30] = [
+        VALUES,
+        "SHOW VARIABLES LIKE 'session_track_%'",
+        "SET @a = 1",
+        "BEGIN",
+        "SELECT COUNT(*) FROM mixed",
+        "COMMIT",
+        "SET session_track_state_change = 1",
+        VALUES,
+        "SET @a = 1",
+        "SET NAMES utf8mb4",
+        "USE sbtest",
+        "BEGIN",
+        "COMMIT",
+        "SET SESSION session_track_transaction_info = 'STATE'",
+        "BEGIN",
+        "SELECT COUNT(*) FROM test.mixed",
+        "COMMIT",
+        "SET session_track_state_change = 0, @@session_track_transaction_info = 'CHARACTERISTICS'",
+        VALUES,
+        "SHOW SESSION VARIABLES LIKE 'session_track_%'",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "START TRANSACTION READ ONLY",
+        "ROLLBACK",
+        "SET @a = 2",
+        "SET session_track_state_change = 'nonsense'",
+        VALUES,
+        "SET session_track_schema = OFF",
+        "USE test",
+        "SELECT DATABASE(), @@session_track_schema",
+        "SET session_track_schema = ON, session_track_state_change = @@global.session_track_schema",
+    ];
+    let flags = cap::SESSION_TRACK | cap::DEPRECATE_EOF;
+    on_each_server("own_trackers", |stage| {
+        prepare(stage)?;
+        let login = Login::app().with(flags);
+        let run = |connection: &mut Connection| -> Result<Vec<String>> {
+            let mut reader = Reader { connection, flags, lines: Vec::new(), statement: 0 };
+            for text in TEXTS {
+                reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
+            }
+            reader.run(Kind::Prepared, command::STMT_PREPARE, VALUES.as_bytes())?;
+            let execute = [&reader.statement.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat();
+            reader.run_hidden(Kind::Results, command::STMT_EXECUTE, &execute, "execute")?;
+            reader.run(Kind::Results, command::RESET_CONNECTION, b"")?;
+            // A MySQL that is reset forgets the character set of the login, Athena does not.
+            for text in ["SET NAMES utf8mb4", VALUES, "SET @a = 1"] {
+                reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
+            }
+            Ok(reader.lines)
+        };
+        let expected = run(&mut direct(stage, &login)?)?;
+        let found = run(&mut stage.login(&login)?)?;
+        for (found, expected) in by_command(&found).zip(by_command(&expected)) {
+            assert_eq!(found, expected);
+        }
+        assert_eq!(found.len(), expected.len());
         Ok(())
     })
 }

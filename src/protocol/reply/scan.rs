@@ -10,6 +10,7 @@ use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::local_infile::LocalFile;
 use crate::protocol::packet::{HEADER_LEN, Header};
 use crate::protocol::response::{EofPacket, ErrPacket, OkPacket};
+use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::{PrepareOk, set_statement_id};
 
 /// The longest packet that is held back until it is complete: an OK with all the trackers of a session is far below.
@@ -113,8 +114,10 @@ pub struct Reply {
     /// The start of a packet that can't go on yet.
     held: Vec<u8>,
     sent: Sent,
-    /// Warnings that the packets count are those of a statement before, and not the client's affair.
-    no_warnings: bool,
+    /// The number of warnings to tell the client, where those that the packets count are of another session's statement.
+    warnings: Option<u16>,
+    /// The changes that the client has asked to be told of; a link reports more.
+    tracked: TrackedKinds,
 }
 
 /// Where the client stands after the chunks that were let through.
@@ -167,14 +170,20 @@ impl Reply {
             continues: false,
             held: Vec::new(),
             sent: Sent { seq: 0, mid_packet: false },
-            no_warnings: false,
+            warnings: None,
+            tracked: TrackedKinds::all(),
         }
     }
 
+    /// The client is told of changes of these kinds only.
+    pub fn track(&mut self, kinds: TrackedKinds) {
+        self.tracked = kinds;
+    }
+
     /// For a command that leaves the warnings of the statement before as they are, and counts them all the same, as MySQL
-    /// does: they may be another session's.
-    pub fn without_warnings(self) -> Self {
-        Reply { no_warnings: true, ..self }
+    /// does: they may be another session's. The client is told `warnings` instead.
+    pub fn with_warnings(self, warnings: u16) -> Self {
+        Reply { warnings: Some(warnings), ..self }
     }
 
     /// The sequence id with which a packet of our own would follow what the client has got.
@@ -443,10 +452,8 @@ impl Reply {
         let mut ok = parse_end(payload)?;
         observer.ok(&ok);
         self.status = ok.status;
-        let hides_warnings = self.no_warnings && ok.warnings > 0;
-        if hides_warnings {
-            ok.warnings = 0;
-        }
+        let counted = ok.warnings;
+        ok.warnings = self.warnings.unwrap_or(counted);
         let more = ok.status.contains(StatusFlags::MORE_RESULTS_EXISTS);
         self.state = if more { State::First } else { State::Done };
         if is_eof(payload) {
@@ -457,13 +464,25 @@ impl Reply {
             edits.packet(range, self.seq, &eof);
             return Ok(true);
         }
-        let untracked = ok.status.contains(StatusFlags::SESSION_STATE_CHANGED)
-            && !self.client.contains(Capabilities::SESSION_TRACK);
-        if untracked || hides_warnings {
+        if self.untracked(&ok) || ok.warnings != counted {
+            let mut kept = Vec::new();
+            if self.tracked != TrackedKinds::all() && self.tracked.keep(ok.session_state, &mut kept).is_ok() {
+                ok.session_state = &kept;
+            }
             edits.packet(range, self.seq, &ok.encode(self.client));
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Whether an OK packet reports changes that the client has not asked for. One that can't be read is left as it is.
+    fn untracked(&self, ok: &OkPacket<'_>) -> bool {
+        if !ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
+            return false;
+        }
+        let told = self.tracked == TrackedKinds::all()
+            || (!ok.session_state.is_empty() && !self.tracked.leaves_out(ok.session_state).unwrap_or(false));
+        !told || !self.client.contains(Capabilities::SESSION_TRACK)
     }
 
     /// A packet that was not looked at has passed, up to `at`.

@@ -8,6 +8,7 @@ use crate::protocol::buf::{Malformed, Reader};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, PacketReader, write_packet};
 use crate::protocol::response::{EofPacket, ErrPacket, OkPacket};
+use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::PrepareOk;
 
 const OLD: Capabilities = Capabilities::PROTOCOL_41;
@@ -731,15 +732,39 @@ fn edits_replace_insert_and_remove() {
 
 #[test]
 fn warnings_of_a_statement_before_are_nobodys() {
-    for client in CLIENTS {
-        let mut reply = Reply::to_query(client, BEFORE).without_warnings();
+    for (client, own) in CLIENTS.into_iter().flat_map(|client| [(client, 0), (client, 1)]) {
+        let mut reply = Reply::to_query(client, BEFORE).with_warnings(own);
         let (mut chunk, mut edits, mut told) = (wire(&[OK_TRACKED]), Edits::default(), Vec::new());
         let scanned = reply.scan(&mut chunk, &mut edits, &mut told).expect("an OK");
         assert!(scanned.done);
         let hidden = edits.copied(&chunk);
         let ok = OkPacket::parse(&hidden[HEADER_LEN..], client).expect("an OK");
-        assert_eq!(ok.warnings, 0);
+        assert_eq!(ok.warnings, own);
         assert_eq!(ok.session_state.is_empty(), !client.contains(Capabilities::SESSION_TRACK));
         assert!(matches!(&told[..], [Told::Ok { warnings: 3, .. }]), "Athena itself is told");
     }
+}
+
+#[test]
+fn changes_that_were_not_asked_for_are_left_out() {
+    let of_client = |kinds: TrackedKinds, packet: &[u8]| {
+        let mut reply = Reply::to_query(MODERN, BEFORE);
+        reply.track(kinds);
+        let (mut chunk, mut edits, mut told) = (wire(&[packet]), Edits::default(), Vec::new());
+        assert!(reply.scan(&mut chunk, &mut edits, &mut told).expect("an OK").done);
+        assert_eq!(told, [Told::of(&OkPacket::parse(packet, MODERN).expect("an OK"))]);
+        edits.copied(&chunk)[HEADER_LEN..].to_vec()
+    };
+    // USE test, as a server reports it that also tells of unnamed changes and of transactions.
+    let all = b"\0\0\0\x02\x40\0\0\0\x16\x01\x05\x04test\x02\x02\x011\x05\x09\x08________";
+    let schema = b"\0\0\0\x02\x40\0\0\0\x07\x01\x05\x04test";
+    let none = b"\0\0\0\x02\0\0\0";
+    assert_eq!(of_client(TrackedKinds::all(), all), all);
+    assert_eq!(of_client(TrackedKinds::SCHEMA, all), schema);
+    assert_eq!(of_client(TrackedKinds::SCHEMA, schema), schema);
+    assert_eq!(of_client(TrackedKinds::empty(), all), none);
+    assert_eq!(of_client(TrackedKinds::SCHEMA, none), none);
+    // What can't be read is not touched.
+    let broken = b"\0\0\0\x02\x40\0\0\0\x03\x01\x05\x04";
+    assert_eq!(of_client(TrackedKinds::empty(), broken), broken);
 }

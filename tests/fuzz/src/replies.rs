@@ -5,6 +5,7 @@ use athena::protocol::packet::{PacketError, PacketReader};
 use athena::protocol::reply::{Edits, Observer, Reply, ReplyError};
 use athena::protocol::response::{EofPacket, ErrPacket, OkPacket};
 use athena::protocol::resultset::text_resultset;
+use athena::protocol::session_track::TrackedKinds;
 use athena::protocol::session_track::Trackers;
 use athena::protocol::statement::PrepareOk;
 
@@ -132,7 +133,10 @@ fn follow(options: u8, chunks: &[&[u8]]) -> Followed {
         _ => Reply::to_statistics(client, status),
     };
     if flag(5) {
-        reply = reply.without_warnings();
+        reply = reply.with_warnings(1);
+    }
+    if flag(6) {
+        reply.track(TrackedKinds::SCHEMA | TrackedKinds::TRANSACTION_BOUNDS);
     }
     let mut edits = Edits::default();
     let mut told = Told(Vec::new());
