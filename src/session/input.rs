@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::net::{Buf, Payload};
-use crate::protocol::packet::{HEADER_LEN, Header, PacketError};
+use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, PacketError};
 
 /// As much of an oversized command is collected: enough for the null bitmap and the types of the most parameters that
 /// COM_STMT_EXECUTE can have, and for the beginning of any text.
@@ -59,6 +59,11 @@ impl Oversized {
     /// The sequence id of an answer to the whole command.
     pub fn answer_seq(&self) -> u8 {
         self.next_seq
+    }
+
+    /// Whether its first packet, none of which has come out yet, may be longer by so many bytes and still be one.
+    pub fn may_grow_by(&self, count: usize) -> bool {
+        !self.continues && self.len.saturating_add(count) < MAX_PAYLOAD
     }
 
     pub fn is_over(&self) -> bool {
@@ -248,6 +253,12 @@ mod tests {
             assert_eq!(command.pass(second, usize::MAX), Ok(9 - cut), "cut at {cut}");
             assert!(command.is_over());
         }
+    }
+
+    #[test]
+    fn a_command_of_several_packets_does_not_grow() {
+        let one = Oversized { continues: false, len: MAX_PAYLOAD - 3, ..oversized() };
+        assert!(one.may_grow_by(2) && !one.may_grow_by(3) && !oversized().may_grow_by(0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::parser::{Hazards, SqlMode, facts};
 use crate::pool::{Lease, LinkError, SmallReply};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, write_packet};
 use crate::protocol::reply::Reply;
 use crate::protocol::statement::{ExecuteHeader, insert_types, set_statement_id, statement_id};
 
@@ -129,23 +129,36 @@ impl Session {
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
         self.have_prepared(link, id, text).await?;
-        let types = self.statements.get(id).map(|statement| statement.types.clone()).unwrap_or_default();
         let mut on_server = None;
-        if let Some(on_link) = link.lease().statement(text.key) {
-            if let Some(statement) = self.statements.get(id) {
-                statement.settle_on(on_link);
+        // The beginning with the parameters' types put in, see `bound_to_link`.
+        let mut typed = None;
+        let attributes = self.has_attributes();
+        if let (Some(statement), Some(on_link)) = (self.statements.get(id), link.lease().statement(text.key))
+        {
+            statement.settle_on(on_link);
+            if on_link.types != statement.types {
+                if !header.new_params_bound {
+                    typed = insert_types(&command.start, statement.params, &statement.types, attributes).ok();
+                }
+                on_link.types.clone_from(&statement.types);
             }
-            // Without types of its own the command can't be given any on its way: they would have to be the link's.
-            if !header.new_params_bound && on_link.types != types {
-                return Err(
-                    Refusal::unsupported("EXECUTE of more than command_buffer_bytes without types").into()
-                );
-            }
-            on_link.types = types;
             on_server = Some(on_link.id);
         }
-        let patch = |bytes: &mut [u8]| on_server.into_iter().for_each(|id| patch_id(bytes, id));
-        let last = self.pass_through(link, command, patch).await?;
+        if let Some(start) = &typed
+            && !command.may_grow_by(start.len() - command.start.len())
+        {
+            let what = "EXECUTE without types, of a packet that they would make longer than 16 MiB,";
+            return Err(Refusal::unsupported(what).into());
+        }
+        let first = |bytes: Payload| {
+            let mut bytes = match typed {
+                Some(start) => with_start(&bytes, &start),
+                None => bytes,
+            };
+            on_server.into_iter().for_each(|id| patch_id(&mut bytes, id));
+            bytes
+        };
+        let last = self.pass_through(link, command, first).await?;
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         self.relay(link, last, &mut reply, seen).await
     }
@@ -240,7 +253,10 @@ impl Session {
         let passed = async {
             self.have_prepared(&mut link, id, &text).await?;
             let on_link = link.lease().statement(text.key).map(|statement| statement.id);
-            let patch = |bytes: &mut [u8]| on_link.into_iter().for_each(|id| patch_id(bytes, id));
+            let patch = |mut bytes: Payload| {
+                on_link.into_iter().for_each(|id| patch_id(&mut bytes, id));
+                bytes
+            };
             let last = self.pass_through(&mut link, command, patch).await?;
             self.tell_backend(&mut link, last).await
         };
@@ -445,4 +461,13 @@ fn patch_id(command: &mut [u8], id: u32) {
         // The command's own id has been read from there.
         let _ = set_statement_id(payload, id);
     }
+}
+
+/// The beginning of an oversized command with another `start`, which may be longer: the header says so.
+fn with_start(bytes: &[u8], start: &[u8]) -> Payload {
+    let Some((head, collected)) = bytes.split_first_chunk() else { return bytes.to_vec().into() };
+    let mut header = Header::parse(*head);
+    // It was made sure that the packet stays one.
+    header.len += u32::try_from(start.len().saturating_sub(collected.len())).unwrap_or(0);
+    [&header.encode()[..], start].concat().into()
 }

@@ -120,7 +120,7 @@ impl Session {
         let mut reply = Reply::to_query(self.capabilities, self.status);
         let mut seen = Seen::default();
         self.holds.keep(BoundReason::Oversized);
-        let passed = self.pass_through(&mut link, command, |_| {}).await;
+        let passed = self.pass_through(&mut link, command, |bytes| bytes).await;
         let outcome = match passed {
             Ok(last) => self.relay(&mut link, last, &mut reply, &mut seen).await,
             Err(stop) => Err(stop),
@@ -129,12 +129,12 @@ impl Session {
     }
 
     /// Passes an oversized command on to the link, all but its last bytes, which are returned. `first` may change the
-    /// bytes that the command begins with.
+    /// bytes that the command begins with: the header of its first packet, and what was collected to know it.
     pub async fn pass_through(
         &mut self,
         link: &mut Use,
         command: &mut Oversized,
-        first: impl FnOnce(&mut [u8]),
+        first: impl FnOnce(Payload) -> Payload,
     ) -> Result<Payload, Stop> {
         let max = self.ctx.config.server.max_packet_bytes;
         let mut first = Some(first);
@@ -150,7 +150,7 @@ impl Session {
             if bytes.len() > ARGUMENTS
                 && let Some(first) = first.take()
             {
-                first(&mut bytes);
+                bytes = first(bytes);
             }
             if last {
                 return Ok(bytes);

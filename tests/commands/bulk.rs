@@ -103,6 +103,31 @@ fn types_are_each_sessions_own() -> TestResult {
     Ok(())
 }
 
+/// The same for executions that are passed on as they come.
+#[test]
+fn types_are_put_into_commands_that_are_not_collected() -> TestResult {
+    let one_link = |config: AthenaConfig| {
+        config.set("runtime", "cpus", "\"0\"").set("pool", "max_connections", "1").set(
+            "server",
+            "command_buffer_bytes",
+            "163840",
+        )
+    };
+    let stage = Stage::start_with("bulk_streamed", one_link)?;
+    stage.server.sql("CREATE TABLE test.bulk (id BIGINT PRIMARY KEY, content LONGTEXT)")?;
+    let (mut client, mut other) = (stage.login(&login())?, stage.login(&login())?);
+    let (mine, others) = (insert(&mut client)?, insert(&mut other)?);
+    let long = "x".repeat(MIB);
+    client.execute(&mine, &[Value::Int(1), Value::text(&long)])?.ok()?;
+    other.execute(&others, &[Value::text("2"), Value::Int(22)])?.ok()?;
+    client.execute_as_before(&mine, &[Value::Int(3), Value::text(&long)])?.ok()?;
+    other.execute_as_before(&others, &[Value::text("4"), Value::Int(44)])?.ok()?;
+    run(&mut client, &mine, &[], &[[number(5), text(long.as_bytes())].concat()])?.ok()?;
+    let content = client.scalar("SELECT GROUP_CONCAT(id, ':', LENGTH(content) ORDER BY id) FROM bulk")?;
+    assert_eq!(content, format!("1:{MIB},2:2,3:{MIB},4:2,5:{MIB}"));
+    Ok(())
+}
+
 #[test]
 fn errors_are_the_servers() -> TestResult {
     let stage = stage("bulk_errors")?;
