@@ -400,8 +400,7 @@ fn trackers_are_those_that_the_client_asked_for() -> TestResult {
             let execute = [&reader.statement.to_le_bytes()[..], &[0, 1, 0, 0, 0]].concat();
             reader.run_hidden(Kind::Results, command::STMT_EXECUTE, &execute, "execute")?;
             reader.run(Kind::Results, command::RESET_CONNECTION, b"")?;
-            // A MySQL that is reset forgets the character set of the login, Athena does not.
-            for text in ["SET NAMES utf8mb4", VALUES, "SET @a = 1"] {
+            for text in [VALUES, "SET @a = 1"] {
                 reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
             }
             Ok(reader.lines)
