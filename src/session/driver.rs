@@ -184,7 +184,10 @@ impl Session {
                     Poll::Pending if self.state_is_lost(cx) => Poll::Ready(Err(Waited::Ended)),
                     Poll::Pending => Poll::Pending,
                 });
-                self.wait(idle, until, received).await.flatten()
+                match self.wait(idle, until, received).await {
+                    Ok(got) => got,
+                    Err(waited) => Err(waited),
+                }
             }
         };
         match got {
