@@ -1,9 +1,10 @@
 //! COM_CHANGE_USER: another login on the same connection, after which nothing of the session before is left.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::metrics::label::{Direction, ErrorKind, RefusedReason};
-use crate::net::Payload;
+use crate::net::{Elapsed, Payload, Timer};
 use crate::pool::Identity;
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::Capabilities;
@@ -13,7 +14,7 @@ use crate::protocol::packet::{HEADER_LEN, PacketReader, write_packet};
 
 use super::authenticate::{Admitted, Claim, Line, authenticate, prove};
 use super::context::Phase;
-use super::driver::Session;
+use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::login::{Denied, PACKET_MAX, salt};
 use super::registry::Who;
@@ -51,7 +52,10 @@ impl Session {
         self.ctx.metrics.connections_refused.of(denied.reason).inc();
         tracing::info!(target: "athena::login", id = self.id, reason = ?denied.reason, %error, "client may not change its user");
         self.origin.failed_changes = self.origin.failed_changes.saturating_add(1);
-        let stays = self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb());
+        // Between the packets of a login nobody knows where a command begins.
+        let lost_count = matches!(denied.reason, RefusedReason::Handshake | RefusedReason::Timeout);
+        let mariadb = self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb());
+        let stays = mariadb && !lost_count;
         let kind = match denied.reason {
             RefusedReason::Shutdown => Some(ErrorKind::Shutdown),
             _ => None,
@@ -82,8 +86,11 @@ impl CommandLine<'_> {
             peer: self.session.origin.peer,
             transport: self.session.transport,
         };
+        let limit = ctx.config.server.login_timeout;
+        let timer = Timer::new(&ctx.core.timers);
+        let admitted = timer.within(limit, authenticate(&ctx, self, &claim)).await;
         let Admitted { account, backend, default_database, unproved } =
-            authenticate(&ctx, self, &claim).await?;
+            admitted.map_err(|Elapsed| too_slow(limit))??;
         let schema = request.database.as_deref().map(Rc::from).or(default_database);
         let collation = match request.collation.map(u8::try_from) {
             Some(Ok(collation)) if collation != 0 => collation,
@@ -97,8 +104,11 @@ impl CommandLine<'_> {
         let several = self.session.identity.flags.contains(Capabilities::MULTI_STATEMENTS);
         identity.flags.set(Capabilities::MULTI_STATEMENTS, several);
         let checked = prove(&ctx, &unproved, account.cluster, &identity, schema.as_ref());
-        let limit = ctx.config.server.login_timeout;
-        self.session.wait(limit, Phase::Ending, checked).await.map_err(|_| Denied::shutdown())??;
+        match self.session.wait(limit, Phase::Ending, checked).await {
+            Ok(outcome) => outcome?,
+            Err(Waited::Elapsed) => return Err(too_slow(limit)),
+            Err(_) => return Err(Denied::shutdown()),
+        }
         (self.session.account, self.session.identity, self.session.schema) = (account, identity, schema);
         self.session.origin.failed_changes = 0;
         let session = &self.session;
@@ -118,6 +128,12 @@ impl CommandLine<'_> {
         self.session.count(Direction::ClientOut, bytes.len());
         bytes
     }
+}
+
+fn too_slow(limit: Duration) -> Denied {
+    let message =
+        format!("Change of user not finished within {} ms ([server] login_timeout_ms)", limit.as_millis());
+    Denied::new(RefusedReason::Timeout, ErrorCode::NetReadInterrupted, message)
 }
 
 impl Line for CommandLine<'_> {
@@ -144,11 +160,8 @@ impl Line for CommandLine<'_> {
                     self.session.input.push(chunk);
                 }
                 Ok(_) => return Err(Denied::silent()),
-                Err(super::driver::Waited::Ended) => return Err(Denied::shutdown()),
-                Err(_) => {
-                    let message = "No answer within [server] login_timeout_ms";
-                    return Err(Denied::new(RefusedReason::Timeout, ErrorCode::NetReadInterrupted, message));
-                }
+                Err(Waited::Ended) => return Err(Denied::shutdown()),
+                Err(_) => return Err(too_slow(limit)),
             }
         }
     }

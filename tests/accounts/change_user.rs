@@ -1,10 +1,13 @@
 //! COM_CHANGE_USER.
 
+use std::thread;
+use std::time::Duration;
+
 use athena_perf::lab::{APP_USER, SqlClient};
 use athena_perf::proxy::AthenaConfig;
 
 use crate::common::TestResult;
-use crate::common::wire::{Connection, Login, Plugin, capability};
+use crate::common::wire::{Connection, Login, Plugin, capability, frame};
 use crate::{create, current_user, on_both};
 
 fn users(config: AthenaConfig) -> AthenaConfig {
@@ -83,6 +86,33 @@ fn a_change_that_fails_ends_as_on_the_server() -> TestResult {
         let through = after_failures(stage.login(&login)?, &wrong);
         eprintln!("{direct:?}");
         assert_eq!(through, direct);
+        Ok(())
+    })
+}
+
+/// What a client sends in the place of its proof is never taken for a command.
+#[test]
+fn a_broken_proof_ends_the_connection() -> TestResult {
+    on_both("change_user_broken", users, |stage| {
+        let login = Login::new("first", "1");
+        let query = b"\x03CREATE TABLE test.smuggled (a INT)";
+        let too_long = [0x70, 0x11, 0x01, 2];
+        for first in [&too_long[..], &frame(9, b"x")] {
+            let mut client = stage.login(&login)?;
+            let change = login.change(client.greeting());
+            client.send(0x11, &change)?;
+            let stream = client.stream();
+            assert_eq!(stream.read_payload()?.first(), Some(&0xfe), "it is asked for a proof");
+            stream.write_raw(first)?;
+            thread::sleep(Duration::from_millis(50));
+            // It may be closed by now.
+            let _ = stream.write_raw(&frame(0, query));
+            stream.set_read_timeout(Duration::from_secs(10))?;
+            let answer = stream.read_to_close()?;
+            assert!(answer < 200, "{answer} bytes");
+        }
+        let found = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'smuggled'";
+        assert_eq!(stage.server.sql(found)?, "0");
         Ok(())
     })
 }
