@@ -4,14 +4,18 @@
 //! that was stopped, a full disk behind a pipe), lines are dropped and counted, and the log says how many as soon as
 //! it moves again. A slow log never slows a query.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
 use tracing::Subscriber;
+use tracing::field::Field;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The environment variable that goes before the configured level.
@@ -99,9 +103,27 @@ where
 {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
-        Format::Text => Box::new(builder.with_ansi(colours).finish()),
+        Format::Text => {
+            let fields = debug_fn(write_field).delimited(" ");
+            Box::new(builder.with_ansi(colours).fmt_fields(fields).finish())
+        }
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),
     }
+}
+
+/// A field of a line of text. What clients and servers send is among them (names, errors): it must not begin a line of its
+/// own, nor tell a terminal anything.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    for character in format!("{value:?}").chars() {
+        match character.is_control() {
+            true => write!(writer, "{}", character.escape_default())?,
+            false => writer.write_char(character)?,
+        }
+    }
+    Ok(())
 }
 
 /// A writer that never blocks, in front of a thread that writes to `output`.
@@ -188,6 +210,18 @@ mod tests {
         let (time, rest) = text.split_once(' ').unwrap();
         assert!(time.ends_with('Z') && time.as_bytes().get(10) == Some(&b'T'), "{text}");
         assert_eq!(rest, " INFO athena::pool: link opened address=\"db:3306\" links=3\n");
+    }
+
+    #[test]
+    fn nobody_writes_lines_of_their_own() {
+        let user = "eve\n2026-01-01T00:00:00Z  INFO athena: all is well\u{1b}[2J\u{9b}1m";
+        let text = logged(Format::Text, "info", || {
+            let error = std::io::Error::other(format!("Access denied for user '{user}'"));
+            tracing::info!(target: "athena::login", %error, %user, text = user, "refused");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.trim_end().contains(char::is_control), "{text:?}");
+        assert!(text.contains(r"'eve\n2026") && text.contains(r"\u{1b}[2J"), "{text}");
     }
 
     #[test]
