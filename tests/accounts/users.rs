@@ -6,7 +6,7 @@ use athena_perf::lab::APP_USER;
 use athena_perf::proxy::AthenaConfig;
 
 use crate::common::stage::Stage;
-use crate::common::wire::{Login, Plugin};
+use crate::common::wire::{Greeting, Login, PacketStream, Plugin, capability};
 use crate::common::{TestResult, eventually, join};
 use crate::{SECRET_NATIVE, create, current_user, on_both, refusal};
 
@@ -176,4 +176,56 @@ fn unknown_users_look_like_others() -> TestResult {
             Ok(())
         },
     )
+}
+
+/// The same packet by packet, by whatever the client begins with and whatever is offered.
+#[test]
+fn strangers_get_the_packets_that_others_get() -> TestResult {
+    for offered in ["mysql_native_password", "caching_sha2_password"] {
+        let name = format!("users_packets_{offered}");
+        let quoted = format!("{offered:?}");
+        let stage = Stage::start_with(&name, |config| users(config).set("server", "auth_plugin", &quoted))?;
+        for plugin in [Plugin::Native, Plugin::CachingSha2] {
+            for (password, flags) in [("wrong", 0), ("", 0), ("wrong", capability::PLUGIN_AUTH)] {
+                let seen = |user: &str| -> TestResult<Vec<Vec<u8>>> {
+                    let login = Login::new(user, password).by(plugin).without(flags);
+                    let packets = everything_said(&stage, &login)?;
+                    let name = user.as_bytes();
+                    let neutral =
+                        |packet: Vec<u8>| match packet.windows(name.len()).position(|part| part == name) {
+                            Some(at) => [&packet[..at], b"?", &packet[at + name.len()..]].concat(),
+                            None => packet,
+                        };
+                    Ok(packets.into_iter().map(neutral).collect())
+                };
+                // Passwords that are known and hashes of the native plugin look alike.
+                let known = seen("plain")?;
+                for user in
+                    ["hashed", "far", "sealed", "nobody", "somebody", "a'b", "\u{fc}", &"n".repeat(4000)]
+                {
+                    assert_eq!(seen(user)?, known, "{offered} {plugin:?} {password:?} {flags} {user}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All packets of the server in a login that fails, but for salts and keys.
+fn everything_said(stage: &Stage, login: &Login) -> TestResult<Vec<Vec<u8>>> {
+    let mut stream = PacketStream::connect(stage.athena.port())?;
+    let greeting = Greeting::read(&mut stream)?;
+    stream.write_payload(&login.response(&greeting))?;
+    let mut said = Vec::new();
+    loop {
+        let packet = stream.read_payload()?;
+        let first = packet.first().copied();
+        said.push(if first == Some(0xfe) { packet[..packet.len() - 21].to_vec() } else { packet });
+        match first {
+            Some(0xff) => return Ok(said),
+            Some(0xfe) => stream.write_payload(&[7; 20])?,
+            Some(1) => stream.write_payload(b"wrong\0")?,
+            other => return Err(format!("{other:?} in a login that must fail").into()),
+        }
+    }
 }
