@@ -209,6 +209,8 @@ async fn by_server(
     }
     let list = directory.since(began, &timer).await.map_err(unreadable)?;
     let now = list.find(claim.user, address, claim.transport);
+    // To hash once more for those who are there, and not for others, would tell them apart.
+    let now = now.filter(|now| !account.as_ref().is_some_and(|before| Rc::ptr_eq(before, now)));
     let secret = match now.as_ref().and_then(|account| credential_for(account, claim)) {
         Some(credential) => finished(ctx, credential.check(&evidence, claim.salt)).await,
         None => None,
