@@ -55,6 +55,11 @@ impl ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the account has as many connections as it may (`ER_TOO_MANY_USER_CONNECTIONS`, `ER_USER_LIMIT_REACHED`).
+    pub(super) fn is_about_number(&self) -> bool {
+        matches!(self, Self::Refused(err) | Self::AccountRefused(err) if matches!(err.code, 1203 | 1226))
+    }
+
     /// The same as the error of an account that is not the instance's own.
     pub(super) fn of_account(self) -> Self {
         match self {

@@ -8,11 +8,13 @@
 //! - `era` keeps sessions off links that logged in before the globals or accounts changed under them.
 //! - `connect` dials and logs in; `conversation` speaks with a server packet by packet, for small replies.
 //! - `link` is a logged-in connection; `statements` are those prepared on it.
+//! - `accounts` counts the links of each account, and knows which may have no more.
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
 //! - `stateless` has the idle links, those who wait for one, and the numbers; `transaction` what is bound.
 //! - `errand` runs commands of Athena's own (KILL, the list of processes) that must not wait for a link.
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
+mod accounts;
 mod connect;
 mod conversation;
 mod era;

@@ -26,6 +26,7 @@ use crate::metrics::label::{ClosedReason, LinkState};
 use crate::net::{Executor, Timer};
 use crate::protocol::auth::Secret;
 
+use super::accounts::Accounts;
 use super::connect::{ServerProfile, connect};
 use super::era::{Era, Eras};
 use super::error::{ConnectError, PoolError};
@@ -74,6 +75,7 @@ struct State {
     waiters: VecDeque<Rc<Waiter>>,
     next_serial: u64,
     retry_after: Option<Instant>,
+    accounts: Accounts,
     last_want: Option<Want>,
     closed: bool,
 }
@@ -271,6 +273,7 @@ impl StatelessPool {
 
     /// A lent link is no more. Its socket closes here.
     pub(super) fn closed(self: &Rc<Self>, link: Box<Link>, reason: ClosedReason) {
+        self.state.borrow_mut().accounts.count_out(&link.identity.account);
         drop(link);
         if matches!(reason, ClosedReason::Error | ClosedReason::ServerClosed) {
             self.suspect.set(true);
@@ -293,7 +296,10 @@ impl StatelessPool {
     pub(super) fn open_for_waiters(self: &Rc<Self>) {
         loop {
             let mut state = self.state.borrow_mut();
-            let Some(want) = state.waiters.get(state.connecting).map(|waiter| waiter.want.clone()) else {
+            state.accounts.ask_again(self.core.timers.now());
+            let mut open_to =
+                state.waiters.iter().filter(|waiter| !state.accounts.is_full(&waiter.want.identity.account));
+            let Some(want) = open_to.nth(state.connecting).map(|waiter| waiter.want.clone()) else {
                 return;
             };
             let paused = state.retry_after.is_some_and(|at| self.core.timers.now() < at);
@@ -321,6 +327,7 @@ impl StatelessPool {
             let mut state = self.state.borrow_mut();
             state.open += 1;
             state.connecting += 1;
+            state.accounts.count_in(&want.identity.account);
         }
         self.metrics.links.of(LinkState::Connecting).inc();
         let pool = self.clone();
@@ -368,26 +375,33 @@ impl StatelessPool {
         Ok(Link::new(connected, want.identity.clone(), want.schema.clone(), era, serial, max, now))
     }
 
-    /// A link could not be opened. If it was for the schema or the account, who wanted that is told. Otherwise, while others exist,
-    /// those who wait may still get one of them; if none does nobody will, and all are told.
+    /// A link could not be opened. If the account may have no more, those who wait get the ones that it has. If it was for
+    /// the schema or the account otherwise, who wanted that is told. Else, while other links exist, those who wait may still
+    /// get one of them; if none does nobody will, and all are told.
     fn failed(self: &Rc<Self>, error: ConnectError, want: &Want) {
         let user = String::from_utf8_lossy(&want.identity.account.user);
         tracing::warn!(target: "athena::pool", address = %self.instance, ?user, %error, "no link to the backend");
         let mut state = self.state.borrow_mut();
         state.open -= 1;
+        state.accounts.count_out(&want.identity.account);
         let of_account = error.is_of_account();
-        let told: Vec<Rc<Waiter>> = if of_account || error.is_about_schema() {
-            let at = state.waiters.iter().position(|waiter| {
-                waiter.want.identity.account == want.identity.account
-                    && (waiter.want.schema == want.schema || !error.is_about_schema())
-            });
-            at.and_then(|at| state.waiters.remove(at)).into_iter().collect()
-        } else if state.open > state.connecting {
-            state.retry_after = Some(self.core.timers.now() + RETRY_PAUSE);
-            Vec::new()
-        } else {
-            state.waiters.drain(..).collect()
-        };
+        let again = self.core.timers.now() + RETRY_PAUSE;
+        let told: Vec<Rc<Waiter>> =
+            if error.is_about_number() && state.accounts.has_links(&want.identity.account) {
+                state.accounts.note_full(&want.identity.account, again);
+                Vec::new()
+            } else if of_account || error.is_about_schema() {
+                let at = state.waiters.iter().position(|waiter| {
+                    waiter.want.identity.account == want.identity.account
+                        && (waiter.want.schema == want.schema || !error.is_about_schema())
+                });
+                at.and_then(|at| state.waiters.remove(at)).into_iter().collect()
+            } else if state.open > state.connecting {
+                state.retry_after = Some(again);
+                Vec::new()
+            } else {
+                state.waiters.drain(..).collect()
+            };
         drop(state);
         let error = PoolError::Connect(Rc::new(error));
         told.iter().for_each(|waiter| waiter.give(Answer::Failed(error.clone())));
@@ -508,16 +522,21 @@ enum Next {
 }
 
 impl State {
-    /// Who gets a link that has come back: the first whom it fits. If the first of all has been passed over for long, and
-    /// there is no room to open a link for it, this one makes room.
+    /// Who gets a link that has come back: the first whom it fits. If somebody before that has been passed over for long,
+    /// and there is no room to open a link for it, this one makes room.
     fn next_waiter(&mut self, link: &Link, now: Instant, max: usize) -> Next {
+        self.accounts.ask_again(now);
         let fits =
             |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref(), link.era) != Fit::No;
-        let Some(first) = self.waiters.front() else { return Next::Nobody };
         let at = self.waiters.iter().position(fits);
-        let passed_over = at != Some(0) && now.saturating_duration_since(first.since) > PASSED_OVER_MAX;
+        let before = self
+            .waiters
+            .iter()
+            .take(at.unwrap_or(usize::MAX))
+            .find(|waiter| !self.accounts.is_full(&waiter.want.identity.account));
         let stuck = self.open >= max && self.connecting == 0;
-        if stuck && (passed_over || at.is_none()) {
+        let passed_over = |first: &Rc<Waiter>| now.saturating_duration_since(first.since) > PASSED_OVER_MAX;
+        if stuck && before.is_some_and(|first| at.is_none() || passed_over(first)) {
             return Next::MakeRoom;
         }
         at.and_then(|at| self.waiters.remove(at)).map_or(Next::Nobody, Next::Serve)

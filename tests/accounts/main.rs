@@ -6,6 +6,7 @@ mod common;
 mod backend;
 mod change_user;
 mod encrypted;
+mod links;
 mod matrix;
 mod proxy;
 #[allow(dead_code)]
