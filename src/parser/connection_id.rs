@@ -1,8 +1,8 @@
-//! CONNECTION_ID() and `@@pseudo_thread_id`, which mean the client's own connection: its id is written in their place.
+//! CONNECTION_ID() and `@@pseudo_thread_id`, which mean the client's own connection: its id is written in their place, as an
+//! expression of the same type. A plain number would have another one, and mean a column in ORDER BY.
 //!
 //! A server names the column of a select item after its text, so an item in which something was replaced gets its old
-//! text for an alias, unless it has an alias or may have one. The id is written as a CAST, since a number alone would be
-//! the place of a column in ORDER BY and GROUP BY.
+//! text for an alias, unless it has an alias or may have one.
 
 use super::lexer::{Lexer, SqlMode, Token, TokenKind};
 
@@ -351,9 +351,10 @@ impl<'a> Writer<'a> {
         if found {
             self.lexer = ahead;
             self.copy_to(start);
-            let id = match self.place {
-                Place::Kill => self.id.to_string(),
-                _ => format!("CAST({} AS UNSIGNED)", self.id),
+            let id = match token.kind {
+                _ if self.place == Place::Kill => self.id.to_string(),
+                TokenKind::SystemVariable => as_variable(self.id),
+                _ => as_function(self.id),
             };
             self.out.extend_from_slice(id.as_bytes());
             self.copied = self.position();
@@ -400,6 +401,24 @@ impl<'a> Writer<'a> {
 /// Whether a token is one of these words, and not in quotes.
 fn is_one_of(token: Token<'_>, words: &[&[u8]]) -> bool {
     token.kind == TokenKind::Word && words.iter().any(|word| token.text.eq_ignore_ascii_case(word))
+}
+
+/// An expression with the value `id` and the type that servers give to CONNECTION_ID(): on MariaDB no literal and no cast is
+/// an `INT(10) UNSIGNED NOT NULL`, but the checksum is, and every number is that of some four bytes.
+fn as_function(id: u32) -> String {
+    /// The polynomial of CRC-32, lowest bit first.
+    const POLYNOMIAL: u32 = 0xEDB8_8320;
+    let mut state = !id;
+    for _ in 0..u32::BITS {
+        let carried = state & (1 << 31) != 0;
+        state = if carried { (state ^ POLYNOMIAL) << 1 | 1 } else { state << 1 };
+    }
+    format!("CRC32(0x{:08X})", (!state).swap_bytes())
+}
+
+/// The same for the type of `@@pseudo_thread_id`, `BIGINT UNSIGNED`.
+fn as_variable(id: u32) -> String {
+    format!("(0x{id:08X}|0)")
 }
 
 /// Whether a token is this word, also in quotes.

@@ -4,11 +4,32 @@ const DEFAULT: SqlMode =
     SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false, one_statement: false };
 
 fn rewritten(sql: &str, mode: SqlMode) -> String {
-    String::from_utf8(with_connection_id(sql.as_bytes(), mode, 7).expect("a clear text")).expect("text")
+    let text =
+        String::from_utf8(with_connection_id(sql.as_bytes(), mode, 7).expect("a clear text")).expect("text");
+    text.replace(&as_function(7), ID).replace(&as_variable(7), ID)
+}
+
+#[test]
+fn the_id_is_written_as_the_checksum_of_four_bytes() {
+    for id in [0, 1, 7, 1234, 0x8000_0001, u32::MAX] {
+        let text = as_function(id);
+        let digits = text.strip_prefix("CRC32(0x").and_then(|rest| rest.strip_suffix(')')).expect("a call");
+        let mut state = u32::MAX;
+        for byte in u32::from_str_radix(digits, 16).expect("a number").to_be_bytes() {
+            state ^= u32::from(byte);
+            for _ in 0..8 {
+                state = if state & 1 == 1 { state >> 1 ^ 0xEDB8_8320 } else { state >> 1 };
+            }
+        }
+        assert_eq!(!state, id, "{text}");
+    }
+    assert_eq!(rewritten("KILL CONNECTION_ID()", DEFAULT), "KILL 7");
+    let sql = b"KILL CONNECTION_ID()";
+    assert_eq!(with_connection_id(sql, DEFAULT, 7).expect("clear"), b"KILL 7", "nothing but the number");
 }
 
 /// What is written for the id.
-const ID: &str = "CAST(7 AS UNSIGNED)";
+const ID: &str = "<7>";
 
 /// Statements, and what becomes of them; `{}` is [`ID`].
 const REPLACED: &[(&str, &str)] = &[
