@@ -48,9 +48,10 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether another schema might have been let in (`ER_DBACCESS_DENIED_ERROR`, `ER_BAD_DB_ERROR`).
+    /// Whether another schema might have been let in: `ER_DBACCESS_DENIED_ERROR`, `ER_BAD_DB_ERROR`, and names that are none
+    /// (`ER_TOO_LONG_IDENT`, `ER_WRONG_DB_NAME`, `ER_INVALID_CHARACTER_STRING`).
     pub fn is_about_schema(&self) -> bool {
-        matches!(self, Self::Refused(err) | Self::AccountRefused(err) if matches!(err.code, 1044 | 1049))
+        matches!(self, Self::Refused(err) | Self::AccountRefused(err) if matches!(err.code, 1044 | 1049 | 1059 | 1102 | 1300))
     }
 }
 

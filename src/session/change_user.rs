@@ -110,7 +110,6 @@ impl CommandLine<'_> {
             Err(_) => return Err(Denied::shutdown()),
         }
         (self.session.account, self.session.identity, self.session.schema) = (account, identity, schema);
-        self.session.origin.failed_changes = 0;
         let session = &self.session;
         session.entry.set_schema(session.schema.clone());
         session.entry.set_who(Who {
