@@ -244,9 +244,13 @@ impl Link {
         conversation.send(0, &[Command::ResetConnection as u8]);
         conversation.send(0, &query(SET_TRACKERS, self.identity.flags));
         conversation.send(0, &query(&set_names, self.identity.flags));
+        if let Some(schema) = &self.schema {
+            // MariaDB keeps the schema and forgets its character set, by which LOAD DATA reads files.
+            conversation.send(0, &[&[Command::InitDb as u8], &schema[..]].concat());
+        }
         let mut status = self.status;
         let mut done = true;
-        for _ in 0..3 {
+        for _ in 0..3 + usize::from(self.schema.is_some()) {
             conversation.expect_reply();
             match read_reply(&mut conversation).await? {
                 SmallReply::Ok(now) => status = now,

@@ -99,6 +99,20 @@ fn a_link_is_as_its_login_made_it_when_it_is_lent_again() -> TestResult {
     })
 }
 
+/// MariaDB's reset forgets the character set of the schema that it keeps.
+#[test]
+fn files_are_read_by_the_character_set_of_the_schema() -> TestResult {
+    on_each_server("isolation_charset", 1, &[], |stage| {
+        stage.server.sql("CREATE DATABASE sorted CHARACTER SET koi8r COLLATE koi8r_bin")?;
+        for owner in 0..3 {
+            let mut client = stage.login(&Login::app().database("sorted"))?;
+            assert_eq!(client.scalar("SELECT @@collation_database")?, "koi8r_bin", "session {owner}");
+            client.run("SET @a = 1")?;
+        }
+        Ok(())
+    })
+}
+
 /// What a client's own reset leaves of its login is what its kind of server leaves.
 #[test]
 fn a_reset_session_is_as_the_server_makes_it() -> TestResult {
