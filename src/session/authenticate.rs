@@ -1,5 +1,6 @@
 //! Who is the client? The same at its login and when it changes its user.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,8 +36,10 @@ pub(super) struct Claim<'a> {
     pub response: &'a [u8],
     /// What the response is made with.
     pub salt: &'a Salt,
-    /// The response is made with another salt than this one: it is asked for again.
-    pub stale: bool,
+    /// The response does not count: it is asked for again.
+    pub anew: bool,
+    /// Whether the client has shown any password.
+    pub has_password: Cell<bool>,
     pub peer: Option<SocketAddr>,
     pub transport: Transport,
 }
@@ -130,7 +133,10 @@ async fn converse(
     auth: &mut ServerAuth<'_>,
     claim: &Claim<'_>,
 ) -> Result<bool, Denied> {
-    let mut verdict = match claim.stale {
+    // An empty one is nothing, or the end of a text.
+    let shows = |bytes: &[u8]| !matches!(bytes, [] | [0]);
+    claim.has_password.set(shows(claim.response));
+    let mut verdict = match claim.anew {
         true => auth.switch(),
         false => auth.begin(claim.plugin, claim.response),
     };
@@ -138,6 +144,7 @@ async fn converse(
         match verdict {
             Verdict::Send(payload) => {
                 let answer = zeroize::Zeroizing::new(line.ask(&payload).await?);
+                claim.has_password.set(shows(&answer));
                 verdict = auth.step(&answer);
             }
             Verdict::SendThenAccept(payload) => {
@@ -360,7 +367,7 @@ fn admit(
 pub(super) fn denied(claim: &Claim<'_>) -> Denied {
     let name = String::from_utf8_lossy(claim.user);
     let host = claim.peer.map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
-    let using = if claim.response.is_empty() { "NO" } else { "YES" };
+    let using = if claim.has_password.get() { "YES" } else { "NO" };
     let message = format!("Access denied for user '{name}'@'{host}' (using password: {using})");
     Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message)
 }

@@ -1,12 +1,12 @@
 //! COM_CHANGE_USER: another login on the same connection, after which nothing of the session before is left.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::metrics::label::{Direction, ErrorKind, RefusedReason};
 use crate::net::{Elapsed, Payload, Timer};
 use crate::pool::Identity;
-use crate::protocol::auth::Salt;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::handshake::ChangeUser;
@@ -16,7 +16,7 @@ use super::authenticate::{Admitted, Claim, Line, authenticate, prove};
 use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
-use super::login::{Denied, PACKET_MAX, salt};
+use super::login::{Denied, PACKET_MAX};
 use super::registry::Who;
 
 /// After so many changes in vain a MariaDB takes no more of them.
@@ -74,15 +74,15 @@ struct CommandLine<'a> {
 impl CommandLine<'_> {
     async fn change(&mut self, request: &ChangeUser) -> Result<(), Denied> {
         let ctx = self.session.ctx.clone();
-        let fresh = salt().ok_or_else(|| Denied::handshake("no random numbers"))?;
-        // A client that knows plugins is asked anew, as servers do; others have only the salt of the greeting.
-        let of_greeting: Option<Salt> = self.session.origin.salt.as_deref().copied();
+        let salt = self.session.origin.salt;
         let claim = Claim {
             user: &request.username,
             plugin: request.auth_plugin.as_deref(),
             response: &request.auth_response,
-            salt: of_greeting.as_ref().unwrap_or(&fresh),
-            stale: of_greeting.is_none(),
+            salt: &salt,
+            // As servers do.
+            anew: self.session.origin.knows_plugins,
+            has_password: Cell::default(),
             peer: self.session.origin.peer,
             transport: self.session.transport,
         };

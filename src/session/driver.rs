@@ -75,8 +75,10 @@ pub(super) struct Session {
 pub(super) struct ClientOrigin {
     /// `None` is a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// That of the greeting, of a client that can't be asked with another one.
-    pub salt: Option<Box<Salt>>,
+    /// That of the greeting. MariaDB's library answers with it whatever it is asked with later.
+    pub salt: Salt,
+    /// Whether it can be asked at all: it has named a plugin.
+    pub knows_plugins: bool,
     /// How often it wanted to be somebody else in vain.
     pub failed_changes: u8,
 }

@@ -1,5 +1,6 @@
 //! From the greeting to the first OK: who is the client, and may it come in?
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -209,8 +210,9 @@ struct Entered {
     schema: Option<Rc<[u8]>>,
     status: StatusFlags,
     tracked: TrackedKinds,
-    /// That of the greeting, if the client can't be asked with another one.
-    salt: Option<Box<Salt>>,
+    /// That of the greeting.
+    salt: Salt,
+    knows_plugins: bool,
 }
 
 impl Entered {
@@ -233,7 +235,12 @@ impl Entered {
             entry,
             capabilities: self.capabilities,
             account: self.account,
-            origin: Box::new(ClientOrigin { peer: door.peer, salt: self.salt, failed_changes: 0 }),
+            origin: Box::new(ClientOrigin {
+                peer: door.peer,
+                salt: self.salt,
+                knows_plugins: self.knows_plugins,
+                failed_changes: 0,
+            }),
             identity: self.identity,
             schema: self.schema,
             era,
@@ -278,7 +285,8 @@ impl Door {
             plugin: response.auth_plugin.as_deref(),
             response: &response.auth_response,
             salt: &salt,
-            stale: false,
+            anew: false,
+            has_password: Cell::default(),
             peer: self.peer,
             transport: self.transport,
         };
@@ -295,10 +303,11 @@ impl Door {
             .from_origin(ctx.told_origin(admitted.account.cluster, self.peer));
         let proof = prove(&ctx, &admitted.unproved, admitted.account.cluster, &identity, schema.as_ref());
         self.unless_ending(proof).await??;
-        let salt = Some(Box::new(salt)).filter(|_| response.auth_plugin.is_none());
         let status = first_status(&profile);
         let (account, tracked) = (admitted.account, first_tracked(&profile));
-        let entered = Entered { account, capabilities, identity, schema, status, tracked, salt };
+        let knows_plugins = response.auth_plugin.is_some();
+        let entered =
+            Entered { account, capabilities, identity, schema, status, tracked, salt, knows_plugins };
         self.welcome(&entered).await?;
         if let Some(algorithm) = algorithm(capabilities, response.zstd_level) {
             self.socket.compress(algorithm, Role::Server);
@@ -580,7 +589,7 @@ fn unavailable(error: PoolError) -> Denied {
 }
 
 /// Twenty random bytes without NUL, and seven-bit, as servers make them.
-pub(super) fn salt() -> Option<Salt> {
+fn salt() -> Option<Salt> {
     let mut salt = Salt::default();
     rand::fill(&mut salt).ok()?;
     Some(salt.map(|byte| match byte & 0x7F {
