@@ -128,6 +128,39 @@ fn dump_and_reload_on_mysql() -> Result<()> {
     on_mysql("dump", |stage| dump_and_reload(stage, &["computed"]))
 }
 
+#[test]
+fn extras_on_mariadb() -> Result<()> {
+    compare_extras(&Stage::with_extras_on_mariadb("extras")?)
+}
+
+#[test]
+fn extras_on_mysql() -> Result<()> {
+    match Stage::with_extras_on_mysql("extras")? {
+        Some(stage) => compare_extras(&stage),
+        None => {
+            eprintln!("skipped: no MySQL root (perf/mysql-root.sh makes one)");
+            Ok(())
+        }
+    }
+}
+
+/// TLS, compression, files, other accounts and kills, with the drivers that have them.
+fn compare_extras(stage: &Stage) -> Result<()> {
+    let clients: [fn(&Target) -> Vec<u8>; 4] = [
+        clients::pymysql,
+        clients::mysqlclient,
+        |target| clients::connector_python(target, "pure"),
+        |target| clients::connector_python(target, "extension"),
+    ];
+    for client in clients {
+        stage.empty_database(DATABASE)?;
+        let direct = client(&stage.direct_extras());
+        stage.empty_database(DATABASE)?;
+        assert_same(&direct, &client(&stage.through_extras()));
+    }
+    Ok(())
+}
+
 fn on_mysql(name: &str, test: impl Fn(&Stage) -> Result<()>) -> Result<()> {
     match Stage::on_mysql(name)? {
         Some(stage) => test(&stage),

@@ -28,11 +28,13 @@ const STATUS_LINES: [&str; 5] = ["Connection id:", "SSL:", "TCP port:", "Uptime:
 pub struct Target {
     port: u16,
     database: String,
+    /// The working directory of the extras of the programs, with the files that they need.
+    extras: Option<PathBuf>,
 }
 
 impl Target {
     pub fn new(port: u16, database: &str) -> Self {
-        Self { port, database: database.to_owned() }
+        Self { port, database: database.to_owned(), extras: None }
     }
 
     /// The same server, another database.
@@ -40,15 +42,18 @@ impl Target {
         Self { database: name.to_owned(), ..self }
     }
 
-    /// The arguments of the programs below `tests/drivers/`.
-    fn arguments(&self) -> [String; 5] {
-        [
-            "127.0.0.1".to_owned(),
-            self.port.to_string(),
-            APP_USER.into(),
-            APP_PASSWORD.into(),
-            self.database.clone(),
-        ]
+    /// Asks for the extras, in the folder that has their files.
+    pub fn extras(self, folder: PathBuf) -> Self {
+        Self { extras: Some(folder), ..self }
+    }
+
+    /// Gives `command` the arguments of the programs below `tests/drivers/`.
+    fn for_program<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.args(["127.0.0.1", &self.port.to_string(), APP_USER, APP_PASSWORD, &self.database]);
+        if let Some(folder) = &self.extras {
+            command.arg("extras").current_dir(folder);
+        }
+        command
     }
 
     /// `program` of MariaDB with the options to connect; its other defaults are its own, not the machine's.
@@ -68,48 +73,48 @@ pub fn folder() -> &'static Path {
 
 /// PyMySQL.
 pub fn pymysql(target: &Target) -> Vec<u8> {
-    succeed(python(DEBIAN_PYTHON, "python/main.py").args(target.arguments()))
+    succeed(target.for_program(&mut python(DEBIAN_PYTHON, "python/main.py")))
 }
 
 /// mysqlclient, on MariaDB's C library.
 pub fn mysqlclient(target: &Target) -> Vec<u8> {
-    succeed(python(DEBIAN_PYTHON, "mysqlclient/main.py").args(target.arguments()))
+    succeed(target.for_program(&mut python(DEBIAN_PYTHON, "mysqlclient/main.py")))
 }
 
 /// MySQL Connector/Python in one of its two implementations, `pure` or `extension`.
 pub fn connector_python(target: &Target, implementation: &str) -> Vec<u8> {
     let mut command = python(python_environment(), "connector_python/main.py");
-    succeed(command.arg(implementation).args(target.arguments()))
+    succeed(target.for_program(command.arg(implementation)))
 }
 
 /// MariaDB Connector/J.
 pub fn connector_j(target: &Target) -> Vec<u8> {
     let mut command = timed(CLIENT_TIMEOUT_S, "java");
     command.arg("-cp").arg(format!("{}:{JAVA_DRIVER}", java_classes().display()));
-    succeed(command.arg("Main").args(target.arguments()))
+    succeed(target.for_program(command.arg("Main")))
 }
 
 /// mysql2.
 pub fn mysql2(target: &Target) -> Vec<u8> {
     let mut command = timed(CLIENT_TIMEOUT_S, "node");
-    command.arg(folder().join("node/main.js")).args(target.arguments());
-    succeed(command.env("NODE_PATH", node_modules()))
+    command.arg(folder().join("node/main.js"));
+    succeed(target.for_program(&mut command).env("NODE_PATH", node_modules()))
 }
 
 /// The Go driver.
 pub fn go_driver(target: &Target) -> Vec<u8> {
-    succeed(timed(CLIENT_TIMEOUT_S, go_program()).args(target.arguments()))
+    succeed(target.for_program(&mut timed(CLIENT_TIMEOUT_S, go_program())))
 }
 
 /// DBD::MariaDB. Debian's own Perl, since another one on the path would not see Debian's packages.
 pub fn dbd_mariadb(target: &Target) -> Vec<u8> {
     let mut command = timed(CLIENT_TIMEOUT_S, "/usr/bin/perl");
-    succeed(command.arg(folder().join("perl/main.pl")).args(target.arguments()))
+    succeed(target.for_program(command.arg(folder().join("perl/main.pl"))))
 }
 
 /// mysql_async.
 pub fn mysql_async(target: &Target) -> Vec<u8> {
-    succeed(timed(CLIENT_TIMEOUT_S, rust_program()).args(target.arguments()))
+    succeed(target.for_program(&mut timed(CLIENT_TIMEOUT_S, rust_program())))
 }
 
 /// The `mariadb` client with the statements of `cli/batch.sql`: what it printed, then what it complained of.

@@ -1,15 +1,19 @@
 //! A server with Athena in front of it, and the comparison of what was seen at both.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use athena_perf::Result;
-use athena_perf::lab::{Lab, Server, ServerOptions};
+use athena_perf::lab::{APP_PASSWORD, Certificates, Lab, Server, ServerOptions};
 use athena_perf::proxy::{Athena, AthenaConfig};
 
 use super::clients::Target;
 
 /// The database that clients work in; `cli/batch.sql` names it.
 pub const DATABASE: &str = "drivers";
+/// What clients load: with a name that is too long, a key that is there, an id that is none, and no newline at the end.
+const ROWS: &str =
+    "1,one\n2,a name that is too long\n3,dräi\n1,twice\nx,no number\n5,\"quoted\"\n6,\\N\n7,last";
 /// How many lines before a difference are shown.
 const LINES_BEFORE: usize = 8;
 /// How much of a line is shown, in characters.
@@ -38,6 +42,76 @@ impl Stage {
         let config =
             AthenaConfig::new(server.port()).set("server", "auth_plugin", "\"caching_sha2_password\"");
         Self::start(lab, server, &config).map(Some)
+    }
+
+    /// The same with what the extras need: TLS on both sides, the server's own accounts (one of which must use TLS), files
+    /// from clients.
+    pub fn with_extras_on_mariadb(name: &str) -> Result<Self> {
+        let lab = Lab::new(name)?;
+        let certificates = Certificates::new(&lab.folder().join("certificates"))?;
+        let option = |name: &str, file: PathBuf| format!("--{name}={}", file.display());
+        let options = ServerOptions::default()
+            .argument(option("ssl-cert", certificates.certificate("server")))
+            .argument(option("ssl-key", certificates.key("server")))
+            .argument(option("ssl-ca", certificates.certificate("ca")));
+        let server = lab.server(options)?;
+        let config = AthenaConfig::new(server.port());
+        Self::start_with_extras(lab, server, config, &certificates, certificates.certificate("ca"))
+    }
+
+    /// MySQL has certificates of its own.
+    pub fn with_extras_on_mysql(name: &str) -> Result<Option<Self>> {
+        let lab = Lab::new(name)?;
+        let certificates = Certificates::new(&lab.folder().join("certificates"))?;
+        let options = ServerOptions::default().argument("--local-infile=ON");
+        let Some(server) = lab.mysql_server(options)? else { return Ok(None) };
+        let config =
+            AthenaConfig::new(server.port()).set("server", "auth_plugin", "\"caching_sha2_password\"");
+        let authority = server.data_folder().join("ca.pem");
+        Self::start_with_extras(lab, server, config, &certificates, authority).map(Some)
+    }
+
+    fn start_with_extras(
+        lab: Lab,
+        server: Server,
+        config: AthenaConfig,
+        certificates: &Certificates,
+        authority: PathBuf,
+    ) -> Result<Self> {
+        server.sql(&format!(
+            "CREATE USER secure@'%' IDENTIFIED BY '{APP_PASSWORD}' REQUIRE SSL; GRANT ALL ON *.* TO secure@'%';
+             CREATE USER second@'%' IDENTIFIED BY '{APP_PASSWORD}'; GRANT ALL ON *.* TO second@'%';"
+        ))?;
+        let quoted = |file: PathBuf| format!("{:?}", file.display().to_string());
+        let config = config
+            .account("root", "")
+            .set("auth", "source", "\"backend\"")
+            .set("backend", "tls", "\"verify_ca\"")
+            .set("backend", "ca", &quoted(authority.clone()))
+            .set("server.tls", "cert", &quoted(certificates.certificate("server")))
+            .set("server.tls", "key", &quoted(certificates.key("server")));
+        let stage = Self::start(lab, server, &config)?;
+        let files = [("direct", authority), ("through", certificates.certificate("ca"))];
+        for (side, authority) in files {
+            let folder = stage.lab.folder().join(side);
+            let write = |name: &str, content: &[u8]| fs::write(folder.join(name), content);
+            fs::create_dir_all(&folder)
+                .and_then(|()| write("ca.pem", &fs::read(authority)?))
+                .and_then(|()| write("other-ca.pem", &fs::read(certificates.certificate("other-ca"))?))
+                .and_then(|()| write("rows.csv", ROWS.as_bytes()))
+                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        }
+        Ok(stage)
+    }
+
+    /// The server, for the extras.
+    pub fn direct_extras(&self) -> Target {
+        self.direct().extras(self.lab.folder().join("direct"))
+    }
+
+    /// The server by way of Athena, for the extras.
+    pub fn through_extras(&self) -> Target {
+        self.through().extras(self.lab.folder().join("through"))
     }
 
     fn start(lab: Lab, server: Server, config: &AthenaConfig) -> Result<Self> {

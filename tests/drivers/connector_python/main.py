@@ -1,7 +1,7 @@
 """MySQL Connector/Python, as an application uses it: prints what it saw, exits non-zero when that is not what it should
 have seen.
 
-Usage: main.py pure|extension HOST PORT USER PASSWORD DATABASE
+Usage: main.py pure|extension HOST PORT USER PASSWORD DATABASE [extras]
 
 The driver has two implementations of the protocol, one in Python and one on MySQL's C library; everything runs with the
 one that is named. The database must be empty. What is printed must not depend on the run: no ids of connections, no ports, no times.
@@ -21,6 +21,7 @@ from mysql.connector.constants import ClientFlag
 
 import columns
 import dbapi
+import extras
 from telling import digest, expect, say
 
 THREADS = 6
@@ -33,7 +34,30 @@ LEAST, GREATEST = (-(2**63), 2**64 - 1) if PURE else (-(2**31), 2**31 - 1)
 PARAMETERS = [(1, 2), ("a", b"\0\xff"), (None, 1.5), (LEAST, GREATEST), ("👍" * 100, ""), (True, None)]
 
 
+class Extras(extras.Extras):
+    local_files = {"allow_local_infile": True}
+    no_local_files = {"allow_local_infile": False}
+    compressed = {"compress": True}
+    # The Python implementation takes a packet only from one or two compressed packets, and Athena makes more of a long one.
+    compressed_length = 5_000 if PURE else 20_000_000
+    plain = {"ssl_disabled": True}
+
+    def tls(self, authority):
+        return {"ssl_ca": authority, "ssl_verify_cert": True}
+
+    def wrong_authority(self):
+        return mysql.connector.Error
+
+    def change_user(self, connection, user, password, database):
+        connection.cmd_change_user(user, password, database)
+
+    def thread_id(self, connection):
+        return connection.connection_id
+
+
 class Client(dbapi.Client):
+    extras = Extras()
+
     def warning_count(self, connection, cursor):
         return cursor.warning_count
 
@@ -318,12 +342,13 @@ SECTIONS = [greeting, types, prepared, transactions, cursors, errors, called, se
 
 
 def main():
-    host, port, user, password, database = sys.argv[2:]
+    host, port, user, password, database = sys.argv[2:7]
     account = {"host": host, "port": int(port), "user": user, "password": password, "database": database,
                "use_pure": PURE}
     # What a later result says, the extension raises as it is.
     errors = (mysql.connector.Error,) if PURE else (mysql.connector.Error, _mysql_connector.MySQLInterfaceError)
-    dbapi.run_sections(SECTIONS, Client(mysql.connector.connect, errors, account))
+    sections = extras.SECTIONS if sys.argv[7:] else SECTIONS
+    dbapi.run_sections(sections, Client(mysql.connector.connect, errors, account))
 
 
 if __name__ == "__main__":

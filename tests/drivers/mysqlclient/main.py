@@ -1,7 +1,7 @@
 """mysqlclient (MySQLdb, on MariaDB's C library), as an application uses it: prints what it saw, exits non-zero when
 that is not what it should have seen.
 
-Usage: main.py HOST PORT USER PASSWORD DATABASE
+Usage: main.py HOST PORT USER PASSWORD DATABASE [extras]
 
 The database must be empty. What is printed must not depend on the run: no ids of connections, no ports, no times.
 """
@@ -15,6 +15,7 @@ from MySQLdb.cursors import DictCursor, SSCursor, SSDictCursor
 
 import columns
 import dbapi
+import extras
 from telling import digest, expect, say
 
 THREADS = 8
@@ -26,7 +27,24 @@ MANY_ROWS = 5000
 OWN_WAYS = ["hours_micro"]
 
 
+class Extras(extras.Extras):
+    local_files = {"local_infile": 1}
+    no_local_files = {"local_infile": 0}
+    compressed = {"compress": True}
+
+    def tls(self, authority):
+        return {"ssl": {"ca": authority}}
+
+    def wrong_authority(self):
+        return MySQLdb.MySQLError
+
+    def change_user(self, connection, user, password, database):
+        connection.change_user(user, password, database)
+
+
 class Client(dbapi.Client):
+    extras = Extras()
+
     def warning_count(self, connection, cursor):
         return connection.warning_count()
 
@@ -261,9 +279,10 @@ SECTIONS = [greeting, types, character_sets, transactions, many, errors, streami
 
 
 def main():
-    host, port, user, password, database = sys.argv[1:]
+    host, port, user, password, database = sys.argv[1:6]
     account = {"host": host, "port": int(port), "user": user, "password": password, "database": database}
-    dbapi.run_sections(SECTIONS, Client(MySQLdb.connect, MySQLdb.MySQLError, account))
+    sections = extras.SECTIONS if sys.argv[6:] else SECTIONS
+    dbapi.run_sections(sections, Client(MySQLdb.connect, MySQLdb.MySQLError, account))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class Client:
     def __init__(self, connect, error, account):
         self.driver_connect = connect
         self.error = error
+        # What a file that can't be read leads to.
+        self.file_errors = (*(error if isinstance(error, tuple) else (error,)), OSError)
         self.account = account
 
     def connect(self, **options):

@@ -1,6 +1,6 @@
 """PyMySQL, as an application uses it: prints what it saw, exits non-zero when that is not what it should have seen.
 
-Usage: main.py HOST PORT USER PASSWORD DATABASE
+Usage: main.py HOST PORT USER PASSWORD DATABASE [extras]
 
 The database must be empty. What is printed must not depend on the run: no ids of connections, no ports, no times.
 PyMySQL turns autocommit off when it connects, so every statement here that is not followed by a commit is in a
@@ -16,6 +16,7 @@ from pymysql.cursors import DictCursor, SSCursor
 
 import columns
 import dbapi
+import extras
 from telling import digest, expect, say
 
 THREADS = 8
@@ -26,16 +27,19 @@ FULL_PACKET = 0xFFFFFF - 4
 
 
 def main():
-    host, port, user, password, database = sys.argv[1:]
+    host, port, user, password, database = sys.argv[1:6]
     account = {"host": host, "port": int(port), "user": user, "password": password}
 
     def connect(**options):
         return pymysql.connect(**{**account, "database": database, **options})
 
+    client = Client(pymysql.connect, pymysql.MySQLError, {**account, "database": database})
+    if sys.argv[6:]:
+        dbapi.run_sections(extras.SECTIONS, client)
+        return
     for section in SECTIONS:
         print(f"== {section.__name__}")
         section(connect)
-    client = Client(pymysql.connect, pymysql.MySQLError, {**account, "database": database})
     dbapi.run_sections(dbapi.SHARED, client)
 
 
@@ -343,7 +347,19 @@ def refused(connection, code, sql):
         expect(False, f"{sql} should fail with {code}")
 
 
+class Extras(extras.Extras):
+    local_files = {"local_infile": True}
+
+    def tls(self, authority):
+        return {"ssl": {"ca": authority, "check_hostname": False}}
+
+    def wrong_authority(self):
+        return pymysql.MySQLError
+
+
 class Client(dbapi.Client):
+    extras = Extras()
+
     def warning_count(self, connection, cursor):
         return cursor._result.warning_count
 
