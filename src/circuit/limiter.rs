@@ -1,8 +1,8 @@
 //! Permits and queues of one core.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
+use foldhash::HashMap;
 use slab::Slab;
 
 /// Whose permits: each key has its own permits and its own queue.
@@ -82,7 +82,7 @@ struct Waiter<T> {
 
 impl<T> Limiter<T> {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, keys: HashMap::new(), waiters: Slab::new(), serial: 0, running: 0 }
+        Self { limits, keys: HashMap::default(), waiters: Slab::new(), serial: 0, running: 0 }
     }
 
     /// Asks for a permit. `left` is called only if the answer is [`Entry::Queued`].

@@ -29,7 +29,7 @@ impl Session {
         let arguments = command.get(HEADER_LEN + 1..).unwrap_or_default();
         let request = ChangeUser::parse(arguments, self.capabilities).map_err(|_| Refusal::malformed())?;
         drop(command);
-        if self.origin.failed_changes >= FAILED_CHANGES_MAX {
+        if self.failed_changes >= FAILED_CHANGES_MAX {
             return Err(Refusal::unknown_command().into());
         }
         self.start_anew().await;
@@ -51,7 +51,7 @@ impl Session {
         let Some(error) = denied.error else { return End::Quit.into() };
         self.ctx.metrics.connections_refused.of(denied.reason).inc();
         tracing::info!(target: "athena::login", id = self.id, reason = ?denied.reason, %error, "client may not change its user");
-        self.origin.failed_changes = self.origin.failed_changes.saturating_add(1);
+        self.failed_changes = self.failed_changes.saturating_add(1);
         // Between the packets of a login nobody knows where a command begins.
         let lost_count = matches!(denied.reason, RefusedReason::Handshake | RefusedReason::Timeout);
         let mariadb = self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb());
@@ -74,16 +74,16 @@ struct CommandLine<'a> {
 impl CommandLine<'_> {
     async fn change(&mut self, request: &ChangeUser) -> Result<(), Denied> {
         let ctx = self.session.ctx.clone();
-        let salt = self.session.origin.salt;
+        let salt = self.session.salt;
         let claim = Claim {
             user: &request.username,
             plugin: request.auth_plugin.as_deref(),
             response: &request.auth_response,
             salt: &salt,
             // As servers do.
-            anew: self.session.origin.knows_plugins,
+            anew: self.session.knows_plugins,
             has_password: Cell::default(),
-            peer: self.session.origin.peer,
+            peer: self.session.entry.peer,
             transport: self.session.transport,
         };
         let limit = ctx.config.server.login_timeout;
@@ -99,7 +99,7 @@ impl CommandLine<'_> {
             None => self.session.identity.collation,
         };
         let mut identity = Identity::of_client(backend, collation, self.session.capabilities)
-            .from_origin(ctx.told_origin(account.cluster, self.session.origin.peer));
+            .from_origin(ctx.told_origin(account.cluster, self.session.entry.peer));
         // COM_SET_OPTION is not of the user.
         let several = self.session.identity.flags.contains(Capabilities::MULTI_STATEMENTS);
         identity.flags.set(Capabilities::MULTI_STATEMENTS, several);

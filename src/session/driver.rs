@@ -42,8 +42,12 @@ pub(super) struct Session {
     pub entry: Rc<Entry>,
     pub capabilities: Capabilities,
     pub account: Account,
-    /// Rarely asked for, so apart.
-    pub origin: Box<ClientOrigin>,
+    /// That of the greeting. MariaDB's library answers with it whatever it is asked with later.
+    pub salt: Salt,
+    /// Whether it can be asked for its password at all: it has named a plugin.
+    pub knows_plugins: bool,
+    /// How often the client wanted to be somebody else in vain.
+    pub failed_changes: u8,
     pub identity: Identity,
     pub schema: Option<Rc<[u8]>>,
     /// When it logged in, or was reset.
@@ -71,18 +75,6 @@ pub(super) struct Session {
     pub tracked: TrackedKinds,
 }
 
-/// Where a client comes from, for when it changes its user.
-pub(super) struct ClientOrigin {
-    /// `None` is a Unix socket.
-    pub peer: Option<SocketAddr>,
-    /// That of the greeting. MariaDB's library answers with it whatever it is asked with later.
-    pub salt: Salt,
-    /// Whether it can be asked at all: it has named a plugin.
-    pub knows_plugins: bool,
-    /// How often it wanted to be somebody else in vain.
-    pub failed_changes: u8,
-}
-
 /// What a client sent.
 pub(super) enum Incoming {
     Command(Payload),
@@ -97,7 +89,6 @@ pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
     let _leaves = Leaves { ctx: ctx.clone(), key, id };
     // Logging in needs room that a session does not.
     let Some(session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
-    session.entry.peer.set(session.origin.peer);
     let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
     session.run().instrument(span).await;
 }

@@ -21,7 +21,7 @@ use crate::protocol::session_track::TrackedKinds;
 
 use super::authenticate::{Account, Claim, Line, authenticate, offered_plugin, prove};
 use super::context::{Context, Phase};
-use super::driver::{ClientOrigin, Session};
+use super::driver::Session;
 use super::failure::Refusal;
 use super::holds::Holds;
 use super::input::Input;
@@ -223,7 +223,8 @@ impl Entered {
             pool: door.ctx.clusters[self.account.cluster].pool.clone(),
             identity: self.identity.clone(),
         };
-        let entry = door.ctx.registry.admit(id, who, self.schema.clone(), timer.poker(), timer.now());
+        let entry =
+            door.ctx.registry.admit(id, who, self.schema.clone(), door.peer, timer.poker(), timer.now());
         let era = door.ctx.clusters[self.account.cluster].pool.eras.now();
         Session {
             ctx: door.ctx,
@@ -235,12 +236,9 @@ impl Entered {
             entry,
             capabilities: self.capabilities,
             account: self.account,
-            origin: Box::new(ClientOrigin {
-                peer: door.peer,
-                salt: self.salt,
-                knows_plugins: self.knows_plugins,
-                failed_changes: 0,
-            }),
+            salt: self.salt,
+            knows_plugins: self.knows_plugins,
+            failed_changes: 0,
             identity: self.identity,
             schema: self.schema,
             era,

@@ -44,7 +44,7 @@ pub(super) fn sessions(ctx: &Rc<Context>, cluster: usize) -> Vec<Listed> {
     ctx.registry.collect(|entry| {
         let who = entry.who();
         let (command, since) = entry.doing();
-        let host = entry.peer.get().map(|peer| format!("{}:{}", peer.ip(), peer.port()));
+        let host = entry.peer.map(|peer| format!("{}:{}", peer.ip(), peer.port()));
         (who.cluster == cluster).then(|| Listed {
             id: entry.id,
             account: who.account.to_string(),

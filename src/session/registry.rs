@@ -1,11 +1,11 @@
 //! Who is on this core: every session as others may see it, and end it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use foldhash::HashMap;
 use slab::Slab;
 
 use crate::net::Poker;
@@ -46,7 +46,7 @@ pub(super) struct Who {
 pub(super) struct Entry {
     pub id: u32,
     /// Where the client is; `None` if it has no such address.
-    pub peer: Cell<Option<SocketAddr>>,
+    pub peer: Option<SocketAddr>,
     poker: Poker,
     who: RefCell<Who>,
     schema: RefCell<Option<Rc<[u8]>>>,
@@ -218,12 +218,13 @@ impl Registry {
         id: u32,
         who: Who,
         schema: Option<Rc<[u8]>>,
+        peer: Option<SocketAddr>,
         poker: Poker,
         now: Instant,
     ) -> Rc<Entry> {
         let entry = Rc::new(Entry {
             id,
-            peer: Cell::new(None),
+            peer,
             poker,
             who: RefCell::new(who),
             schema: RefCell::new(schema),

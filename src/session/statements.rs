@@ -1,8 +1,10 @@
 //! The prepared statements of a session, and the texts that all sessions of a core share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+
+use foldhash::HashSet;
 
 use crate::parser::Facts;
 use crate::pool::{OnLink, StatementKey};
@@ -103,7 +105,7 @@ impl Statement {
 /// The statements of one session, by the ids that it was told.
 #[derive(Debug, Default)]
 pub(super) struct Statements {
-    list: HashMap<u32, Statement>,
+    list: foldhash::HashMap<u32, Statement>,
     /// The texts that are in use.
     keys: HashSet<StatementKey>,
     last_id: u32,
