@@ -174,9 +174,14 @@ impl BufferPool {
 enum Memory {
     /// A buffer of the ring, by its id.
     Provided(Rc<BufferPool>, u16),
-    /// What a layer below the socket has decoded.
-    Owned(Vec<u8>),
+    /// What a layer below the socket has decoded. Behind a pointer, so that a plain client pays nothing for it.
+    Owned(Box<OwnBytes>),
 }
+
+struct OwnBytes(Vec<u8>);
+
+/// Each idle client has a queue with room for four.
+const _: () = assert!(size_of::<Buf>() == 24);
 
 /// Bytes that a receive brought: a window into one provided buffer, which goes back to the ring on drop, or into memory
 /// of its own where a layer had to decode them.
@@ -190,14 +195,14 @@ impl Buf {
     /// A window of `bytes` without the first [`HEADROOM`], which are room for splices.
     pub(super) fn owned(bytes: Vec<u8>) -> Self {
         let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        Self { memory: Memory::Owned(bytes), start: end.min(HEADROOM as u32), end }
+        Self { memory: Memory::Owned(Box::new(OwnBytes(bytes))), start: end.min(HEADROOM as u32), end }
     }
 
     /// Bytes of the memory behind the window.
     fn size(&self) -> usize {
         match &self.memory {
             Memory::Provided(pool, _) => pool.size,
-            Memory::Owned(bytes) => bytes.len(),
+            Memory::Owned(decoded) => decoded.0.len(),
         }
     }
 
@@ -264,7 +269,7 @@ impl Deref for Buf {
             Memory::Provided(pool, id) => unsafe {
                 std::slice::from_raw_parts(pool.address(*id).add(start), end - start)
             },
-            Memory::Owned(bytes) => bytes.get(start..end).unwrap_or_default(),
+            Memory::Owned(decoded) => decoded.0.get(start..end).unwrap_or_default(),
         }
     }
 }
@@ -277,7 +282,7 @@ impl DerefMut for Buf {
             Memory::Provided(pool, id) => unsafe {
                 std::slice::from_raw_parts_mut(pool.address(*id).add(start), end - start)
             },
-            Memory::Owned(bytes) => bytes.get_mut(start..end).unwrap_or_default(),
+            Memory::Owned(decoded) => decoded.0.get_mut(start..end).unwrap_or_default(),
         }
     }
 }
