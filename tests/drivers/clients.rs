@@ -231,16 +231,18 @@ pub fn node_modules() -> PathBuf {
 /// Builds the program with Debian's driver: no modules, nothing from the network.
 fn go_program() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let home = build_folder("go");
-        let program = home.join("drivers");
-        let mut command = timed(BUILD_TIMEOUT_S, "go");
-        command.args(["build", "-o"]).arg(&program).arg(".").current_dir(folder().join("go"));
-        command.env("GO111MODULE", "off").env("GOFLAGS", "").env("GOPATH", GO_PATH);
-        succeed(command.env("GOCACHE", home.join("cache")));
-        program
-    };
-    BUILT.get_or_init(build).clone()
+    BUILT.get_or_init(|| go_build(&folder().join("go"), "drivers")).clone()
+}
+
+/// Builds the Go program in the folder `source`.
+pub fn go_build(source: &Path, name: &str) -> PathBuf {
+    let home = build_folder("go");
+    let program = home.join(name);
+    let mut command = timed(BUILD_TIMEOUT_S, "go");
+    command.args(["build", "-o"]).arg(&program).arg(".").current_dir(source);
+    command.env("GO111MODULE", "off").env("GOFLAGS", "").env("GOPATH", GO_PATH);
+    succeed(command.env("GOCACHE", home.join("cache")));
+    program
 }
 
 fn build_folder(name: &str) -> PathBuf {

@@ -19,10 +19,10 @@ mod raw;
 mod relay;
 mod replay;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ use relay::{Cut, Relay, Unit};
 use replay::{Scene, replay, replay_at_once};
 
 /// The programs whose conversations are held again, by their databases: all are held at the same time.
-const PROGRAMS: [&str; 5] =
-    ["split_cli", "split_pymysql", "split_mysql2", "split_cli_packed", "split_mysql2_packed"];
+const PROGRAMS: [&str; 6] =
+    ["split_cli", "split_pymysql", "split_mysql2", "split_go", "split_cli_packed", "split_mysql2_packed"];
 /// MySQL's own client, where there is one: it compresses by zstd.
 const MYSQL_PROGRAM: &str = "split_mysql_packed";
 /// How far a segment reaches into the next command when all are sent at once; 0 sends them in a single one.
@@ -184,6 +184,11 @@ impl Stage {
                 command.env("PYTHONDONTWRITEBYTECODE", "1");
                 command
             }
+            "split_go" => {
+                let mut command = clients::timed("60", go_program(folder));
+                command.arg("127.0.0.1").args(arguments);
+                command
+            }
             _ => {
                 let mut command = clients::timed("60", "node");
                 command.arg(folder.join("mysql2_client.js")).args(arguments);
@@ -195,6 +200,12 @@ impl Stage {
         command.env_remove("MYSQL_PWD");
         Some(command)
     }
+}
+
+/// Built once, though several tests want it.
+fn go_program(folder: &Path) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| clients::go_build(&folder.join("go"), "split")).clone()
 }
 
 /// Made once for a lab.
