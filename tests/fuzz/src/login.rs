@@ -10,6 +10,8 @@ use athena::protocol::handshake::{AuthSwitchRequest, ChangeUser, ClientHello, Gr
 use super::cuts::option;
 
 const SALT: Salt = *b"abcdefghijklmnopqrst";
+/// Of a thousand rounds, and of no known password.
+const HASH: &str = "$A$001$abcdefghijklmnopqrstooooooooooooooooooooooooooooooooooooooooooo";
 const PASSWORD: &[u8] = b"a password that no fuzzer guesses";
 
 /// A greeting, or a request for another plugin, says the same after it was written and read.
@@ -75,20 +77,32 @@ pub fn auth_server(bytes: &[u8]) {
         static RSA: RsaKeyPair = RsaKeyPair::generate().expect("a key pair");
     }
     let (options, rest) = option(bytes);
+    let (kind, rest) = option(rest);
     let flag = |bit: u8| options >> bit & 1 == 1;
-    let credential = Credential::Password(PASSWORD.to_vec().into());
+    let credential = match kind & 3 {
+        0 => Credential::password(PASSWORD),
+        1 => Credential::Native([7; 20]),
+        2 => Credential::parse_hash(HASH).expect("a hash"),
+        _ => Credential::Ed25519([7; 32]),
+    };
     let account = flag(0).then_some(&credential);
     let offered = if flag(1) { Plugin::Native } else { Plugin::CachingSha2 };
     RSA.with(|rsa| {
-        let mut auth = ServerAuth::new(offered, &SALT, account, rsa, flag(2), flag(3));
+        let nonce = (kind & 4 == 4).then_some([7; 32]);
+        let auth = ServerAuth::new(offered, &SALT, account, rsa, flag(2), flag(3));
+        let mut auth = auth.with_nonce(nonce).pretending(credential.of_nobody(SALT));
         let mut packets = pieces(rest);
         let plugins = [None, Some(&b"mysql_native_password"[..]), Some(b"caching_sha2_password"), Some(b"x")];
         let named = plugins[usize::from(options >> 4) % plugins.len()];
         let mut verdict = auth.begin(named, packets.next().unwrap_or_default());
-        for packets_sent in 0.. {
-            assert!(packets_sent < 5, "a client is asked for ever");
+        let mut asked = 0;
+        loop {
+            assert!(asked < 5, "a client is asked for ever");
             verdict = match verdict {
-                Verdict::Send(_) => auth.step(packets.next().unwrap_or_default()),
+                Verdict::Send(_) => {
+                    asked += 1;
+                    auth.step(packets.next().unwrap_or_default())
+                }
                 Verdict::Accept | Verdict::SendThenAccept(_) => panic!("let in without the password"),
                 Verdict::Work => auth.work(),
                 Verdict::Deny => return,
