@@ -5,6 +5,7 @@ mod common;
 
 mod backend;
 mod change_user;
+mod elsewhere;
 mod encrypted;
 mod links;
 mod matrix;
