@@ -164,7 +164,7 @@ pub(super) enum Reason {
 
     // Contradictions.
     #[error(
-        "an account with a caching_sha2_password hash can't log in by mysql_native_password: write [server] auth_plugin = \
+        "an account with such a hash can't log in by mysql_native_password: write [server] auth_plugin = \
          \"caching_sha2_password\""
     )]
     HashNeedsSha2,

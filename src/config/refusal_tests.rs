@@ -154,7 +154,7 @@ fn bad_values_are_refused() {
         (
             "[server]\nauth_plugin = \"caching_sha_password\"",
             "2: server.auth_plugin: \"caching_sha_password\" is none of \
-          \"mysql_native_password\", \"caching_sha2_password\", did you mean caching_sha2_password?",
+          \"mysql_native_password\", \"caching_sha2_password\", \"client_ed25519\", did you mean caching_sha2_password?",
         ),
         ("[runtime]\nring_entries = 100", "2: runtime.ring_entries: 100 is not a power of two"),
         ("[runtime]\ncpus = \"\"", "2: runtime.cpus: \"\" is neither"),
@@ -224,11 +224,15 @@ fn contradictions_are_refused() {
         ),
         (
             "[[users]]\nname = \"a\"\npassword_hash = \"$A$005$01234567890123456789aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
-            "3: users.password_hash: an account with a caching_sha2_password hash",
+            "3: users.password_hash: an account with such a hash",
         ),
         (
             "[auth]\nsource = \"backend\"\n[[users]]\nname = \"a\"\npassword = \"\"",
             "2: auth.source: contradicts [[users]]",
+        ),
+        (
+            "[auth]\nsource = \"backend\"\n[server]\nauth_plugin = \"client_ed25519\"",
+            "2: auth.source: contradicts [server] auth_plugin",
         ),
         (
             "[[users]]\nname = \"a\"\npassword = \"\"\nbackend_password = \"\"",

@@ -52,7 +52,7 @@ impl Config {
         let config = Self {
             metrics: metrics(&Section::open(&document, "metrics"), server.listen),
             server,
-            auth: auth(&document),
+            auth: auth(&document, auth_plugin),
             runtime: runtime(&Section::open(&document, "runtime")),
             clusters: vec![default_cluster(&document, auth_plugin, env)],
             log: log(&Section::open(&document, "log")),
@@ -94,7 +94,7 @@ fn client_compression(word: &str) -> ClientCompression {
 }
 
 /// Accounts come from one place.
-fn auth(document: &Document<'_>) -> Auth {
+fn auth(document: &Document<'_>, auth_plugin: AuthPlugin) -> Auth {
     let section = Section::open(document, "auth");
     let source = match section.choice("source") {
         "backend" => AuthSource::Backend,
@@ -103,9 +103,7 @@ fn auth(document: &Document<'_>) -> Auth {
     if source == AuthSource::Backend && !Section::open_all(document, "users").is_empty() {
         section.refuse("source", Reason::UsersOfBackend);
     }
-    if source == AuthSource::Backend
-        && Section::open(document, "server").choice("auth_plugin") == "client_ed25519"
-    {
+    if source == AuthSource::Backend && auth_plugin == AuthPlugin::Ed25519 {
         section.refuse("source", Reason::SignatureOfBackend);
     }
     Auth { source, refresh_min_interval: section.millis("refresh_min_interval_ms") }
