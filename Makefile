@@ -20,7 +20,7 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
 	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test lint bench fuzz suite mysql-test mysql-root mariadb-plugins clean
+.PHONY: help deps build demo test lint bench fuzz suite mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
@@ -56,7 +56,7 @@ build:
 demo: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin demo -- $(DEMO)
 
-test: deps mysql-test mariadb-plugins
+test: deps mysql-test
 	$(CARGO) test --workspace
 
 lint:
@@ -80,10 +80,6 @@ mysql-test: deps
 
 mysql-root: deps
 	perf/mysql-root.sh target/mysql-root
-
-# Without them (no network, another distribution) the tests that need them say that they were skipped.
-mariadb-plugins: deps
-	-perf/mariadb-plugins.sh target/mariadb-plugins
 
 clean:
 	$(CARGO) clean

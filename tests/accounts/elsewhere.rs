@@ -18,7 +18,7 @@ fn quoted(path: &std::path::Path) -> String {
 fn the_server_has_the_last_word() -> TestResult {
     let lab = Lab::new("elsewhere")?;
     let Some(plugins) = lab.mariadb_plugins() else {
-        eprintln!("skipped: the plugin is missing (make mariadb-plugins)");
+        eprintln!("skipped: the plugin is missing (make mysql-test)");
         return Ok(());
     };
     let certificates = Certificates::new(&lab.folder().join("certificates"))?;

@@ -253,7 +253,7 @@ const NO_CLEAR_TEXT: &str = "without TLS no client sends its password as it is";
 const NO_NATIVE: &str = "MySQL 9 has no mysql_native_password";
 const NO_SHA2: &str = "MariaDB 10.11 has no caching_sha2_password";
 const NO_ED25519: &str = "ed25519 is MariaDB's";
-const NO_PLUGIN: &str = "the plugin is missing: make mariadb-plugins";
+const NO_PLUGIN: &str = "the plugin is missing: make mysql-test";
 const NO_SECRET: &str = "a signature gives away nothing that a link could log in with";
 const NO_RSA: &str = "inside an encrypted connection Athena sends the password as it is";
 

@@ -47,8 +47,8 @@ pub const REPLICATION_PASSWORD: &str = "repl-secret";
 
 /// The environment variable that names the folder for labs.
 const ROOT_VARIABLE: &str = "ATHENA_LAB_DIR";
-/// The environment variable that names the folder of MariaDB's plugins.
-const PLUGINS_VARIABLE: &str = "ATHENA_LAB_PLUGINS";
+/// The environment variable that names the folder with MariaDB's test suite.
+const SUITE_VARIABLE: &str = "ATHENA_MYSQL_TEST";
 
 /// A folder of servers. Servers keep working while the lab lives; dropping it removes its files.
 #[derive(Debug)]
@@ -111,9 +111,9 @@ impl Lab {
 
     /// The folder of MariaDB's plugins for logins (see `docs/LAB.md`), for `--plugin-dir`; `None` where there is none.
     pub fn mariadb_plugins(&self) -> Option<PathBuf> {
-        let folder = std::env::var_os(PLUGINS_VARIABLE)
-            .map_or_else(|| target_folder().join("mariadb-plugins"), PathBuf::from);
-        let folder = fs::canonicalize(folder).ok()?;
+        let suite = std::env::var_os(SUITE_VARIABLE)
+            .map_or_else(|| target_folder().join("mysql-test"), PathBuf::from);
+        let folder = fs::canonicalize(suite.join("usr/lib/mysql/plugin")).ok()?;
         folder.join("auth_ed25519.so").is_file().then_some(folder)
     }
 
