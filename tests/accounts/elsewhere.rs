@@ -3,9 +3,9 @@
 use athena_perf::lab::{Certificates, Lab, ServerOptions};
 use athena_perf::proxy::{Athena, AthenaConfig};
 
-use crate::common::TestResult;
 use crate::common::stage::Stage;
 use crate::common::wire::{Connection, Login, Plugin};
+use crate::common::{PATIENCE, TestResult, eventually};
 use crate::tls::Tls;
 use crate::{current_user, refusal};
 
@@ -66,7 +66,10 @@ fn the_server_has_the_last_word() -> TestResult {
     for plugin in [Plugin::Native, Plugin::ClearText, Plugin::CachingSha2Rsa] {
         assert_eq!(refusal(&stage, &Login::new("ext", "first").by(plugin))?.code(), Some(1045));
     }
-    assert!(stage.athena.log()?.contains("have to come by TLS"), "the log says why");
+    eventually("the log says why", PATIENCE, || match stage.athena.log() {
+        Ok(log) if log.contains("have to come by TLS") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
     assert_eq!(refused(&stage, &Login::new("peer", "x").by(Plugin::ClearText)), Err(Some(1045)));
 
     stage.server.sql("ALTER USER ext IDENTIFIED VIA cleartext_plugin_server USING 'second'")?;
