@@ -16,11 +16,9 @@ use crate::pool::{BackendAccount, StatelessPool};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
 
-use super::accounts::Accounts;
-use super::directory::Directory;
+use super::login::{Accounts, Directory, Shared};
 use super::post::{Letter, Post};
 use super::registry::Registry;
-use super::shared::Shared;
 use super::statements::TextStore;
 
 /// Schemas that are remembered as good; one more starts the list anew.

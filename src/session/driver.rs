@@ -17,12 +17,11 @@ use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::session_track::TrackedKinds;
 
-use super::authenticate::Account;
 use super::context::{Cluster, Context, Phase};
 use super::failure::{End, Refusal};
 use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
-use super::login::{Transport, log_in};
+use super::login::{Account, Transport, log_in};
 use super::registry::Entry;
 use super::statements::Statements;
 

@@ -12,12 +12,14 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::packet::{HEADER_LEN, PacketReader, write_packet};
 
-use super::authenticate::{Admitted, Claim, Line, authenticate, prove};
-use super::context::Phase;
-use super::driver::{Session, Waited};
-use super::failure::{End, Refusal, Stop};
-use super::login::{Denied, PACKET_MAX};
-use super::registry::Who;
+use super::super::context::Phase;
+use super::super::driver::{Session, Waited};
+use super::super::failure::{End, Refusal, Stop};
+use super::super::registry::Who;
+use super::authenticate::{Admitted, Claim, Line, authenticate};
+use super::denied::Denied;
+use super::packets::PACKET_MAX;
+use super::proof::prove;
 
 /// After so many changes in vain a MariaDB takes no more of them.
 const FAILED_CHANGES_MAX: u8 = 3;

@@ -8,16 +8,15 @@ use std::time::Duration;
 use crate::config::AuthPlugin;
 use crate::metrics::label::RefusedReason;
 use crate::net::Timer;
-use crate::pool::{BackendAccount, ConnectError, ErrandError, Identity, Want};
+use crate::pool::BackendAccount;
 use crate::protocol::auth::ed25519::NONCE_LEN;
 use crate::protocol::auth::{Check, Credential, Evidence, Plugin, Salt, Secret, ServerAuth, Verdict};
 use crate::protocol::error::ErrorCode;
 
+use super::super::context::Context;
 use super::accounts::AccountEntry;
-use super::context::Context;
+use super::denied::{Denied, Transport};
 use super::directory::{Directory, DirectoryError, Known, ServerAccount};
-use super::failure::Refusal;
-use super::login::{Denied, Transport, check_schema};
 use super::shared::Seat;
 
 /// A way to speak with the client, one packet at a time.
@@ -53,13 +52,13 @@ impl Claim<'_> {
 }
 
 /// Who is logged in.
-pub(super) struct Account {
+pub(in crate::session) struct Account {
     pub name: Rc<str>,
     /// Its number in the limiter's keys.
     pub index: u32,
     pub cluster: usize,
     /// Its place among the clients of the account, where those are limited.
-    pub _seat: Option<Seat>,
+    pub(super) _seat: Option<Seat>,
 }
 
 /// Somebody who is who they say.
@@ -272,59 +271,9 @@ fn place(directory: &Directory, account: &Rc<ServerAccount>, known: Known) -> Ad
     }
 }
 
-fn unreadable(error: Rc<DirectoryError>) -> Denied {
+pub(super) fn unreadable(error: Rc<DirectoryError>) -> Denied {
     let message = format!("Athena can't read the accounts of the server ([auth] source): {error}");
     Denied::new(RefusedReason::Unavailable, ErrorCode::ServerIsntAvailable, message)
-}
-
-/// Logs a link in with the account, if none has been yet. What the server refuses, it refuses in its own words: accounts
-/// that are locked or expired, or not for the host that Athena runs on.
-pub(super) async fn prove(
-    ctx: &Rc<Context>,
-    admitted: &Option<Rc<ServerAccount>>,
-    cluster: usize,
-    identity: &Identity,
-    schema: Option<&Rc<[u8]>>,
-) -> Result<(), Denied> {
-    let Some(account) = admitted else { return check_schema(ctx, cluster, identity, schema).await };
-    let timer = Timer::new(&ctx.core.timers);
-    let pool = &ctx.clusters[cluster].pool;
-    let want = Want { identity: identity.clone(), schema: None, era: pool.eras.now() };
-    if account.is_by_server() {
-        asked(ctx, &want).await?;
-        return check_schema(ctx, cluster, identity, schema).await;
-    }
-    match pool.checkout(&want, &timer).await {
-        Ok(lease) => lease.give_back(),
-        Err(error) => {
-            if error.is_of_account() {
-                account.learn(None);
-            }
-            return Err(Denied::unavailable(error.into()));
-        }
-    }
-    if let Some(known) = account.known(&identity.account.user) {
-        account.learn(Some(Known { proved: true, ..known }));
-    }
-    check_schema(ctx, cluster, identity, schema).await
-}
-
-/// Has the server judge the password, each time anew: it may be another one by now, and nobody would tell.
-async fn asked(ctx: &Context, want: &Want) -> Result<(), Denied> {
-    let Some(directory) = &ctx.directory else { return Err(Denied::silent()) };
-    match directory.ask_server(want).await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let user = String::from_utf8_lossy(&want.identity.account.user);
-            tracing::warn!(target: "athena::login", ?user, "the server let this account in without asking for its password: Athena can't");
-            let message = format!("Access denied for user '{user}': the server did not ask for the password");
-            Err(Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message))
-        }
-        Err(DirectoryError::Errand(ErrandError::Connect(
-            ConnectError::Refused(err) | ConnectError::AccountRefused(err),
-        ))) => Err(Denied::by_server(Refusal::of_server(err))),
-        Err(error) => Err(unreadable(error.into())),
-    }
 }
 
 /// Gives an account of the configuration its place.

@@ -6,8 +6,8 @@ use crate::pool::{StatelessPool, Told};
 use crate::protocol::auth::Credential;
 use crate::protocol::resultset::TextValue;
 
+use super::denied::Transport;
 use super::directory::DirectoryError;
-use super::login::Transport;
 
 /// More accounts are not read: those that are left out might be the ones that fit.
 const ACCOUNTS_MAX: usize = 65_536;

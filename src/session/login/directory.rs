@@ -17,8 +17,8 @@ use crate::protocol::auth::{Credential, Digest256, Secret};
 use crate::protocol::response::ErrPacket;
 
 use super::accounts::{decoys, pick};
+use super::denied::Transport;
 use super::host_pattern::HostPattern;
-use super::login::Transport;
 use super::server_accounts::{self, Stored};
 use super::shared::Shared;
 
@@ -108,7 +108,7 @@ impl List {
 }
 
 /// What this core knows of the accounts of one server.
-pub(super) struct Directory {
+pub(in crate::session) struct Directory {
     pool: Rc<StatelessPool>,
     interval: Duration,
     list: RefCell<Rc<List>>,
@@ -145,7 +145,7 @@ impl Directory {
 
     /// What a login has taught of an account. Its links are new ones: those of before were opened by the account as it
     /// was, which may have had other rights, or not been locked.
-    pub fn learned(&self, user: &[u8], secret: Secret, digest: Option<Digest256>) -> Known {
+    pub(super) fn learned(&self, user: &[u8], secret: Secret, digest: Option<Digest256>) -> Known {
         self.generation.set(self.generation.get() + 1);
         Known {
             digest,
@@ -155,13 +155,13 @@ impl Directory {
     }
 
     /// The accounts as they were at most an interval before now.
-    pub async fn lately(&self, timer: &Timer) -> Result<Rc<List>, Rc<DirectoryError>> {
+    pub(super) async fn lately(&self, timer: &Timer) -> Result<Rc<List>, Rc<DirectoryError>> {
         let now = timer.now();
         self.since(now.checked_sub(self.interval).unwrap_or(now), timer).await
     }
 
     /// The accounts as they were at `moment` or later.
-    pub async fn since(&self, moment: Instant, timer: &Timer) -> Result<Rc<List>, Rc<DirectoryError>> {
+    pub(super) async fn since(&self, moment: Instant, timer: &Timer) -> Result<Rc<List>, Rc<DirectoryError>> {
         if let Some(outcome) = self.outcome_since(moment) {
             return outcome;
         }
@@ -192,7 +192,7 @@ impl Directory {
 
     /// Has the server check a password that only it can, by a login with it. False: it let the login in without having
     /// asked for the password, which proves nothing.
-    pub async fn ask_server(&self, want: &Want) -> Result<bool, DirectoryError> {
+    pub(super) async fn ask_server(&self, want: &Want) -> Result<bool, DirectoryError> {
         let all = Key { user: 0, shard: 0 };
         let _turn = self.questions.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
         Ok(self.pool.check_password(want).await?)

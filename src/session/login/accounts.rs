@@ -9,7 +9,7 @@ use crate::config::{AccountTls, Config, Origin};
 use crate::pool::BackendAccount;
 use crate::protocol::auth::{Credential, Digest256, Salt, Secret};
 
-use super::login::Transport;
+use super::denied::Transport;
 use super::shared::Shared;
 
 /// An account as sessions see it.
@@ -48,7 +48,7 @@ pub(super) fn suffices(tls: AccountTls, transport: Transport) -> bool {
 }
 
 /// The accounts of the configuration.
-pub(super) struct Accounts {
+pub(in crate::session) struct Accounts {
     entries: HashMap<Box<[u8]>, Rc<AccountEntry>>,
     /// One for each kind of credential that there is, fit for nobody.
     decoys: Vec<Credential>,
@@ -86,7 +86,7 @@ impl Accounts {
         Self { entries, decoys }
     }
 
-    pub fn get(&self, name: &[u8]) -> Option<Rc<AccountEntry>> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<Rc<AccountEntry>> {
         self.entries.get(name).cloned()
     }
 
