@@ -20,11 +20,12 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
 	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test lint bench fuzz suite mysql-test mysql-root clean
+.PHONY: help deps build demo test drivers lint bench fuzz suite mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
 	@echo "make test   all tests                      make lint   formatting, clippy, the rules of the house"
+	@echo "make drivers  every driver with all there is, SQLAlchemy's whole suite among it"
 	@echo "make bench  Athena beside its peers        make build  target/release/athena"
 	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
 	@echo "make suite  MariaDB's own tests through Athena, all of the set"
@@ -59,8 +60,13 @@ demo: deps build
 test: deps mysql-test
 	$(CARGO) test --workspace
 
+# All of what real drivers and clients do, also what takes many minutes.
+drivers: deps
+	$(CARGO) test --test drivers -- --include-ignored
+
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/drivers/rust/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --test floors --test config_keys
 

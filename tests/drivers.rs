@@ -8,14 +8,24 @@
 
 #[path = "drivers/clients.rs"]
 mod clients;
+#[path = "drivers/sqlalchemy.rs"]
+mod sqlalchemy;
 #[path = "drivers/stage.rs"]
 mod stage;
+
+use std::collections::BTreeMap;
 
 use athena_perf::Result;
 use athena_perf::lab::Server;
 use clients::Target;
 use stage::{DATABASE, Stage, assert_same};
 
+/// The database beside its own that SQLAlchemy's suite wants.
+const SECOND_SCHEMA: &str = "test_schema";
+/// What SQLAlchemy's suite runs with.
+const DIALECTS: [&str; 3] = ["pymysql", "mysqldb", "mysqlconnector"];
+/// Fewer tests that pass mean that the suite was not found.
+const SUITE_PASSED_MIN: usize = 900;
 /// The database that a dump is loaded into.
 const COPY: &str = "copy";
 /// How the client prints results: as the tests of others read it; nothing but the values, from a result that is not stored;
@@ -126,6 +136,57 @@ fn dump_and_reload_on_mariadb() -> Result<()> {
 fn dump_and_reload_on_mysql() -> Result<()> {
     // mariadb-dump writes values for generated columns; MariaDB ignores them, MySQL refuses them.
     on_mysql("dump", |stage| dump_and_reload(stage, &["computed"]))
+}
+
+#[test]
+fn sqlalchemy_on_mariadb() -> Result<()> {
+    compare_suites(&Stage::on_mariadb("sqlalchemy")?, "mariadb+pymysql", sqlalchemy::DIALECTS)
+}
+
+#[test]
+fn sqlalchemy_on_mysql() -> Result<()> {
+    on_mysql("sqlalchemy", |stage| compare_suites(stage, "mysql+pymysql", sqlalchemy::DIALECTS))
+}
+
+/// Every driver that the suite is made for (`make drivers`).
+#[test]
+#[ignore = "takes many minutes"]
+fn all_of_sqlalchemy_on_mariadb() -> Result<()> {
+    let stage = Stage::on_mariadb("sqlalchemy_all")?;
+    DIALECTS
+        .iter()
+        .try_for_each(|driver| compare_suites(&stage, &format!("mariadb+{driver}"), sqlalchemy::ALL))
+}
+
+#[test]
+#[ignore = "takes many minutes"]
+fn all_of_sqlalchemy_on_mysql() -> Result<()> {
+    on_mysql("sqlalchemy_all", |stage| {
+        DIALECTS
+            .iter()
+            .try_for_each(|driver| compare_suites(stage, &format!("mysql+{driver}"), sqlalchemy::ALL))
+    })
+}
+
+/// Every test of the suite ends through Athena as it does directly.
+fn compare_suites(stage: &Stage, dialect: &str, files: &[&str]) -> Result<()> {
+    let run = |target: Target| -> Result<BTreeMap<String, String>> {
+        stage.empty_database(DATABASE)?;
+        stage.empty_database(SECOND_SCHEMA)?;
+        Ok(sqlalchemy::outcomes(&target, dialect, files))
+    };
+    let (direct, through) = (run(stage.direct())?, run(stage.through())?);
+    let passed = direct.values().filter(|outcome| *outcome == "PASSED").count();
+    assert!(passed > SUITE_PASSED_MIN, "{dialect}: only {passed} tests pass directly");
+    let names = direct.keys().chain(through.keys());
+    let differ: Vec<String> = names
+        .filter(|name| direct.get(*name) != through.get(*name))
+        .map(|name| {
+            format!("{name}: directly {:?}, through Athena {:?}", direct.get(name), through.get(name))
+        })
+        .collect();
+    assert!(differ.is_empty(), "{dialect}\n{}", differ.join("\n"));
+    Ok(())
 }
 
 #[test]

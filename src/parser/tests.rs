@@ -61,7 +61,7 @@ const PLAIN: &[Row] = &[
     ("select @@local.session_track_schema, @@global.session_track_schema", K::Select, "TRACKERS"),
     ("select @@global.session_track_transaction_info", K::Select, ""),
     ("set session session_track_transaction_info = off", K::Set, "SET_SESSION TRACKERS"),
-    ("set global session_track_schema = off", K::Set, ""),
+    ("set global session_track_schema = off", K::Set, "NEW_ERA"),
     ("show full processlist", K::Show, "PROCESSLIST FULL_PROCESSLIST"),
     ("show full tables", K::Show, ""),
     ("show processlist like a", K::Show, ""),

@@ -11,7 +11,7 @@ use athena_perf::lab::{APP_PASSWORD, APP_USER};
 /// Seconds after which a client hangs; it needs a few on a machine that does nothing else.
 const CLIENT_TIMEOUT_S: &str = "120";
 /// Seconds for a compiler or an installation, which may have to fill a cache first.
-const BUILD_TIMEOUT_S: &str = "300";
+pub const BUILD_TIMEOUT_S: &str = "300";
 /// How much of the output of a client that failed is shown.
 const LINES_SHOWN: usize = 20;
 /// Debian's own Python, since another one on the path would not see Debian's packages.
@@ -54,6 +54,11 @@ impl Target {
             command.arg("extras").current_dir(folder);
         }
         command
+    }
+
+    /// As SQLAlchemy writes it.
+    pub fn uri(&self, dialect: &str) -> String {
+        format!("{dialect}://{APP_USER}:{APP_PASSWORD}@127.0.0.1:{}/{}", self.port, self.database)
     }
 
     /// `program` of MariaDB with the options to connect; its other defaults are its own, not the machine's.
@@ -189,7 +194,7 @@ fn java_classes() -> PathBuf {
 }
 
 /// A Python with the packages of `requirements.txt` beside Debian's, unless that is installed already.
-fn python_environment() -> PathBuf {
+pub fn python_environment() -> PathBuf {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     let install = || {
         let home = build_folder("python");
@@ -245,7 +250,7 @@ pub fn go_build(source: &Path, name: &str) -> PathBuf {
     program
 }
 
-fn build_folder(name: &str) -> PathBuf {
+pub fn build_folder(name: &str) -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("drivers").join(name);
     fs::create_dir_all(&home).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
     home
@@ -276,9 +281,14 @@ pub fn succeed(command: &mut Command) -> Vec<u8> {
 }
 
 /// Runs a program to its end; it has to succeed.
-fn finish(command: &mut Command) -> Output {
+pub fn finish(command: &mut Command) -> Output {
+    finish_with(command, &[0])
+}
+
+/// Runs a program to its end, which has to be one of these exit codes.
+pub fn finish_with(command: &mut Command, codes: &[i32]) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    if output.status.success() {
+    if output.status.code().is_some_and(|code| codes.contains(&code)) {
         return output;
     }
     let reason = match output.status.code() {
