@@ -26,6 +26,8 @@ pub(super) struct Holds {
     sticky: Option<BoundReason>,
     /// A reset would not clear it.
     indelible: bool,
+    /// The session has chosen its character set: whether it is one of the unsafe.
+    unsafe_charset: Option<bool>,
     /// Statements with an open cursor.
     cursors: Vec<u32>,
     /// Statements with parameters sent ahead.
@@ -46,6 +48,7 @@ impl Holds {
         if let Some(pending) = seen.characteristics {
             self.characteristics = pending;
         }
+        self.unsafe_charset = seen.unsafe_charset.or(self.unsafe_charset);
         let mut hazards = facts.binds();
         // LOCK TABLES shows in the tracker, and so does its end.
         if facts.kind == StatementKind::Lock && self.locked {
@@ -88,6 +91,12 @@ impl Holds {
         } else {
             None
         }
+    }
+
+    /// Whether a character's second byte may look like a backslash or a quote, where the session has chosen its
+    /// character set after the login.
+    pub fn unsafe_charset(&self) -> Option<bool> {
+        self.unsafe_charset
     }
 
     pub fn in_transaction(&self) -> bool {

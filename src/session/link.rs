@@ -285,7 +285,10 @@ impl Session {
         SqlMode {
             ansi_quotes: self.status.contains(StatusFlags::ANSI_QUOTES) || by_default(),
             no_backslash_escapes: self.status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
-            unsafe_charset: UNSAFE_COLLATIONS.contains(&self.identity.collation),
+            unsafe_charset: self
+                .holds
+                .unsafe_charset()
+                .unwrap_or_else(|| UNSAFE_COLLATIONS.contains(&self.identity.collation)),
             one_statement: !self.identity.flags.contains(Capabilities::MULTI_STATEMENTS),
         }
     }

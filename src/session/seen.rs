@@ -11,6 +11,9 @@ use crate::protocol::statement::PrepareOk;
 /// The server's word for "no transaction, nothing locked".
 const NO_TRANSACTION: &[u8] = b"________";
 
+/// Character sets in which a character's second byte may look like a backslash or a quote.
+const UNSAFE_CHARSETS: [&[u8]; 5] = [b"big5", b"cp932", b"gb18030", b"gbk", b"sjis"];
+
 /// What a transaction state tracker told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionState {
@@ -38,6 +41,8 @@ pub(super) struct Seen {
     pub characteristics: Option<bool>,
     /// A session variable other than autocommit changed.
     pub variable: bool,
+    /// The client's character set is now another one: whether it is one of the unsafe.
+    pub unsafe_charset: Option<bool>,
     /// Something changed that has no tracker of its own.
     pub state_change: bool,
     /// What the session calls a statement that is being prepared, and what the server said of it.
@@ -51,8 +56,12 @@ impl Seen {
         // A blob that can't be read may have said anything.
         for tracker in Trackers::new(blob) {
             match tracker {
-                Ok(Tracker::SystemVariable { name, .. }) => {
+                Ok(Tracker::SystemVariable { name, value }) => {
                     self.variable |= !name.eq_ignore_ascii_case(b"autocommit");
+                    if name.eq_ignore_ascii_case(b"character_set_client") {
+                        let is = |charset: &&[u8]| value.eq_ignore_ascii_case(charset);
+                        self.unsafe_charset = Some(UNSAFE_CHARSETS.iter().any(is));
+                    }
                 }
                 Ok(Tracker::Schema(name)) => {
                     schema = true;

@@ -174,3 +174,31 @@ fn a_text_that_fills_a_packet() -> TestResult {
         Ok(())
     })
 }
+
+/// In a text whose character set has backslashes and quotes inside of characters, nobody but the server knows where
+/// strings end: it is not rewritten, whether the session has that character set from its login or not.
+#[test]
+fn a_string_of_a_character_set_chosen_later_is_not_rewritten() -> TestResult {
+    // The string ends behind the backslash, which is the second byte of a character.
+    const HIDDEN: &[u8] = b"SELECT '\xBF\x5C', ' CONNECTION_ID() '";
+    on_each_server("own_id_charset", |stage| {
+        for charset in ["gbk", "sjis", "big5", "cp932", "gb18030"] {
+            let mut client = stage.connect()?;
+            let id = id_of(&client).to_string();
+            if client.run(&format!("SET NAMES {charset}")).is_err() {
+                assert!(is_mariadb(&client) && charset == "gb18030", "{charset} is not known");
+                continue;
+            }
+            let refused = client.command(command::QUERY, HIDDEN).err().and_then(|error| error.code());
+            assert_eq!(refused, Some(NOT_SUPPORTED_YET), "{charset}");
+            assert_eq!(client.scalar("SELECT CONNECTION_ID()")?, id, "{charset}");
+            client.run("SET NAMES utf8mb4")?;
+            assert_eq!(client.scalar("SELECT CONNECTION_ID() FROM (SELECT 'é') a")?, id, "{charset}");
+            client.run(&format!("SET character_set_client = {charset}"))?;
+            assert!(client.command(command::QUERY, HIDDEN).is_err(), "{charset}");
+            client.command(command::RESET_CONNECTION, &[])?.ok()?;
+            assert_eq!(client.scalar("SELECT CONNECTION_ID() FROM (SELECT 'é') a")?, id, "{charset}");
+        }
+        Ok(())
+    })
+}
