@@ -83,7 +83,7 @@ bitflags! {
         const SET_TRANSACTION = 1 << 14;
         /// With [`Hazards::SET_SESSION`]: a variable whose value can't be set again on another link to the same effect.
         const UNREPLAYABLE_SET = 1 << 15;
-        /// The warnings, errors or profile of the statement before.
+        /// The warnings or errors of the statement before.
         const READS_DIAGNOSTICS = 1 << 16;
         const FOUND_ROWS = 1 << 17;
         const SQL_CALC_FOUND_ROWS = 1 << 18;
@@ -121,6 +121,10 @@ bitflags! {
         const NEW_ERA = 1 << 37;
         /// One of the variables is set or read by which Athena itself has the server report changes; also SHOW VARIABLES.
         const TRACKERS = 1 << 38;
+        /// Whether the session uses the query cache is set.
+        const QUERY_CACHE = 1 << 39;
+        /// SHOW PROFILE, SHOW PROFILES: of statements on the same link.
+        const PROFILES = 1 << 40;
     }
 }
 

@@ -109,6 +109,7 @@ impl<'a> Scanner<'a> {
                 | Keyword::SqlLogBin
                 | Keyword::Timestamp,
             ) => Hazards::SET_SESSION | Hazards::UNREPLAYABLE_SET,
+            Some(Keyword::QueryCacheType) => Hazards::SET_SESSION | Hazards::QUERY_CACHE,
             Some(Keyword::LastInsertId | Keyword::Identity) => {
                 Hazards::SET_SESSION | Hazards::LAST_INSERT_ID_SET
             }

@@ -105,8 +105,10 @@ impl Scanner<'_> {
 
     fn show(&mut self) -> StatementKind {
         use Keyword::{Count, Errors, Profile, Profiles, Warnings};
-        if let Some(Count | Errors | Profile | Profiles | Warnings) = self.keyword() {
-            self.hazards |= Hazards::READS_DIAGNOSTICS;
+        match self.keyword() {
+            Some(Count | Errors | Warnings) => self.hazards |= Hazards::READS_DIAGNOSTICS,
+            Some(Profile | Profiles) => self.hazards |= Hazards::PROFILES,
+            _ => {}
         }
         let full = self.take(Keyword::Full);
         if self.take(Keyword::Processlist) && self.at_end() {

@@ -148,6 +148,7 @@ const SESSION: &[Row] = &[
     ("unlock tables", K::Unlock, ""),
     ("flush tables", K::Flush, "WRITES"),
     ("flush local hosts, privileges", K::Flush, "WRITES NEW_ERA"),
+    ("set query_cache_type = ON, global query_cache_type = 1", K::Set, "SET_SESSION QUERY_CACHE NEW_ERA"),
     ("flush status", K::Flush, "WRITES SET_SESSION UNREPLAYABLE_SET"),
     ("flush local tables a, b with read lock", K::Flush, "TABLE_LOCK WRITES"),
     ("flush tables t for export", K::Flush, "TABLE_LOCK WRITES"),
@@ -198,8 +199,8 @@ const FUNCTIONS: &[Row] = &[
     ("show warnings limit 5", K::Show, "READS_DIAGNOSTICS"),
     ("show count(*) errors", K::Show, "READS_DIAGNOSTICS"),
     ("show errors", K::Show, "READS_DIAGNOSTICS"),
-    ("show profiles", K::Show, "READS_DIAGNOSTICS"),
-    ("show profile for query 1", K::Show, "READS_DIAGNOSTICS"),
+    ("show profiles", K::Show, "PROFILES"),
+    ("show profile for query 1", K::Show, "PROFILES"),
     (
         "get diagnostics condition 1 @a = message_text",
         K::Other,

@@ -43,10 +43,18 @@ const NEEDED: [(Capabilities, &str); 2] = [
 pub(super) const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
                                        session_track_transaction_info='CHARACTERISTICS'";
 
-/// The character set of the handshake, which a reset has to bring back, how the server reads quotes, and what it reports
-/// to those who have not asked for more.
-const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode, @@session_track_schema, \
-                               @@session_track_state_change, @@session_track_transaction_info";
+/// The same on a MariaDB, whose query cache is left aside by connections that track transactions: those that use it go without.
+/// What a reply tells of transactions then is the flags of its status; the rest is known by the statements' texts.
+const SET_TRACKERS_BY_CACHE: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
+     session_track_transaction_info=IF(@@query_cache_type = 'OFF', 'CHARACTERISTICS', 'OFF')";
+
+/// What the server reports of transactions once that is set.
+const SELECT_TRANSACTION_INFO: &str = "SELECT @@session_track_transaction_info";
+
+/// The character set of the handshake, which a reset has to bring back, how the server reads quotes, whether it knows hosts by
+/// name, and what it reports to those who have not asked for more.
+const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode, @@skip_name_resolve, \
+                               @@session_track_schema, @@session_track_state_change, @@session_track_transaction_info";
 
 /// What a server says of itself before anybody logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +69,8 @@ pub struct ServerProfile {
     pub ansi_quotes: bool,
     /// The changes that new sessions are told of.
     pub tracked: TrackedKinds,
+    /// Hosts go by their names: that of a loopback address is `localhost`.
+    pub resolves_names: bool,
 }
 
 impl ServerProfile {
@@ -74,8 +84,12 @@ impl ServerProfile {
 
     /// Whether this is a MariaDB, by its name in the version.
     pub fn is_mariadb(&self) -> bool {
-        self.version.windows(b"MariaDB".len()).any(|part| part == b"MariaDB")
+        is_mariadb(&self.version)
     }
+}
+
+fn is_mariadb(version: &[u8]) -> bool {
+    version.windows(b"MariaDB".len()).any(|part| part == b"MariaDB")
 }
 
 /// A connection that is logged in.
@@ -88,6 +102,7 @@ pub(super) struct Connected {
     pub set_names: Option<String>,
     /// The server has judged the password itself.
     pub gave_password: bool,
+    pub trackers: Trackers,
 }
 
 /// Opens a link to the first of `addresses` that answers, or to the instance's Unix socket.
@@ -176,7 +191,7 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         }
         socket.compress(algorithm, Role::Client);
     }
-    let settings = set_up(&mut conversation, want.identity.flags).await?;
+    let settings = set_up(&mut conversation, want.identity.flags, is_mariadb(&greeting.version)).await?;
     if !conversation.is_over() {
         return Err(ConnectError::Closed);
     }
@@ -188,10 +203,13 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         status,
         ansi_quotes: settings.ansi_quotes,
         tracked: settings.tracked,
+        resolves_names: settings.resolves_names,
     };
     let set_names = settings.set_names.map(|names| names + lost_by_reset(want.identity.flags));
     let gave_password = auth.gave_password();
-    Ok(Connected { socket, profile, connection_id: greeting.connection_id, status, set_names, gave_password })
+    let trackers = settings.trackers;
+    let connection_id = greeting.connection_id;
+    Ok(Connected { socket, profile, connection_id, status, set_names, trackers, gave_password })
 }
 
 /// Puts TLS on the connection where the configuration wants it. True if it is there now.
@@ -275,34 +293,71 @@ struct Settings {
     /// The statement that restores the character set.
     set_names: Option<String>,
     ansi_quotes: bool,
+    resolves_names: bool,
     tracked: TrackedKinds,
+    trackers: Trackers,
+}
+
+/// How the trackers are put back on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trackers {
+    pub statement: &'static str,
+    /// The server has been told to report on transactions at the login.
+    pub transactions: bool,
+}
+
+impl Trackers {
+    const ALL: Trackers = Trackers { statement: SET_TRACKERS, transactions: true };
 }
 
 impl Settings {
     /// Of a server that does not tell.
-    const UNKNOWN: Settings = Settings { set_names: None, ansi_quotes: false, tracked: TrackedKinds::SCHEMA };
+    const UNKNOWN: Settings = Settings {
+        set_names: None,
+        ansi_quotes: false,
+        resolves_names: false,
+        tracked: TrackedKinds::SCHEMA,
+        trackers: Trackers::ALL,
+    };
 }
 
-/// Both commands go out at once, the question before it has another answer.
-async fn set_up(conversation: &mut Conversation<'_>, flags: Capabilities) -> Result<Settings, ConnectError> {
-    for sql in [SELECT_SETTINGS, SET_TRACKERS] {
+/// All commands go out at once, the question before it has another answer.
+async fn set_up(
+    conversation: &mut Conversation<'_>,
+    flags: Capabilities,
+    mariadb: bool,
+) -> Result<Settings, ConnectError> {
+    let by_cache: &[&str] = if mariadb { &[SET_TRACKERS_BY_CACHE, SELECT_TRANSACTION_INFO] } else { &[] };
+    for sql in [SELECT_SETTINGS, SET_TRACKERS].iter().chain(by_cache) {
         conversation.send(0, &query(sql, flags));
     }
     conversation.expect_reply();
-    let settings = match read_reply(conversation).await? {
+    let mut settings = match read_reply(conversation).await? {
         SmallReply::Row(values) => settings(&values),
         SmallReply::Ok(_) | SmallReply::Err(_) => Settings::UNKNOWN,
     };
     conversation.expect_reply();
-    match read_reply(conversation).await? {
-        SmallReply::Err(err) => Err(ConnectError::Refused(err)),
-        SmallReply::Ok(_) | SmallReply::Row(_) => Ok(settings),
+    if let SmallReply::Err(err) = read_reply(conversation).await? {
+        return Err(ConnectError::Refused(err));
     }
+    if mariadb {
+        conversation.expect_reply();
+        // Refused by a MariaDB that was built without the cache.
+        if !matches!(read_reply(conversation).await?, SmallReply::Err(_)) {
+            settings.trackers.statement = SET_TRACKERS_BY_CACHE;
+        }
+        conversation.expect_reply();
+        if let SmallReply::Row(values) = read_reply(conversation).await? {
+            let off = matches!(values.as_slice(), [Some(info)] if info == b"OFF");
+            settings.trackers.transactions = !off;
+        }
+    }
+    Ok(settings)
 }
 
 /// Character sets and collations have names of letters, digits and underscores; anything else is not one.
 fn settings(values: &[Option<Vec<u8>>]) -> Settings {
-    let [Some(charset), Some(collation), sql_mode, of_trackers @ ..] = values else {
+    let [Some(charset), Some(collation), sql_mode, skips, of_trackers @ ..] = values else {
         return Settings::UNKNOWN;
     };
     let name = |bytes: &[u8]| {
@@ -314,6 +369,8 @@ fn settings(values: &[Option<Vec<u8>>]) -> Settings {
     Settings {
         set_names: names.map(|(charset, collation)| format!("SET NAMES {charset} COLLATE {collation}")),
         ansi_quotes: modes.split(|byte| *byte == b',').any(|mode| mode == b"ANSI_QUOTES"),
+        resolves_names: skips.as_deref() == Some(b"0"),
+        trackers: Trackers::ALL,
         tracked: tracked(of_trackers).unwrap_or(TrackedKinds::SCHEMA),
     }
 }
@@ -357,20 +414,20 @@ mod tests {
 
     #[test]
     fn only_names_become_a_statement() {
-        let row = |a: &str, b: &str, c: &str| [a, b, c].map(|value| Some(value.as_bytes().to_vec()));
+        let row = |a: &str, b: &str, c: &str| [a, b, c, "1"].map(|value| Some(value.as_bytes().to_vec()));
         let names = |a: &str, b: &str| settings(&row(a, b, "")).set_names;
         let statement = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci";
         assert_eq!(names("utf8mb4", "utf8mb4_general_ci").as_deref(), Some(statement));
         assert_eq!(names("utf8mb4; DROP", "x"), None);
         assert_eq!(names("utf8mb4", ""), None);
-        assert_eq!(settings(&[None, None, None]), Settings::UNKNOWN);
+        assert_eq!(settings(&[None, None, None, None]), Settings::UNKNOWN);
         assert_eq!(settings(&[]), Settings::UNKNOWN);
     }
 
     #[test]
     fn the_mode_of_quotes_is_found_among_others() {
         let ansi = |modes: &str| {
-            let row = ["utf8mb4", "utf8mb4_bin", modes].map(|value| Some(value.as_bytes().to_vec()));
+            let row = ["utf8mb4", "utf8mb4_bin", modes, "1"].map(|value| Some(value.as_bytes().to_vec()));
             settings(&row).ansi_quotes
         };
         assert!(ansi("REAL_AS_FLOAT,ANSI_QUOTES,ANSI") && ansi("ANSI_QUOTES"));

@@ -11,7 +11,7 @@ use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::PrepareOk;
 
-use super::connect::{Connected, SET_TRACKERS, query, tracked};
+use super::connect::{Connected, Trackers, query, tracked};
 use super::conversation::Conversation;
 use super::era::Era;
 use super::error::LinkError;
@@ -61,6 +61,7 @@ pub struct Link {
     pub(super) set_names: Option<String>,
     /// The server has judged the password itself at the login.
     pub(super) gave_password: bool,
+    trackers: Trackers,
     statements: Statements,
 }
 
@@ -91,6 +92,7 @@ impl Link {
             idle_since: now,
             set_names: connected.set_names,
             gave_password: connected.gave_password,
+            trackers: connected.trackers,
             statements: Statements::new(max_statements),
         }
     }
@@ -145,12 +147,12 @@ impl Link {
         }
     }
 
-    /// Has the server report again what Athena needs.
+    /// Has the server report again what Athena needs, by whether the session uses the query cache now.
     ///
     /// # Errors
     /// As [`Link::command`].
     pub async fn track_all(&mut self) -> Result<SmallReply, LinkError> {
-        self.query(SET_TRACKERS).await
+        self.query(self.trackers.statement).await
     }
 
     /// A prepared statement, if this link has it; it becomes the most recently used.
@@ -236,13 +238,18 @@ impl Link {
         Ok(None)
     }
 
+    /// Whether the server reports on transactions, unless the session has chosen another use of the query cache.
+    pub fn tracks_transactions(&self) -> bool {
+        self.trackers.transactions
+    }
+
     /// Brings the link back to how it was after its login, but for its schema: rolls back, releases, forgets
     /// (COM_RESET_CONNECTION), then sets the trackers and the character set again. False if that can't be done.
     pub(super) async fn reset(&mut self) -> Result<bool, LinkError> {
         let Some(set_names) = self.set_names.clone() else { return Ok(false) };
         let mut conversation = Conversation::new(&self.socket, 0);
         conversation.send(0, &[Command::ResetConnection as u8]);
-        conversation.send(0, &query(SET_TRACKERS, self.identity.flags));
+        conversation.send(0, &query(self.trackers.statement, self.identity.flags));
         conversation.send(0, &query(&set_names, self.identity.flags));
         if let Some(schema) = &self.schema {
             // MariaDB keeps the schema and forgets its character set, by which LOAD DATA reads files.

@@ -18,7 +18,7 @@ use super::failure::{End, Refusal, Stop};
 
 /// What asks about the statement before, on whichever link it ran.
 pub(super) const ASKS_BACK: Hazards =
-    Hazards::READS_DIAGNOSTICS.union(Hazards::FOUND_ROWS).union(Hazards::ROW_COUNT);
+    Hazards::READS_DIAGNOSTICS.union(Hazards::FOUND_ROWS).union(Hazards::ROW_COUNT).union(Hazards::PROFILES);
 
 /// What may read LAST_INSERT_ID(): in the text itself, or unseen.
 const INSERT_ID: Hazards =

@@ -103,6 +103,12 @@ impl Session {
                 Box::pin(relayed).await
             }
         };
+        if facts.hazards.contains(Hazards::QUERY_CACHE)
+            && outcome.is_ok()
+            && let Err(stop) = Box::pin(self.backend(link.lease().track_all())).await
+        {
+            return Err(self.lost(link, stop));
+        }
         self.finish(link, facts, &seen, outcome)
     }
 

@@ -56,6 +56,9 @@ impl Session {
             self.holds.keep(BoundReason::SessionState);
         }
         self.holds.after(facts, seen);
+        if facts.hazards.contains(Hazards::SET_TRANSACTION) && !link.lease().tracks_transactions() {
+            self.holds.keep(BoundReason::SessionState);
+        }
         if facts.hazards.contains(Hazards::NEW_ERA) {
             self.cluster().pool.eras.begin();
         }

@@ -62,11 +62,10 @@ impl Stage {
             Route::Direct => None,
             Route::Through(binary) => {
                 // Tests wait until the server has no more connections than before them: links may not linger.
-                let config = AthenaConfig::new(server.port()).account("root", "").set(
-                    "pool",
-                    "idle_timeout_ms",
-                    "1000",
-                );
+                let config = AthenaConfig::new(server.port())
+                    .account("root", "")
+                    .set("auth", "source", "\"backend\"")
+                    .set("pool", "idle_timeout_ms", "1000");
                 Some(Athena::start(binary, lab.folder(), &config)?)
             }
         };

@@ -121,7 +121,7 @@ pub(super) async fn authenticate(
     let accepted = converse(ctx, line, &mut auth, claim).await?;
     match entry.filter(|_| accepted) {
         Some(entry) => admit(ctx, &entry, auth, claim.user),
-        None => Err(denied(claim)),
+        None => Err(denied(ctx, claim)),
     }
 }
 
@@ -210,7 +210,7 @@ async fn by_server(
     if let (true, Some(account)) = (accepted, &account) {
         return match secret {
             Some(secret) => Ok(enter(directory, account, claim.user, secret, &evidence)),
-            None => known.map(|known| place(directory, account, known)).ok_or_else(|| denied(claim)),
+            None => known.map(|known| place(directory, account, known)).ok_or_else(|| denied(ctx, claim)),
         };
     }
     let list = directory.since(began, &timer).await.map_err(unreadable)?;
@@ -223,7 +223,7 @@ async fn by_server(
     };
     match now.zip(secret) {
         Some((account, secret)) => Ok(enter(directory, &account, claim.user, secret, &evidence)),
-        None => Err(denied(claim)),
+        None => Err(denied(ctx, claim)),
     }
 }
 
@@ -313,9 +313,15 @@ fn admit(
 }
 
 /// In the words of a server.
-pub(super) fn denied(claim: &Claim<'_>) -> Denied {
+pub(super) fn denied(ctx: &Context, claim: &Claim<'_>) -> Denied {
     let name = String::from_utf8_lossy(claim.user);
-    let host = claim.peer.map_or_else(|| "localhost".to_owned(), |peer| peer.ip().to_canonical().to_string());
+    let profile = ctx.clusters.first().and_then(|cluster| cluster.pool.profile());
+    let by_name = profile.is_some_and(|profile| profile.resolves_names);
+    let address = claim.peer.map(|peer| peer.ip().to_canonical());
+    let host = match address.filter(|address| !(by_name && address.is_loopback())) {
+        Some(address) => address.to_string(),
+        None => "localhost".to_owned(),
+    };
     let using = if claim.has_password.get() { "YES" } else { "NO" };
     let message = format!("Access denied for user '{name}'@'{host}' (using password: {using})");
     Denied::new(RefusedReason::AccessDenied, ErrorCode::AccessDenied, message)
