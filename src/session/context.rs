@@ -24,6 +24,9 @@ use super::statements::TextStore;
 /// Schemas that are remembered as good; one more starts the list anew.
 const KNOWN_SCHEMAS_MAX: usize = 1024;
 
+/// Where ids of connections begin. Servers count theirs from 1, so an id tells whose it is.
+const FIRST_ID: u32 = 1 << 30;
+
 /// How far the end of the core has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -126,22 +129,24 @@ impl Context {
         self.registry.poke_all();
     }
 
-    /// An id for the next connection. Modulo the number of cores it is this core's number, so that it leads back here.
+    /// An id for the next connection, from [`FIRST_ID`] on and below twice that: never one of a server. Modulo the number
+    /// of cores it is this core's number, counted from the first, so that it leads back here.
     pub(super) fn next_connection_id(&self) -> u32 {
+        let turns = FIRST_ID / self.cores;
         loop {
-            let turn = self.next_id.get().wrapping_add(1);
-            self.next_id.set(turn);
-            let id = turn.wrapping_mul(self.cores).wrapping_add(self.core_index);
-            // Ids start over after four billion, and a session may have had its own for as long.
-            if id != 0 && self.core_of(id) == self.core_index && self.registry.session(id).is_none() {
+            let turn = self.next_id.get();
+            self.next_id.set((turn + 1) % turns);
+            let id = FIRST_ID + turn * self.cores + self.core_index;
+            // Ids start over after a billion, and a session may have had its own for as long.
+            if self.registry.session(id).is_none() {
                 return id;
             }
         }
     }
 
-    /// The core whose session has this id, if any has.
-    pub(super) fn core_of(&self, id: u32) -> u32 {
-        id % self.cores
+    /// The core whose session has this id, if any has; `None` for an id that can only be a server's.
+    pub(super) fn core_of(&self, id: u32) -> Option<u32> {
+        id.checked_sub(FIRST_ID).map(|number| number % self.cores)
     }
 
     pub(super) fn core_index(&self) -> u32 {

@@ -65,13 +65,8 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     }
     tracing::info!(target: "athena::session", id = order.id, by = %order.account, scope = ?order.scope, "killed");
     let Some(aim) = entry.aim(order.scope) else { return Killed::Done };
-    let soft = if order.soft { "SOFT " } else { "" };
-    let scope = match order.scope {
-        KillScope::Query => "QUERY ",
-        KillScope::Connection => "",
-    };
-    let told =
-        who.pool.errand(Some(who.identity.clone()), &format!("KILL {soft}{scope}{}", aim.server_id)).await;
+    let sql = statement(order.scope, order.soft, aim.server_id.into());
+    let told = who.pool.errand(Some(who.identity.clone()), &sql).await;
     drop(aim);
     match told {
         Ok(Told::Err(err)) if err.code != NO_SUCH_THREAD => {
@@ -80,6 +75,16 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
         Ok(_) => Killed::Done,
         Err(error) => Killed::Failed(error.to_string()),
     }
+}
+
+/// In the words that the server is told.
+fn statement(scope: KillScope, soft: bool, id: u64) -> String {
+    let soft = if soft { "SOFT " } else { "" };
+    let scope = match scope {
+        KillScope::Query => "QUERY ",
+        KillScope::Connection => "",
+    };
+    format!("KILL {soft}{scope}{id}")
 }
 
 impl Session {
@@ -104,6 +109,7 @@ impl Session {
 
     async fn kill(&mut self, kill: Kill) -> Result<Payload, Stop> {
         let Ok(id) = u32::try_from(kill.id) else { return Err(Refusal::unknown_thread(kill.id).into()) };
+        let Some(core) = self.ctx.core_of(id) else { return self.kill_on_server(kill).await };
         if id == self.id {
             return Err(match kill.scope {
                 KillScope::Query => Refusal::interrupted().into(),
@@ -111,15 +117,15 @@ impl Session {
                 KillScope::Connection => Refusal::interrupted().fatal().into(),
             });
         }
-        match self.order(kill, id, false).await? {
+        match self.order(kill, id, core, false).await? {
             Killed::Denied if self.has_privilege(MAY_KILL).await? => {}
             killed => return self.killed(id, killed),
         }
-        let killed = self.order(kill, id, true).await?;
+        let killed = self.order(kill, id, core, true).await?;
         self.killed(id, killed)
     }
 
-    async fn order(&self, kill: Kill, id: u32, any: bool) -> Result<Killed, Stop> {
+    async fn order(&self, kill: Kill, id: u32, core: u32, any: bool) -> Result<Killed, Stop> {
         let order = KillOrder {
             id,
             scope: kill.scope,
@@ -128,9 +134,26 @@ impl Session {
             account: (*self.account.name).into(),
             any,
         };
-        match self.ask_core(self.ctx.core_of(id), Request::Kill(order)).await? {
+        match self.ask_core(core, Request::Kill(order)).await? {
             Answer::Killed(killed) => Ok(killed),
-            Answer::Sessions(_) => Err(Refusal::core_silent(self.ctx.core_of(id)).into()),
+            Answer::Sessions(_) => Err(Refusal::core_silent(core).into()),
+        }
+    }
+
+    /// KILL of an id that is the server's own: of a link, an event, a replica. The server judges by the backend account,
+    /// so accounts that may share one must have the right to end anything: else they would end each other's links.
+    async fn kill_on_server(&mut self, kill: Kill) -> Result<Payload, Stop> {
+        if self.ctx.directory.is_none() && !self.has_privilege(MAY_KILL).await? {
+            return Err(Refusal::unknown_thread(kill.id).into());
+        }
+        let sql = statement(kill.scope, kill.soft, kill.id);
+        let pool = self.cluster().pool.clone();
+        let errand = pool.errand(Some(self.identity.clone()), &sql);
+        match self.wait(std::time::Duration::ZERO, Phase::Ending, errand).await {
+            Ok(Ok(Told::Err(err))) => Err(Refusal::of_server(err).into()),
+            Ok(Ok(_)) => Ok(self.ok()),
+            Ok(Err(error)) => Err(Refusal::kill_failed(&error.to_string()).into()),
+            Err(_) => Err(self.ended().into()),
         }
     }
 

@@ -28,6 +28,9 @@ const CONNECTION_KILLED: u16 = 1927;
 /// Cores of Athena in these tests: an id's remainder is its core.
 const CORES: u32 = 2;
 
+/// Where Athena's ids begin.
+const FIRST_ID: u32 = 1 << 30;
+
 /// What a statement takes to be seen at work.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -5,8 +5,8 @@ use athena_perf::proxy::AthenaConfig;
 
 use crate::common::TestResult;
 use crate::common::stage::Stage;
-use crate::common::wire::{Connection, Login, command};
-use crate::{KILL_DENIED, configure, id_of, is_mariadb, on_each_server_with};
+use crate::common::wire::{Connection, Login, Plugin, command};
+use crate::{FIRST_ID, KILL_DENIED, NO_SUCH_THREAD, configure, id_of, is_mariadb, on_each_server_with};
 
 fn listed(client: &mut Connection, id: u32) -> TestResult<bool> {
     let list = client.query("SHOW PROCESSLIST")?.rows()?;
@@ -82,6 +82,67 @@ fn accounts_are_apart_though_they_share_an_account_of_the_server() -> TestResult
         boss.run(&format!("KILL {bobs}"))?;
         bob.run("DO 1").expect_err("it was killed");
         assert_eq!(ann.scalar("SELECT 'here'")?, "here");
+        Ok(())
+    })
+}
+
+/// What is killed is the connection of a client of the server itself, which stands for its events and its replicas.
+#[test]
+fn ids_of_the_server_are_for_those_who_may_end_anything() -> TestResult {
+    on_each_server_with("kill_servers", accounts, |stage| {
+        stage.server.sql("CREATE USER plain@'%' IDENTIFIED BY 's'; GRANT ALL ON test.* TO plain@'%'")?;
+        let login = |name| stage.login(&Login::new(name, "p"));
+        let direct =
+            || Connection::login(stage.server.port(), &Login::new("plain", "s").by(Plugin::CachingSha2Rsa));
+        let (mut ann, mut here) = (login("ann")?, direct()?);
+        assert!(id_of(&ann) >= FIRST_ID && id_of(&here) < FIRST_ID);
+        let right = if is_mariadb(&ann) { "SUPER" } else { "CONNECTION_ADMIN" };
+        stage.server.sql(&format!(
+            "CREATE USER `the@boss`@'%' IDENTIFIED BY 'b'; GRANT {right}, PROCESS ON *.* TO `the@boss`@'%'"
+        ))?;
+        let id = id_of(&here);
+        for sql in [format!("KILL {id}"), format!("KILL QUERY {id}")] {
+            let unknown = ann.run(&sql).expect_err("she may share its account with others");
+            assert_eq!(unknown.code(), Some(NO_SUCH_THREAD), "{sql}: {unknown}");
+        }
+        here.run("DO 1")?;
+        let mut boss = login("boss")?;
+        boss.run(&format!("KILL QUERY {id}"))?;
+        boss.run(&format!("KILL CONNECTION {id}"))?;
+        here.run("DO 1").expect_err("it was killed");
+        let mut again = direct()?;
+        boss.command(command::PROCESS_KILL, &id_of(&again).to_le_bytes())?;
+        again.run("DO 1").expect_err("it was killed");
+        let unknown = boss.run("KILL 999999").expect_err("the server has no such");
+        assert_eq!(unknown.code(), Some(NO_SUCH_THREAD), "{unknown}");
+        assert_eq!(boss.scalar("SELECT 'here'")?, "here");
+        Ok(())
+    })
+}
+
+/// A login that serves both families: the password itself is sent where it is asked for.
+fn by_either(name: &str) -> Login {
+    Login::new(name, "p").by(Plugin::CachingSha2Rsa)
+}
+
+#[test]
+fn accounts_of_the_server_end_by_its_ids_what_is_theirs() -> TestResult {
+    let config = |config| {
+        let caching = "\"caching_sha2_password\"";
+        configure(config).set("auth", "source", "\"backend\"").set("server", "auth_plugin", caching)
+    };
+    on_each_server_with("kill_backend", config, |stage| {
+        let mariadb = stage.server.sql("SELECT VERSION()")?.contains("MariaDB");
+        let table = if mariadb { "mysql.global_priv" } else { "mysql.user" };
+        stage.server.sql(&format!("GRANT SELECT ON {table} TO {APP_USER}@'%'"))?;
+        stage.server.sql("CREATE USER ann@'%' IDENTIFIED BY 'p'; CREATE USER bob@'%' IDENTIFIED BY 'p'")?;
+        let direct = |name| Connection::login(stage.server.port(), &by_either(name));
+        let (mut ann, mut anns, mut bobs) = (stage.login(&by_either("ann"))?, direct("ann")?, direct("bob")?);
+        let denied = ann.run(&format!("KILL {}", id_of(&bobs))).expect_err("not hers");
+        assert_eq!(denied.code(), Some(KILL_DENIED), "{denied}");
+        bobs.run("DO 1")?;
+        ann.run(&format!("KILL {}", id_of(&anns)))?;
+        anns.run("DO 1").expect_err("it was killed");
         Ok(())
     })
 }
