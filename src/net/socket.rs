@@ -50,15 +50,22 @@ impl Descriptor {
         &self.stream
     }
 
-    /// The next bytes for the user of the socket, or the end of the stream.
-    fn poll_receive(self: &Rc<Self>, waker: &Waker) -> Poll<io::Result<Option<Buf>>> {
-        match self.layers.borrow_mut().as_deref_mut() {
-            None => self.stream.poll(self, waker),
-            Some(layers) => self.poll_layers(layers, waker),
-        }
+    /// Whether nothing lies between the connection and the user of the socket.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.layers.borrow().is_none()
     }
 
-    fn poll_layers(self: &Rc<Self>, layers: &mut Layers, waker: &Waker) -> Poll<io::Result<Option<Buf>>> {
+    /// The next bytes for the user of the socket, or the end of the stream.
+    #[inline]
+    fn poll_receive(self: &Rc<Self>, waker: &Waker) -> Poll<io::Result<Option<Buf>>> {
+        if self.is_plain() { self.stream.poll(self, waker) } else { self.poll_layers(waker) }
+    }
+
+    #[inline(never)]
+    fn poll_layers(self: &Rc<Self>, waker: &Waker) -> Poll<io::Result<Option<Buf>>> {
+        let mut layers = self.layers.borrow_mut();
+        let Some(layers) = layers.as_deref_mut() else { return self.stream.poll(self, waker) };
         loop {
             if let Some(got) = layers.next() {
                 return Poll::Ready(got);
@@ -88,22 +95,32 @@ impl Descriptor {
     }
 
     /// What goes out on the connection for `payload`.
+    #[inline]
     fn outgoing(&self, payload: Payload) -> Payload {
+        if self.is_plain() { payload } else { self.encode(payload) }
+    }
+
+    #[inline(never)]
+    fn encode(&self, payload: Payload) -> Payload {
         match self.layers.borrow_mut().as_deref_mut() {
             None => payload,
             Some(layers) => layers.encode(payload),
         }
     }
 
+    #[inline]
     fn has_something(&self) -> bool {
         self.stream.has_something()
             || self.layers.borrow().as_deref().is_some_and(|layers| layers.has_something())
     }
 
     /// As [`Socket::is_quiet`]; what has arrived is decoded, since not all of it is for the user of the socket.
-    fn is_quiet_below(self: &Rc<Self>, layers: &mut Layers) -> bool {
+    #[inline(never)]
+    fn is_quiet_below(self: &Rc<Self>) -> bool {
         // More than a handshake leaves behind.
         const ROUNDS_MAX: usize = 16;
+        let mut layers = self.layers.borrow_mut();
+        let Some(layers) = layers.as_deref_mut() else { return !self.stream.has_something() };
         for _ in 0..ROUNDS_MAX {
             while let Some(raw) = self.stream.take_waiting() {
                 self.decode(layers, raw);
@@ -294,8 +311,8 @@ impl Socket {
     /// Whether nothing has come that was not received: no byte, no end of the stream, no error. A system call only where
     /// no receive is armed.
     pub fn is_quiet(&self) -> bool {
-        if let Some(layers) = self.descriptor.layers.borrow_mut().as_deref_mut() {
-            return self.descriptor.is_quiet_below(layers);
+        if !self.descriptor.is_plain() {
+            return self.descriptor.is_quiet_below();
         }
         if let Some(quiet) = self.descriptor.stream.is_quiet() {
             return quiet;

@@ -123,7 +123,7 @@ impl Session {
     async fn finish_oversized(
         &mut self,
         command: Option<Command>,
-        mut bytes: Oversized,
+        mut bytes: Box<Oversized>,
         outcome: Result<Option<Payload>, Stop>,
     ) -> Result<Option<Payload>, Stop> {
         match outcome {

@@ -77,7 +77,7 @@ pub(super) struct Session {
 /// What a client sent.
 pub(super) enum Incoming {
     Command(Payload),
-    Oversized(Oversized),
+    Oversized(Box<Oversized>),
 }
 
 /// Serves one client until it is gone.
@@ -87,7 +87,7 @@ pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
     let id = ctx.next_connection_id();
     let _leaves = Leaves { ctx: ctx.clone(), key, id };
     // Logging in needs room that a session does not.
-    let Some(session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
+    let Some(mut session) = Box::pin(log_in(ctx, socket, timer, peer, id)).await else { return };
     let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
     session.run().instrument(span).await;
 }
@@ -111,7 +111,8 @@ impl Session {
         &self.ctx.clusters[self.account.cluster]
     }
 
-    async fn run(mut self) {
+    /// By reference: a future keeps a place for what is moved into it, and one more where it is moved on.
+    async fn run(&mut self) {
         let end = self.commands().await;
         tracing::debug!(target: "athena::session", id = self.id, %end, "session ended");
         self.part_with_link();
@@ -164,8 +165,8 @@ impl Session {
         let got = match reply {
             Some(reply) => {
                 self.count(Direction::ClientOut, reply.len());
-                let exchange = self.socket.exchange(reply, &self.socket);
-                self.exchange(exchange, idle, until).await
+                let mut exchange = self.socket.exchange(reply, &self.socket);
+                self.exchange(&mut exchange, idle, until).await
             }
             None => {
                 let mut receive = self.socket.receive();
@@ -212,7 +213,7 @@ impl Session {
     /// Waits for an exchange that sends to the client. What is sent has `write_timeout`, what is received `limit`.
     pub async fn exchange(
         &self,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
         limit: Duration,
         until: Phase,
     ) -> Result<Option<Buf>, Waited> {
@@ -221,7 +222,7 @@ impl Session {
             Duration::ZERO => write_timeout,
             limit => limit.min(write_timeout),
         };
-        match self.wait(first, until, self.linked(&mut exchange)).await {
+        match self.wait(first, until, self.linked(exchange)).await {
             Err(Waited::Elapsed) if exchange.is_sent() => {}
             Err(Waited::Elapsed) => return Err(Waited::Unread),
             Err(Waited::Ended) if !exchange.is_sent() && self.entry.is_killed() => {
@@ -236,7 +237,7 @@ impl Session {
         if rest.is_zero() && !limit.is_zero() {
             return Err(Waited::Elapsed);
         }
-        self.wait(rest, until, self.linked(&mut exchange)).await?
+        self.wait(rest, until, self.linked(exchange)).await?
     }
 
     /// An exchange that ends once all is sent and the server has closed the link with the session's state.
@@ -255,10 +256,10 @@ impl Session {
     }
 
     /// The core drains while a reply is on its way: it still goes out whole, and nothing is received after it.
-    async fn finish_sending(&self, mut exchange: Exchange) -> Result<Option<Buf>, Waited> {
+    async fn finish_sending(&self, exchange: &mut Exchange) -> Result<Option<Buf>, Waited> {
         let deadline = self.timer.now() + self.ctx.config.server.write_timeout;
         loop {
-            let sent = std::future::poll_fn(|cx| match Pin::new(&mut exchange).poll(cx) {
+            let sent = std::future::poll_fn(|cx| match Pin::new(&mut *exchange).poll(cx) {
                 Poll::Ready(got) => Poll::Ready(Some(got)),
                 Poll::Pending if exchange.is_sent() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,

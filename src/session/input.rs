@@ -34,7 +34,7 @@ pub enum Taken {
     /// One command, with its header.
     Command(Payload),
     /// A command that is longer than is collected. Its bytes come out of [`Input::piece`].
-    Oversized(Oversized),
+    Oversized(Box<Oversized>),
     /// Not enough for a command.
     Nothing,
 }
@@ -176,7 +176,8 @@ impl<C: Chunk> Input<C> {
             let start = self.partial.get(HEADER_LEN..).unwrap_or_default().to_vec();
             let (continues, len) = (header.continues(), header.len as usize);
             let (head, next_seq) = (Vec::new(), header.seq.wrapping_add(1));
-            return Ok(Taken::Oversized(Oversized { start, left: total, continues, head, next_seq, len }));
+            let oversized = Oversized { start, left: total, continues, head, next_seq, len };
+            return Ok(Taken::Oversized(Box::new(oversized)));
         }
         Ok(Taken::Command(std::mem::take(&mut self.partial).into()))
     }

@@ -80,7 +80,8 @@ impl Session {
         let got = match request {
             Some(request) => {
                 self.count(Direction::ClientOut, request.len());
-                self.exchange(self.socket.exchange(request, &self.socket), limit, Phase::Ending).await
+                let mut exchange = self.socket.exchange(request, &self.socket);
+                self.exchange(&mut exchange, limit, Phase::Ending).await
             }
             None => {
                 let mut receive = pin!(self.socket.receive());

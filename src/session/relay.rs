@@ -51,8 +51,8 @@ impl Session {
         self.count(Direction::BackendOut, bytes.len());
         let limit = self.cluster().query_timeout;
         let link = &mut **link.lease();
-        let exchange = link.socket.exchange(bytes, &link.socket);
-        let answered = self.answer(exchange, link);
+        let mut exchange = link.socket.exchange(bytes, &link.socket);
+        let answered = self.answer(&mut exchange, link);
         match self.wait(limit, Phase::Ending, answered).await {
             Ok(Ok(Some(chunk))) => Ok(chunk),
             Ok(Ok(None)) => Err(LinkError::Closed.into()),
@@ -64,16 +64,19 @@ impl Session {
 
     /// Waits for an answer. When the client closes meanwhile the server is told, as it would notice on a connection of its
     /// own: what waits for a lock ends then, and everything else goes on to its end, still counted.
-    async fn answer(&self, mut exchange: Exchange, link: &mut Link) -> Result<Option<Buf>, ExchangeError> {
-        std::future::poll_fn(|cx| {
-            let answer = Pin::new(&mut exchange).poll(cx);
+    fn answer(
+        &self,
+        exchange: &mut Exchange,
+        link: &mut Link,
+    ) -> impl Future<Output = Result<Option<Buf>, ExchangeError>> {
+        std::future::poll_fn(move |cx| {
+            let answer = Pin::new(&mut *exchange).poll(cx);
             if answer.is_pending() && exchange.is_sent() && !link.doomed && self.client_is_gone(cx) {
                 link.doomed = true;
                 link.socket.finish();
             }
             answer
         })
-        .await
     }
 
     /// Whether the client has closed and left no command behind.
@@ -123,7 +126,8 @@ impl Session {
             })
         } else {
             self.count(Direction::ClientOut, payload.len());
-            self.exchange(self.socket.exchange(payload, source), limit, Phase::Ending).await
+            let mut exchange = self.socket.exchange(payload, source);
+            self.exchange(&mut exchange, limit, Phase::Ending).await
         };
         let broken: Refusal = match got {
             Ok(Some(chunk)) => return Ok(chunk),
