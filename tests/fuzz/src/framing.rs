@@ -108,7 +108,7 @@ fn take_commands(chunks: &[&[u8]], max: usize) -> (Vec<Vec<u8>>, Option<PacketEr
                 }
                 Ok(Taken::Oversized(command)) => {
                     commands.push(Vec::new());
-                    oversized = Some(command);
+                    oversized = Some(*command);
                 }
                 Ok(Taken::Nothing) => break,
                 Err(error) => return (commands, Some(error)),
