@@ -39,6 +39,7 @@ fn the_server_has_the_last_word() -> TestResult {
         AthenaConfig::new(port)
             .account("reader", "r")
             .set("auth", "source", "\"backend\"")
+            .set("auth", "refresh_min_interval_ms", "200")
             .set("backend", "tls", &format!("{tls:?}"))
             .set("server.tls", "cert", &quoted(&cert))
             .set("server.tls", "key", &quoted(&key))
@@ -76,6 +77,20 @@ fn the_server_has_the_last_word() -> TestResult {
     let old = Login::new("ext", "first").by(Plugin::ClearText);
     assert_eq!(refused(&stage, &old), Err(Some(1045)), "nothing is remembered");
     tls.login(&stage, &Login::new("ext", "second").by(Plugin::ClearText))?.ping()?;
+
+    // Links that were opened while the account had more rights serve nobody who logs in now.
+    let second = Login::new("ext", "second").by(Plugin::ClearText);
+    stage.server.sql("GRANT ALL ON *.* TO ext")?;
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    for _ in 0..4 {
+        tls.login(&stage, &second)?.run("CREATE DATABASE IF NOT EXISTS of_ext")?;
+    }
+    stage.server.sql("REVOKE ALL ON *.* FROM ext")?;
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    for _ in 0..4 {
+        let made = tls.login(&stage, &second)?.run("CREATE DATABASE IF NOT EXISTS of_ext").map(drop);
+        assert_eq!(made.map_err(|error| error.code()), Err(Some(1044)));
+    }
 
     stage.athena.terminate();
     let binary = env!("CARGO_BIN_EXE_athena").as_ref();

@@ -247,16 +247,16 @@ fn enter(
     evidence: &Evidence,
 ) -> Admitted {
     if account.is_by_server() {
-        let backend = BackendAccount::new(user, secret);
+        let backend = account.login(user, secret);
         return place(directory, account, Known { backend, digest: None, proved: false });
     }
     let known = match account.known(user) {
         Some(known) if known.backend.secret == secret => {
             Known { digest: known.digest.or_else(|| evidence.digest()), ..known }
         }
-        _ => directory.learned(user, secret, evidence.digest()),
+        _ => Known { backend: account.login(user, secret), digest: evidence.digest(), proved: false },
     };
-    account.learn(Some(known.clone()));
+    account.learn(known.clone());
     place(directory, account, known)
 }
 

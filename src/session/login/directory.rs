@@ -36,6 +36,9 @@ pub(super) struct ServerAccount {
     /// `None` of a plugin that Athena can't check.
     pub credential: Option<Credential>,
     host: HostPattern,
+    /// Another one when the server has changed it: links that were opened before are of the account as it was, which may
+    /// have had other rights, or not been locked.
+    generation: Cell<u64>,
     known: RefCell<Option<Known>>,
 }
 
@@ -59,8 +62,13 @@ impl ServerAccount {
         self.known.borrow().clone().filter(|known| *known.backend.user == *user)
     }
 
-    pub fn learn(&self, known: Option<Known>) {
-        self.known.replace(known);
+    pub fn learn(&self, known: Known) {
+        self.known.replace(Some(known));
+    }
+
+    /// What its links log in with, as `user`.
+    pub fn login(&self, user: &[u8], secret: Secret) -> Rc<BackendAccount> {
+        BackendAccount::of_generation(user, secret, self.generation.get())
     }
 }
 
@@ -123,7 +131,7 @@ pub(in crate::session) struct Directory {
     numbers: RefCell<HashMap<Box<[u8]>, u32>>,
     /// Passwords that the server is asked about.
     questions: Gate,
-    /// That of the account whose links were opened last.
+    /// That of the account that was read last.
     generation: Cell<u64>,
 }
 
@@ -140,17 +148,6 @@ impl Directory {
             numbers: RefCell::default(),
             questions: Gate::new(Limits { max_concurrent: QUESTIONS_MAX, queue_size: QUESTIONS_WAITING_MAX }),
             generation: Cell::new(0),
-        }
-    }
-
-    /// What a login has taught of an account. Its links are new ones: those of before were opened by the account as it
-    /// was, which may have had other rights, or not been locked.
-    pub(super) fn learned(&self, user: &[u8], secret: Secret, digest: Option<Digest256>) -> Known {
-        self.generation.set(self.generation.get() + 1);
-        Known {
-            digest,
-            backend: BackendAccount::of_generation(user, secret, self.generation.get()),
-            proved: false,
         }
     }
 
@@ -222,6 +219,7 @@ impl Directory {
                 _ => Rc::new(ServerAccount {
                     credential: stored.credential(),
                     host: HostPattern::parse(&stored.host),
+                    generation: Cell::new(self.next_generation()),
                     known: RefCell::default(),
                     stored,
                 }),
@@ -233,6 +231,18 @@ impl Directory {
         let checked = accounts.iter().filter(|account| !account.is_by_server());
         let decoys = decoys(checked.filter_map(|account| account.credential.as_ref()));
         self.list.replace(Rc::new(List { accounts, decoys }));
+    }
+
+    /// The server has refused the account, which it may for reasons that it does not store with it: what was taught of it
+    /// and the links that were opened before count for no login any more.
+    pub(super) fn forget(&self, account: &ServerAccount) {
+        account.known.replace(None);
+        account.generation.set(self.next_generation());
+    }
+
+    fn next_generation(&self) -> u64 {
+        self.generation.set(self.generation.get() + 1);
+        self.generation.get()
     }
 
     /// The number of a user name, the same as long as this core lives.

@@ -33,14 +33,16 @@ pub(super) async fn prove(
     match pool.checkout(&want, &timer).await {
         Ok(lease) => lease.give_back(),
         Err(error) => {
-            if error.is_of_account() {
-                account.learn(None);
+            if error.is_of_account()
+                && let Some(directory) = &ctx.directory
+            {
+                directory.forget(account);
             }
             return Err(Denied::unavailable(error.into()));
         }
     }
     if let Some(known) = account.known(&identity.account.user) {
-        account.learn(Some(Known { proved: true, ..known }));
+        account.learn(Known { proved: true, ..known });
     }
     check_schema(ctx, cluster, identity, schema).await
 }
