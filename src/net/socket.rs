@@ -1,6 +1,6 @@
 //! Connected sockets on the ring: receive, send, and the exchange of both that makes a query cost two enters.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -31,11 +31,19 @@ pub(super) struct Descriptor {
     stream: Stream,
     /// `None` on a plain socket.
     layers: RefCell<Option<Box<Layers>>>,
+    /// Whoever waited for a send has given up before all was sent.
+    cut: Cell<bool>,
 }
 
 impl Descriptor {
     pub fn new(ring: &Rc<Ring>, fd: libc::c_int) -> Self {
-        Self { fd, ring: ring.clone(), stream: Stream::default(), layers: RefCell::default() }
+        Self {
+            fd,
+            ring: ring.clone(),
+            stream: Stream::default(),
+            layers: RefCell::default(),
+            cut: Cell::new(false),
+        }
     }
 
     pub fn raw(&self) -> libc::c_int {
@@ -90,7 +98,7 @@ impl Descriptor {
 
     fn send_owed(self: &Rc<Self>, owed: Vec<u8>) {
         if !owed.is_empty() {
-            drop(SilentSend::new(self.clone(), owed.into()));
+            SilentSend::new(self.clone(), owed.into()).forget();
         }
     }
 
@@ -304,7 +312,7 @@ impl Socket {
     pub fn send_and_forget(&self, payload: impl Into<Payload>) {
         let payload = self.descriptor.outgoing(payload.into());
         if !payload.is_empty() {
-            drop(SilentSend::new(self.descriptor.clone(), payload));
+            SilentSend::new(self.descriptor.clone(), payload).forget();
         }
     }
 
@@ -348,7 +356,10 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(layers) = self.descriptor.layers.borrow_mut().as_deref_mut() {
+        // Behind half a record a goodbye would be taken for the rest of that.
+        if !self.descriptor.cut.get()
+            && let Some(layers) = self.descriptor.layers.borrow_mut().as_deref_mut()
+        {
             self.descriptor.send_owed(layers.close());
         }
         // Operations of the kernel's hold the descriptor: they end with this, and the last of them closes it.
@@ -423,6 +434,13 @@ impl SilentSend {
         Self { descriptor, id: Some(id) }
     }
 
+    /// It goes on without anybody who waits.
+    fn forget(mut self) {
+        if let Some(id) = self.id.take() {
+            self.descriptor.ring.abandon(id);
+        }
+    }
+
     /// What has become of it: all sent (`Ok(None)`), or what is left to be sent with waiting.
     fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Option<WaitingSend>>> {
         let Some(id) = self.id else { return Poll::Pending };
@@ -448,8 +466,15 @@ impl SilentSend {
 
 impl Drop for SilentSend {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.descriptor.ring.abandon(id);
+        let Some(id) = self.id else { return };
+        let Poll::Ready(completion) = self.descriptor.ring.poll_silent(id) else {
+            self.descriptor.cut.set(true);
+            return self.descriptor.ring.abandon(id);
+        };
+        if let Hold::Payload(payload) = &completion.hold
+            && completion.count().unwrap_or(0) < payload.len()
+        {
+            self.descriptor.cut.set(true);
         }
     }
 }
@@ -464,6 +489,14 @@ impl WaitingSend {
     fn new(descriptor: Rc<Descriptor>, payload: Payload, sent: usize) -> Self {
         let entry = send_entry(&descriptor, &payload, sent, libc::MSG_WAITALL | libc::MSG_NOSIGNAL);
         Self { operation: Operation::new(descriptor, entry, Kind::Other, Hold::Payload(payload)), sent }
+    }
+}
+
+impl Drop for WaitingSend {
+    fn drop(&mut self) {
+        if self.operation.id.is_some() {
+            self.operation.descriptor.cut.set(true);
+        }
     }
 }
 
