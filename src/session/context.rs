@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::circuit::Gate;
+use crate::circuit::{Gate, Limits};
 use crate::config::{Acceptor, AuthSource, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::Executor;
@@ -26,6 +26,9 @@ const KNOWN_SCHEMAS_MAX: usize = 1024;
 
 /// Where ids of connections begin. Servers count theirs from 1, so an id tells whose it is.
 const FIRST_ID: u32 = 1 << 30;
+
+/// Passwords that wait to be hashed, each for no longer than its login may take.
+const HASHING_WAITING_MAX: usize = 1 << 20;
 
 /// How far the end of the core has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +73,9 @@ pub struct Context {
     pub(super) accounts: Accounts,
     /// Where accounts are the server's own.
     pub(super) directory: Option<Directory>,
+    /// One password at a time is hashed slice by slice: many at once would put many slices between two turns of the
+    /// core's other work.
+    pub(super) hashing: Gate,
     /// Reused for every chunk of every reply.
     pub(super) edits: RefCell<Edits>,
     known_schemas: RefCell<HashSet<KnownSchema>>,
@@ -109,6 +115,7 @@ impl Context {
             post: Post::new(place.letters),
             accounts,
             directory,
+            hashing: Gate::new(Limits { max_concurrent: 1, queue_size: HASHING_WAITING_MAX }),
             edits: RefCell::default(),
             known_schemas: RefCell::default(),
             phase: Cell::new(Phase::Serving),

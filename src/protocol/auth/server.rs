@@ -222,9 +222,10 @@ impl<'a> ServerAuth<'a> {
 
     /// The password as it is, with its NUL.
     fn password(&mut self, sent: &[u8]) -> Verdict {
+        let max = if matches!(self.credential, Credential::Sha256(_)) { HASHED_MAX } else { PASSWORD_MAX };
         match sent.strip_suffix(&[0]) {
             // The account without a password has its own way in: the empty response.
-            Some(password) if !password.is_empty() && password.len() <= PASSWORD_MAX => {
+            Some(password) if !password.is_empty() && password.len() <= max => {
                 self.evidence = Evidence::Password(Zeroizing::new(password.to_vec()));
                 self.verdict()
             }
@@ -251,5 +252,8 @@ impl<'a> ServerAuth<'a> {
     }
 }
 
-/// No server takes longer ones, and hashing costs by the length.
+/// No server takes longer ones.
 const PASSWORD_MAX: usize = 1024;
+
+/// A MySQL takes no longer ones where it has to hash them, which costs by the length.
+const HASHED_MAX: usize = 256;

@@ -426,3 +426,16 @@ fn garbage_never_panics_and_never_gets_in() {
         }
     }
 }
+
+/// What hashing costs grows with the password, and anybody may send one.
+#[test]
+fn a_password_longer_than_servers_take_is_not_hashed() {
+    let text = [&b"$A$005$"[..], &[b's'; 20], &[b'.'; 43]].concat();
+    let credential = Credential::stored(b"caching_sha2_password", &text).expect("it is one of a server");
+    for (len, expected) in [(256, Verdict::Work), (257, Verdict::Deny)] {
+        let mut server = ServerAuth::new(Plugin::CachingSha2, &SALT, Some(&credential), &KEY, true, true);
+        assert!(matches!(server.begin(Some(b"caching_sha2_password"), &[7; 32]), Verdict::Send(_)));
+        let password = [&vec![b'p'; len][..], &[0]].concat();
+        assert_eq!(server.step(&password), expected, "{len}");
+    }
+}

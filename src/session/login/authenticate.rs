@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::circuit::{Key, Permit};
 use crate::config::AuthPlugin;
 use crate::metrics::label::RefusedReason;
 use crate::net::Timer;
@@ -135,6 +136,7 @@ async fn converse(
     // An empty one is nothing, or the end of a text.
     let shows = |bytes: &[u8]| !matches!(bytes, [] | [0]);
     claim.has_password.set(shows(claim.response));
+    let mut turn = None;
     let mut verdict = match claim.anew {
         true => auth.switch(),
         false => auth.begin(claim.plugin, claim.response),
@@ -153,6 +155,9 @@ async fn converse(
             Verdict::Accept => return Ok(true),
             Verdict::Deny => return Ok(false),
             Verdict::Work => {
+                if turn.is_none() {
+                    turn = Some(turn_to_hash(ctx).await?);
+                }
                 pause(ctx).await;
                 verdict = auth.work();
             }
@@ -167,12 +172,23 @@ async fn pause(ctx: &Context) {
 
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// See [`Context::hashing`].
+async fn turn_to_hash(ctx: &Context) -> Result<Permit, Denied> {
+    let too_many =
+        |_| Denied::new(RefusedReason::Unavailable, ErrorCode::ServerIsntAvailable, "Too many logins wait");
+    ctx.hashing.enter(Key { user: 0, shard: 0 }).await.map_err(too_many)
+}
+
 /// What a check comes to.
-async fn finished(ctx: &Context, mut check: Check) -> Option<Secret> {
+async fn finished(ctx: &Context, mut check: Check) -> Result<Option<Secret>, Denied> {
+    let mut turn = None;
     loop {
         match check {
-            Check::Done(secret) => return secret,
+            Check::Done(secret) => return Ok(secret),
             Check::Slice(slice) => {
+                if turn.is_none() {
+                    turn = Some(turn_to_hash(ctx).await?);
+                }
                 pause(ctx).await;
                 check = slice.go_on();
             }
@@ -218,7 +234,7 @@ async fn by_server(
     // To hash once more for those who are there, and not for others, would tell them apart.
     let now = now.filter(|now| !account.as_ref().is_some_and(|before| Rc::ptr_eq(before, now)));
     let secret = match now.as_ref().and_then(|account| credential_for(account, claim)) {
-        Some(credential) => finished(ctx, credential.check(&evidence, claim.salt)).await,
+        Some(credential) => finished(ctx, credential.check(&evidence, claim.salt)).await?,
         None => None,
     };
     match now.zip(secret) {
