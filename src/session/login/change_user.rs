@@ -1,7 +1,9 @@
 //! COM_CHANGE_USER: another login on the same connection, after which nothing of the session before is left.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::metrics::label::{Direction, ErrorKind, RefusedReason};
@@ -50,6 +52,11 @@ impl Session {
 
     /// What a refused change of user comes to.
     fn stays(&mut self, denied: Denied, seq: u8) -> Stop {
+        if self.entry.is_killed() {
+            let killed = self.ended();
+            let seq = killed.seq.map(|_| seq);
+            return Refusal { seq, ..killed }.into();
+        }
         let Some(error) = denied.error else { return End::Quit.into() };
         self.ctx.metrics.connections_refused.of(denied.reason).inc();
         tracing::info!(target: "athena::login", id = self.id, reason = ?denied.reason, %error, "client may not change its user");
@@ -90,9 +97,19 @@ impl CommandLine<'_> {
         };
         let limit = ctx.config.server.login_timeout;
         let timer = Timer::new(&ctx.core.timers);
-        let admitted = timer.within(limit, authenticate(&ctx, self, &claim)).await;
+        let entry = self.session.entry.clone();
+        let admitted = {
+            let mut asking = pin!(authenticate(&ctx, self, &claim));
+            // Not all that is waited for here is watched by the session itself.
+            let watched = std::future::poll_fn(|cx| match asking.as_mut().poll(cx) {
+                Poll::Pending if entry.is_killed() || ctx.phase() >= Phase::Ending => Poll::Ready(None),
+                polled => polled.map(Some),
+            });
+            timer.within(limit, watched).await
+        };
+        let admitted = admitted.map_err(|Elapsed| too_slow(limit))?;
         let Admitted { account, backend, default_database, unproved } =
-            admitted.map_err(|Elapsed| too_slow(limit))??;
+            admitted.unwrap_or_else(|| Err(Denied::shutdown()))?;
         let schema = request.database.as_deref().map(Rc::from).or(default_database);
         let collation = match request.collation.map(u8::try_from) {
             Some(Ok(collation)) if collation != 0 => collation,
