@@ -65,7 +65,7 @@ pub(super) fn gate() -> Gate {
 
 impl StatelessPool {
     /// Runs `sql` within `connect_timeout`. `identity` is that of the session for whom the rows are; without it any link of
-    /// the instance's own account will do.
+    /// the instance's own account that speaks UTF-8 will do.
     ///
     /// # Errors
     /// See [`ErrandError`]. Whether the server has carried it out is not known then.
@@ -107,7 +107,8 @@ impl StatelessPool {
         loop {
             let link = self.take_idle(|link| match identity {
                 Some(identity) => link.identity == *identity,
-                None => self.is_own(&link.identity),
+                // Names in a link's own character set would be others in that.
+                None => self.is_own(&link.identity) && link.identity.collation == Identity::DEFAULT_COLLATION,
             })?;
             self.metrics.links.of(LinkState::Idle).dec();
             if let Some(lease) = self.lend(link) {
