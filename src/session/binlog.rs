@@ -21,6 +21,7 @@ use crate::protocol::reply::Reply;
 use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
+use super::input::Taken;
 use super::link::{Held, NO_SQL, Use};
 use super::seen::Seen;
 
@@ -38,6 +39,8 @@ const ACCESS_DENIED: u16 = 1227;
 
 /// What an acknowledgement of semi-synchronous replication begins with, in the place of a command byte.
 const ACKNOWLEDGEMENT: u8 = 0xEF;
+/// Longer than any: it has a position and the name of a file.
+const ACKNOWLEDGEMENT_MAX: usize = 1024;
 
 impl Session {
     /// COM_REGISTER_SLAVE.
@@ -76,11 +79,15 @@ impl Session {
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
         let mut reply = Reply::to_binlog_dump(self.capabilities, self.status);
+        self.entry.on_link(link.lease().connection_id);
         self.tell_backend(link, command).await?;
         loop {
             let chunk = self.next_events(link, until, &reply).await?;
             let (payload, scanned) = self.scan(chunk, &mut reply, seen)?;
             if scanned.done {
+                if self.entry.off_link() {
+                    Box::pin(self.kills_land(link.lease())).await;
+                }
                 return Ok(payload);
             }
             if !payload.is_empty() {
@@ -104,9 +111,10 @@ impl Session {
                 From::Server(Err(error)) => LinkError::Io(error).into(),
                 From::Client(Ok(Some(chunk))) => {
                     self.count(Direction::ClientIn, chunk.len());
-                    match chunk.get(HEADER_LEN) {
-                        Some(&ACKNOWLEDGEMENT) => self.tell_backend(link, chunk.into()).await?,
-                        _ => self.input.push(chunk),
+                    let begun = chunk.get(HEADER_LEN).is_none_or(|first| *first == ACKNOWLEDGEMENT);
+                    self.input.push(chunk);
+                    if begun || self.input.has_begun() {
+                        self.acknowledge(link).await?;
                     }
                     continue;
                 }
@@ -114,6 +122,20 @@ impl Session {
                 From::Client(Err(error)) => return Err(End::Lost(error).into()),
             };
             return Err(lost.behind(reply).into());
+        }
+    }
+
+    /// Passes acknowledgements on, each when all of it is here.
+    async fn acknowledge(&mut self, link: &mut Use) -> Result<(), Stop> {
+        loop {
+            match self.input.take(ACKNOWLEDGEMENT_MAX, ACKNOWLEDGEMENT_MAX) {
+                Ok(Taken::Nothing) => return Ok(()),
+                Ok(Taken::Command(command)) if command.get(HEADER_LEN) == Some(&ACKNOWLEDGEMENT) => {
+                    self.tell_backend(link, command).await?;
+                }
+                // Behind an acknowledgement there is nothing left to say but goodbye.
+                Ok(Taken::Command(_) | Taken::Oversized(_)) | Err(_) => return Err(End::Quit.into()),
+            }
         }
     }
 
@@ -127,7 +149,8 @@ impl Session {
             if let Poll::Ready(got) = server.as_mut().poll(cx) {
                 return Poll::Ready(From::Server(got));
             }
-            match self.input.is_empty() {
+            // The beginning of an acknowledgement is no command.
+            match !self.input.has_chunk() {
                 true => client.as_mut().poll(cx).map(From::Client),
                 false => gone.as_mut().poll(cx).map(|()| From::Client(Ok(None))),
             }

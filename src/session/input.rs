@@ -118,6 +118,11 @@ impl<C: Chunk> Input<C> {
         self.chunk.is_none() && self.partial.is_empty()
     }
 
+    /// Whether the beginning of a command has been taken in.
+    pub fn has_begun(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// Whether [`Input::push`] would overwrite bytes: then there is something to take first.
     pub fn has_chunk(&self) -> bool {
         self.chunk.is_some()
