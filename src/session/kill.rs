@@ -143,7 +143,7 @@ impl Session {
     /// KILL of an id that is the server's own: of a link, an event, a replica. The server judges by the backend account,
     /// so accounts that may share one must have the right to end anything: else they would end each other's links.
     async fn kill_on_server(&mut self, kill: Kill) -> Result<Payload, Stop> {
-        if self.ctx.directory.is_none() && !self.has_privilege(MAY_KILL).await? {
+        if !self.may_kill_on_server().await? {
             return Err(Refusal::unknown_thread(kill.id).into());
         }
         let sql = statement(kill.scope, kill.soft, kill.id);
@@ -154,6 +154,18 @@ impl Session {
             Ok(Ok(_)) => Ok(self.ok()),
             Ok(Err(error)) => Err(Refusal::kill_failed(&error.to_string()).into()),
             Err(_) => Err(self.ended().into()),
+        }
+    }
+
+    async fn may_kill_on_server(&self) -> Result<bool, Stop> {
+        Ok(self.ctx.directory.is_some() || self.has_privilege(MAY_KILL).await?)
+    }
+
+    /// Whether the server is to read a KILL that has no number. If an id of Athena's comes of it, no thread there has it.
+    pub(super) async fn leaves_kill_to_server(&self, sql: &[u8], mode: SqlMode) -> Result<bool, Stop> {
+        match kill(sql, mode) {
+            Err(KillError::NoNumber | KillError::QueryId) => self.may_kill_on_server().await,
+            Ok(_) | Err(KillError::User) => Ok(false),
         }
     }
 

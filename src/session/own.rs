@@ -25,7 +25,7 @@ impl Session {
             alone(facts)?;
         }
         let text = command.get(text_at..).unwrap_or_default();
-        if facts.hazards.contains(Hazards::KILL) {
+        if facts.hazards.contains(Hazards::KILL) && !self.leaves_kill_to_server(text, mode).await? {
             return self.kill_by_text(text, mode).await;
         }
         if facts.hazards.contains(Hazards::PROCESSLIST) {

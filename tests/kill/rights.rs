@@ -143,6 +143,9 @@ fn accounts_of_the_server_end_by_its_ids_what_is_theirs() -> TestResult {
         bobs.run("DO 1")?;
         ann.run(&format!("KILL {}", id_of(&anns)))?;
         anns.run("DO 1").expect_err("it was killed");
+        let mut another = direct("ann")?;
+        ann.run(&format!("KILL {} + 1", id_of(&another) - 1))?;
+        another.run("DO 1").expect_err("it was killed");
         Ok(())
     })
 }
