@@ -5,8 +5,7 @@ use athena::protocol::packet::{PacketError, PacketReader};
 use athena::protocol::reply::{Edits, Observer, Reply, ReplyError};
 use athena::protocol::response::{EofPacket, ErrPacket, OkPacket};
 use athena::protocol::resultset::text_resultset;
-use athena::protocol::session_track::TrackedKinds;
-use athena::protocol::session_track::Trackers;
+use athena::protocol::session_track::{TrackedKinds, Trackers};
 use athena::protocol::statement::PrepareOk;
 
 use super::cuts::{cut, option};
@@ -23,12 +22,26 @@ pub fn responses(bytes: &[u8]) {
         assert_eq!(OkPacket::parse(&ok.encode(capabilities), capabilities), Ok(ok));
         let trackers = Trackers::new(ok.session_state);
         assert!(trackers.count() <= payload.len(), "more trackers than bytes");
+        leave_out(TrackedKinds::from_bits_truncate(options >> 1), ok.session_state);
     }
     if let Ok(err) = ErrPacket::parse(payload) {
         assert_eq!(ErrPacket::parse(&err.encode(true)), Ok(err));
     }
-    if let Ok(eof) = EofPacket::parse(payload) {
+    if let Ok(mut eof) = EofPacket::parse(payload) {
+        // It has no place for a state.
+        eof.status.remove(StatusFlags::SESSION_STATE_CHANGED);
         assert_eq!(EofPacket::parse(&eof.encode()), Ok(eof));
+    }
+}
+
+/// Of a session state that is right all is kept, or something is left out.
+fn leave_out(kinds: TrackedKinds, state: &[u8]) {
+    let mut kept = Vec::new();
+    match (kinds.leaves_out(state), kinds.keep(state, &mut kept)) {
+        (Ok(false), Ok(())) => assert_eq!(Trackers::new(&kept).count(), Trackers::new(state).count()),
+        (Ok(true), result) => assert!(result.is_err() || kept.len() < state.len()),
+        (Err(_), result) => assert!(result.is_err()),
+        (Ok(false), Err(error)) => panic!("{error} where all is kept"),
     }
 }
 
