@@ -24,6 +24,7 @@ mod layers;
 mod listener;
 mod payload;
 mod ring;
+mod send;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -38,5 +39,6 @@ pub use inbox::{Inbox, Receiver, Sender, inbox};
 pub use listener::{BoundListener, Listener, SocketFile};
 pub use payload::Payload;
 pub use ring::Ring;
-pub use socket::{Exchange, ExchangeError, Socket};
+pub use send::{Exchange, ExchangeError};
+pub use socket::Socket;
 pub use timer::{Elapsed, Poker, Timer, Timers};
