@@ -213,9 +213,7 @@ impl Session {
 
     /// Whether the server behind is a MariaDB.
     pub(super) fn is_on_mariadb(&self) -> bool {
-        const MARIADB: &[u8] = b"MariaDB";
-        let profile = self.cluster().pool.profile();
-        profile.is_some_and(|profile| profile.version.windows(MARIADB.len()).any(|part| part == MARIADB))
+        self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb())
     }
 
     /// Why a wait of this session was ended.

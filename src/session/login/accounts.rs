@@ -33,17 +33,13 @@ impl AccountEntry {
     pub fn lets_in(&self, address: Option<IpAddr>, transport: Transport) -> bool {
         let from_there =
             self.allowed.as_ref().is_none_or(|list| list.iter().any(|origin| origin.covers(address)));
-        from_there && suffices(self.tls, transport)
-    }
-}
-
-/// Whether a client's connection is what its account asks for.
-pub(super) fn suffices(tls: AccountTls, transport: Transport) -> bool {
-    match (tls, transport) {
-        (AccountTls::Optional, _) | (AccountTls::Required, Transport::Tls { .. }) => true,
-        (AccountTls::Certificate, Transport::Tls { certificate }) => certificate,
-        // A Unix socket is none either, for a server.
-        (AccountTls::Required | AccountTls::Certificate, _) => false,
+        let encrypted = match (self.tls, transport) {
+            (AccountTls::Optional, _) | (AccountTls::Required, Transport::Tls { .. }) => true,
+            (AccountTls::Certificate, Transport::Tls { certificate }) => certificate,
+            // A Unix socket is none either, for a server.
+            (AccountTls::Required | AccountTls::Certificate, _) => false,
+        };
+        from_there && encrypted
     }
 }
 

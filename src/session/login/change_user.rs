@@ -63,8 +63,7 @@ impl Session {
         self.failed_changes = self.failed_changes.saturating_add(1);
         // Between the packets of a login nobody knows where a command begins.
         let lost_count = matches!(denied.reason, RefusedReason::Handshake | RefusedReason::Timeout);
-        let mariadb = self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb());
-        let stays = mariadb && !lost_count;
+        let stays = self.is_on_mariadb() && !lost_count;
         let kind = match denied.reason {
             RefusedReason::Shutdown => Some(ErrorKind::Shutdown),
             _ => None,
