@@ -1,17 +1,16 @@
 //! A closed-loop load generator: each connection sends a point select, waits for the whole reply, sends the next.
 //!
-//! One thread drives all connections, so that on a small machine the load leaves the CPU to what is measured. Only
-//! accounts with an empty password can be used: then no authentication plugin asks for more than an empty answer.
+//! One thread drives all connections, so that on a small machine the load leaves the CPU to what is measured.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{Error, Result};
 use crate::histogram::Histogram;
-use crate::wire::{self, ReplyScanner, Scanned, capability, command};
+use crate::login::{LoggedIn, execute_request};
+use crate::wire::{self, ReplyScanner, Scanned, command};
 
 /// How the statement is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +32,8 @@ pub struct LoadOptions {
     pub database: String,
     /// Connections, each with one statement in flight.
     pub connections: usize,
+    /// Statements that each connection sends first, after its login.
+    pub setup: Vec<String>,
     /// How the statement is sent.
     pub mode: Mode,
     /// Runs before counting begins.
@@ -57,7 +58,6 @@ pub struct LoadReport {
 /// Largest id in sysbench's default table; smaller than any table the load is run on.
 const IDS: u32 = 10_000;
 const READ_SIZE: usize = 16 * 1024;
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Give up when nothing at all arrives for this long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -160,46 +160,17 @@ const STATEMENT: &str = "SELECT c FROM sbtest1 WHERE id=";
 
 impl Client {
     fn login(options: &LoadOptions, slot: usize) -> io::Result<Self> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, options.port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(LOGIN_TIMEOUT))?;
-        let greeting = read_packet(&mut stream)?;
-        let offered =
-            wire::greeting_capabilities(&greeting).ok_or_else(|| refused("no greeting", &greeting))?;
-        let flags = capability::PROTOCOL_41
-            | capability::SECURE_CONNECTION
-            | capability::CONNECT_WITH_DB
-            | (offered & (capability::PLUGIN_AUTH | capability::DEPRECATE_EOF));
-        let mut payload = flags.to_le_bytes().to_vec();
-        payload.extend_from_slice(&(16_u32 << 20).to_le_bytes()); // largest packet
-        payload.push(45); // utf8mb4_general_ci
-        payload.extend_from_slice(&[0; 23]);
-        payload.extend_from_slice(options.user.as_bytes());
-        payload.extend_from_slice(&[0, 0]); // end of the user; empty answer to the challenge
-        payload.extend_from_slice(options.database.as_bytes());
-        payload.push(0);
-        if flags & capability::PLUGIN_AUTH != 0 {
-            payload.extend_from_slice(b"mysql_native_password\0");
-        }
-        send_packet(&mut stream, 1, &payload)?;
-        let mut reply = read_packet(&mut stream)?;
-        if reply.first() == Some(&0xfe) {
-            send_packet(&mut stream, 3, &[])?; // another plugin; an empty password is an empty answer to all of them
-            reply = read_packet(&mut stream)?;
-        }
-        if reply.first() != Some(&0) {
-            return Err(refused("login refused", &reply));
-        }
-        let deprecate_eof = flags & capability::DEPRECATE_EOF != 0;
+        let mut login = LoggedIn::log_in(options.port, &options.user, &options.database)?;
+        options.setup.iter().try_for_each(|sql| login.run(sql))?;
         let request = match options.mode {
             Mode::Text => [&[0, 0, 0, 0, command::QUERY], STATEMENT.as_bytes()].concat(),
-            Mode::Prepared => execute_request(prepare(&mut stream, deprecate_eof)?),
+            Mode::Prepared => execute_request(login.prepare(&format!("{STATEMENT}?"))?),
         };
-        stream.set_nonblocking(true)?;
+        login.stream.set_nonblocking(true)?;
         Ok(Self {
-            stream: mio::net::TcpStream::from_std(stream),
+            stream: mio::net::TcpStream::from_std(login.stream),
             mode: options.mode,
-            deprecate_eof,
+            deprecate_eof: login.deprecate_eof,
             scanner: ReplyScanner::First,
             input: Vec::new(),
             request,
@@ -262,51 +233,4 @@ impl Client {
         self.input.drain(..done);
         Ok(())
     }
-}
-
-/// Prepares the statement and returns its id.
-fn prepare(stream: &mut TcpStream, deprecate_eof: bool) -> io::Result<[u8; 4]> {
-    let statement = format!("{STATEMENT}?");
-    send_packet(stream, 0, &[&[command::STMT_PREPARE], statement.as_bytes()].concat())?;
-    let reply = read_packet(stream)?;
-    let &[0, a, b, c, d, columns_low, columns_high, parameters_low, parameters_high, ..] = &reply[..] else {
-        return Err(refused("PREPARE refused", &reply));
-    };
-    for count in [[parameters_low, parameters_high], [columns_low, columns_high]].map(u16::from_le_bytes) {
-        let end = u16::from(count > 0 && !deprecate_eof);
-        for _ in 0..count + end {
-            read_packet(stream)?;
-        }
-    }
-    Ok([a, b, c, d])
-}
-
-/// COM_STMT_EXECUTE with one 32-bit integer, which is the request's last four bytes.
-fn execute_request(id: [u8; 4]) -> Vec<u8> {
-    let mut request = vec![0, 0, 0, 0, command::STMT_EXECUTE];
-    request.extend_from_slice(&id);
-    request.push(0); // no cursor
-    request.extend_from_slice(&1_u32.to_le_bytes()); // iterations
-    request.extend_from_slice(&[0, 1, 3, 0]); // null bitmap; types follow: LONG, signed
-    request.extend_from_slice(&0_u32.to_le_bytes());
-    request
-}
-
-fn send_packet(stream: &mut TcpStream, sequence: u8, payload: &[u8]) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    wire::push_packet(&mut bytes, sequence, payload);
-    stream.write_all(&bytes)
-}
-
-fn read_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut header = [0; wire::HEADER_LENGTH];
-    stream.read_exact(&mut header)?;
-    let length = u32::from_le_bytes([header[0], header[1], header[2], 0]);
-    let mut payload = vec![0; length as usize];
-    stream.read_exact(&mut payload)?;
-    Ok(payload)
-}
-
-fn refused(what: &str, payload: &[u8]) -> io::Error {
-    io::Error::other(format!("{what}: {}", String::from_utf8_lossy(payload)))
 }

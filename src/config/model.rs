@@ -309,6 +309,23 @@ pub struct Pool {
     pub query_timeout: Option<Duration>,
     /// Statements that a link keeps prepared on the server.
     pub max_prepared_statements: usize,
+    /// Procedures that change nothing of a session but what servers tell: CALL of these keeps no link.
+    pub movable_procedures: Vec<ProcedureName>,
+}
+
+/// A procedure by its name, in one schema or in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcedureName {
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+impl ProcedureName {
+    /// Whether a CALL of this name, in this schema, means it. Servers know no case in the names of procedures.
+    pub fn is(&self, schema: Option<&[u8]>, name: &[u8]) -> bool {
+        let in_schema = self.schema.as_deref().is_none_or(|own| schema == Some(own.as_bytes()));
+        in_schema && self.name.as_bytes().eq_ignore_ascii_case(name)
+    }
 }
 
 /// Statements at a time of one (user, shard); numbers are for the whole process.

@@ -52,6 +52,20 @@ impl Gauge {
     }
 }
 
+/// A duration that is right now, kept as nanoseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Age(Cell<u64>);
+
+impl Age {
+    pub fn set(&self, age: Duration) {
+        self.0.set(nanos(age));
+    }
+
+    pub fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.get())
+    }
+}
+
 /// The longest of the durations seen, kept as nanoseconds.
 #[derive(Debug, Clone, Default)]
 pub struct Peak(Cell<u64>);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cell::{ByLabel, Counter, Gauge, Peak};
+use super::cell::{Age, ByLabel, Counter, Gauge, Peak};
 use super::histogram::Histogram;
 use super::label::{
     BoundReason, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason, RefusedReason, Target,
@@ -41,10 +41,16 @@ pub struct CoreMetrics {
     pub links: Gauges<LinkState, { LinkState::COUNT }>,
     /// Bound links by what binds them; their sum is `links` in the state `Bound`.
     pub links_bound: Gauges<BoundReason, { BoundReason::COUNT }>,
+    /// How long the link is bound that has been for the longest time.
+    pub links_bound_oldest: Age,
     pub links_opened: Counter,
     pub links_closed: Counters<ClosedReason, { ClosedReason::COUNT }>,
     pub link_resets: Counter,
     pub statements_reprepared: Counter,
+    /// Links brought to a session's schema and state before its statement.
+    pub state_replays: Counter,
+    /// Links read out before they were given back.
+    pub state_readouts: Counter,
     /// How long sessions waited for a link.
     pub checkout_wait: Histogram,
 

@@ -25,7 +25,8 @@ pub struct ProcessFacts {
     pub max_fds: Option<u64>,
 }
 
-/// All families in Prometheus' text format 0.0.4: sums over the cores, and per-core values under the core's number.
+/// All families in Prometheus' text format 0.0.4: sums over the cores or the greatest of them, and per-core values under
+/// the core's number.
 /// A family without a sample (no core has answered) is left out.
 pub fn expose(cores: &[(usize, Snapshot)], process: &ProcessFacts) -> String {
     let families: Vec<MetricFamily> = FAMILIES
@@ -57,6 +58,7 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
             }
             sums.into_iter().map(|(value, sum)| number(Some((label, value)), sum as f64)).collect()
         }
+        Read::Max(read) => vec![number(None, cells().map(read).fold(0.0, f64::max))],
         Read::PerCore(read) => cores
             .iter()
             .map(|(core, snapshot)| number(Some(("core", &core.to_string())), read(snapshot.cells())))

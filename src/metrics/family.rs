@@ -17,6 +17,8 @@ pub(super) enum Read {
     Sum(fn(&CoreMetrics) -> u64),
     /// One number for each value of a label, summed over the cores.
     SumByLabel(&'static str, fn(&CoreMetrics, Visit<'_>)),
+    /// The greatest number of any core.
+    Max(fn(&CoreMetrics) -> f64),
     /// One number for each core, under the label `core`.
     PerCore(fn(&CoreMetrics) -> f64),
     /// Durations, summed over the cores.
@@ -140,6 +142,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "athena_links_bound",
         "Backend connections that a session keeps, by reason.",
         Read::SumByLabel("reason", |core, visit| gauges(&core.links_bound, visit)),
+    ),
+    gauge(
+        "athena_links_bound_oldest_seconds",
+        "How long the backend connection has been kept that a session keeps for the longest time.",
+        Read::Max(|core| core.links_bound_oldest.get().as_secs_f64()),
     ),
     counter(
         "athena_links_opened_total",

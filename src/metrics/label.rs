@@ -131,6 +131,12 @@ labels! {
         /// Table locks, `GET_LOCK`, a global read lock.
         Lock = "lock",
         TemporaryTable = "temporary_table",
+        /// `HANDLER ... OPEN`.
+        Handler = "handler",
+        /// Statements prepared as text (`PREPARE ... FROM`).
+        TextPrepare = "text_prepare",
+        /// Warnings and the like of the last statement, for the moment until they are read out.
+        Unread = "unread",
         Cursor = "cursor",
         /// Parameters sent ahead of EXECUTE.
         LongData = "long_data",

@@ -99,6 +99,8 @@ fn cores_are_summed_and_per_core_values_are_not() {
     one.link_bound(BoundReason::Transaction);
     two.link_bound(BoundReason::Cursor);
     two.link_unbound(BoundReason::Cursor);
+    one.links_bound_oldest.set(Duration::from_millis(2500));
+    two.links_bound_oldest.set(Duration::from_millis(500));
     let text = expose(&[(0, one.snapshot()), (7, two.snapshot())], &facts());
     let expected = [
         ("athena_connections_total", 7.0),
@@ -118,6 +120,7 @@ fn cores_are_summed_and_per_core_values_are_not() {
         ("athena_links{state=\"bound\"}", 1.0),
         ("athena_links_bound{reason=\"transaction\"}", 1.0),
         ("athena_links_bound{reason=\"cursor\"}", 0.0),
+        ("athena_links_bound_oldest_seconds", 2.5),
         ("athena_build_info{version=\"1.2.3\"}", 1.0),
         ("athena_up", 1.0),
         ("athena_ready", 1.0),

@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use super::ids::Ids;
 use super::lexer::SqlMode;
 use super::scan::Scanner;
 
@@ -119,35 +120,21 @@ bitflags! {
         const FULL_PROCESSLIST = 1 << 36;
         /// Global variables, accounts or privileges change: what connections get when they log in.
         const NEW_ERA = 1 << 37;
-        /// One of the variables is set or read by which Athena itself has the server report changes; also SHOW VARIABLES.
+        /// One of the variables is set or read by which Athena itself has the server report changes; also SHOW VARIABLES, and
+        /// tables that list variables.
         const TRACKERS = 1 << 38;
         /// Whether the session uses the query cache is set.
         const QUERY_CACHE = 1 << 39;
         /// SHOW PROFILE, SHOW PROFILES: of statements on the same link.
         const PROFILES = 1 << 40;
+        /// FOUND_ROWS() may be another number than that of the rows: LIMIT with an offset, UNION and the like.
+        const OTHER_FOUND_ROWS = 1 << 41;
     }
 }
 
 impl Hazards {
     /// What is about sessions by their ids, of which a server knows others than the clients do.
     pub const OF_SESSIONS: Hazards = Hazards::CONNECTION_ID.union(Hazards::KILL).union(Hazards::PROCESSLIST);
-
-    /// See [`Facts::binds`].
-    const BINDING: Hazards = Hazards::NAMED_LOCK
-        .union(Hazards::USER_VARIABLE_WRITE)
-        .union(Hazards::TEMPORARY_TABLE)
-        .union(Hazards::HANDLER)
-        .union(Hazards::TABLE_LOCK)
-        .union(Hazards::INSTANCE_LOCK)
-        .union(Hazards::CALL)
-        .union(Hazards::TEXT_PREPARE)
-        .union(Hazards::XA)
-        .union(Hazards::ROLE)
-        .union(Hazards::RESOURCE_GROUP)
-        .union(Hazards::UNREPLAYABLE_SET)
-        .union(Hazards::SQL_CALC_FOUND_ROWS)
-        .union(Hazards::SEQUENCE_NEXT)
-        .union(Hazards::UNSURE);
 }
 
 /// See [`facts`].
@@ -157,21 +144,8 @@ pub struct Facts {
     pub kind: StatementKind,
     /// Those of all statements.
     pub hazards: Hazards,
-}
-
-impl Facts {
-    /// The hazards that leave something on a link which neither moves to another link nor shows in a tracker with its
-    /// value: locks, user variables, temporary tables, handlers, text-prepared statements, XA, roles, resource groups,
-    /// variables that can't be replayed, what FOUND_ROWS() and LASTVAL() will read, whatever a CALL does, and doubt.
-    ///
-    /// LAST_INSERT_ID(expr) is among them where no OK packet tells its value. Not among them: [`Hazards::SET_SESSION`],
-    /// `AUTOCOMMIT_SET`, `SET_TRANSACTION` and `USE_DB` (trackers show these), and what only reads.
-    pub fn binds(self) -> Hazards {
-        use StatementKind::{Delete, Insert, Replace, Update};
-        let told = matches!(self.kind, Insert | Update | Delete | Replace);
-        let last_insert_id = if told { Hazards::empty() } else { Hazards::LAST_INSERT_ID_SET };
-        self.hazards & (Hazards::BINDING | last_insert_id)
-    }
+    /// What INSERT and REPLACE may give for an id; unclear for statements that insert unseen.
+    pub ids: Ids,
 }
 
 /// Reads `sql` once. Never fails: unterminated strings and comments just end.
@@ -192,11 +166,10 @@ pub fn facts(sql: &[u8], mode: SqlMode) -> Facts {
         previous = next;
     }
     let mut hazards = scanner.hazards;
-    // The second byte of a character may look like a quote or a backslash, but its first byte is no ASCII.
-    if scanner.misreadable() || (mode.unsafe_charset && !sql.is_ascii()) {
+    if scanner.misreadable() {
         hazards |= Hazards::UNSURE;
     }
-    Facts { kind, hazards }
+    Facts { kind, hazards, ids: scanner.ids }
 }
 
 /// What a statement may ask about the one before it, of this kind. Not its warnings: MariaDB may list older ones.

@@ -4,6 +4,9 @@
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::charset::Charset;
+use super::server::{Comment, Server};
+
 /// The settings of a session that decide where tokens begin and end. The default is a server's default.
 ///
 /// IGNORE_SPACE is not among them: the functions that matter here are calls with and without a blank before the
@@ -13,9 +16,10 @@ pub struct SqlMode {
     /// `"x"` is an identifier.
     pub ansi_quotes: bool,
     pub no_backslash_escapes: bool,
-    /// The client's character set is one (GBK, SJIS, Big5, ...) in which a character's second byte may look like a
-    /// backslash or a quote.
-    pub unsafe_charset: bool,
+    /// The client's character set.
+    pub charset: Charset,
+    /// Who reads the text: decides what code in comments is code.
+    pub server: Server,
     /// The server takes one statement in a text (no CLIENT_MULTI_STATEMENTS, or PREPARE): a `;` is no place where
     /// another may begin.
     pub one_statement: bool,
@@ -89,14 +93,12 @@ fn continues_word(byte: u8) -> bool {
     matches!(class_of(byte), Class::Word | Class::Digit)
 }
 
-/// From this version on, servers disagree whether the code in `/*!nnnnn ... */` is code: each runs what is meant for
-/// itself, and MariaDB takes 50700 to 99999 for MySQL's.
-const FIRST_DOUBTFUL_VERSION: u32 = 50700;
-
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lexer<'a> {
     rest: &'a [u8],
     pub(super) mode: SqlMode,
+    /// The last token was a dot: a word behind it is a name.
+    behind_dot: bool,
     /// Inside `/*! ... */`: how many bytes are left after its end, if it is read as a comment.
     code_comment: Option<usize>,
     /// Servers may see other tokens than these.
@@ -105,7 +107,17 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub fn new(sql: &'a [u8], mode: SqlMode) -> Self {
-        Lexer { rest: sql, mode, code_comment: None, misreadable: false }
+        Lexer { rest: sql, mode, behind_dot: false, code_comment: None, misreadable: false }
+    }
+
+    /// For a piece of a text, which may begin inside of code in a comment.
+    pub fn of_piece(sql: &'a [u8], mode: SqlMode, in_code: bool) -> Self {
+        Lexer { code_comment: in_code.then_some(0), ..Lexer::new(sql, mode) }
+    }
+
+    /// Whether the last token was code in a comment.
+    pub fn is_in_code(&self) -> bool {
+        self.code_comment.is_some()
     }
 
     /// The next token; [`TokenKind::End`] for ever once there is none.
@@ -144,7 +156,17 @@ impl<'a> Lexer<'a> {
     fn take(&mut self, kind: TokenKind, len: usize) -> Token<'a> {
         let (text, rest) = self.rest.split_at(len.min(self.rest.len()));
         self.rest = rest;
+        self.behind_dot = kind == TokenKind::Byte(b'.');
         Token { kind, text }
+    }
+
+    /// The same for a token without quotes, in which some bytes may be blanks.
+    fn take_bare(&mut self, kind: TokenKind, len: usize) -> Token<'a> {
+        let token = self.take(kind, len);
+        if self.mode.charset == Charset::OneByte {
+            self.misreadable |= token.text.iter().any(|byte| self.mode.charset.may_be_blank(*byte));
+        }
+        token
     }
 
     /// Bytes from `from` on for which `belongs` holds.
@@ -154,7 +176,13 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self, first: u8) -> Token<'a> {
-        let len = 1 + self.run(1, continues_word);
+        if first == b'$'
+            && !self.behind_dot
+            && let Some(dollars) = self.dollars()
+        {
+            return dollars;
+        }
+        let len = self.word_end(0);
         if len == 1 && self.byte(1) == Some(b'\'') {
             match first {
                 b'n' | b'N' => return self.take(TokenKind::String, self.quoted_len(b'\'', 2)),
@@ -162,7 +190,45 @@ impl<'a> Lexer<'a> {
                 _ => {}
             }
         }
-        self.take(TokenKind::Word, len)
+        self.take_bare(TokenKind::Word, len)
+    }
+
+    /// `$$ ... $$` and `$tag$ ... $tag$`, where the server knows these.
+    fn dollars(&mut self) -> Option<Token<'a>> {
+        let mut end = 1;
+        while self.byte(end).is_some_and(|byte| byte != b'$' && continues_word(byte)) {
+            end += self.character_len(end);
+        }
+        self.byte(end).filter(|byte| *byte == b'$')?;
+        let tag = self.rest.get(..=end)?;
+        match self.mode.server.dollar_quotes() {
+            Some(true) => {
+                let end = memmem::find(self.rest.get(tag.len()..)?, tag);
+                let len = end.map_or(self.rest.len(), |end| tag.len() + end + tag.len());
+                Some(self.take(TokenKind::String, len))
+            }
+            Some(false) => None,
+            None => {
+                self.misreadable = true;
+                None
+            }
+        }
+    }
+
+    /// Where the characters of a word end that has one at `from`.
+    fn word_end(&self, from: usize) -> usize {
+        if !self.mode.charset.is_mixed() {
+            return from + self.run(from, continues_word);
+        }
+        let mut at = from;
+        while self.byte(at).is_some_and(continues_word) {
+            at += self.character_len(at);
+        }
+        at
+    }
+
+    fn character_len(&self, at: usize) -> usize {
+        self.mode.charset.character_len(self.rest.get(at..).unwrap_or_default())
     }
 
     /// `1e5x` is the number `1e5` and the word `x`, `1.x` the number `1.` and the word, but `1x` is one identifier.
@@ -175,9 +241,11 @@ impl<'a> Lexer<'a> {
             len += 1 + self.run(len + 1, |byte| byte.is_ascii_digit());
             len += self.exponent_len(len);
         } else {
-            len += self.run(len, continues_word);
+            // MySQL takes the first byte of a character for all of it here.
+            self.misreadable |= self.character_len(len) > 1 && !self.mode.server.mariadb;
+            len = self.word_end(len);
         }
-        self.take(TokenKind::Number, len)
+        self.take_bare(TokenKind::Number, len)
     }
 
     fn exponent_len(&self, at: usize) -> usize {
@@ -198,6 +266,9 @@ impl<'a> Lexer<'a> {
     /// The length of a token whose opening quote ends at `start`, with the closing quote.
     fn quoted_len(&self, quote: u8, start: usize) -> usize {
         let escapes = self.is_string(quote) && !self.mode.no_backslash_escapes;
+        if self.mode.charset.is_mixed() {
+            return self.quoted_characters_len(quote, start, escapes);
+        }
         let mut at = start;
         loop {
             let rest = self.rest.get(at..).unwrap_or_default();
@@ -212,6 +283,20 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The same by characters. A backslash escapes one byte, whatever that is.
+    fn quoted_characters_len(&self, quote: u8, start: usize, escapes: bool) -> usize {
+        let mut at = start;
+        while let Some(byte) = self.byte(at) {
+            at += match byte {
+                b'\\' if escapes => 2,
+                _ if byte != quote => self.character_len(at),
+                _ if self.byte(at + 1) == Some(quote) => 2,
+                _ => return at + 1,
+            };
+        }
+        self.rest.len()
+    }
+
     fn symbol(&mut self, first: u8) -> Token<'a> {
         match (first, self.byte(1)) {
             (b'@', Some(b'@')) => self.take(TokenKind::SystemVariable, 2),
@@ -219,10 +304,17 @@ impl<'a> Lexer<'a> {
                 self.take(TokenKind::UserVariable, self.quoted_len(quote, 2))
             }
             (b'@', _) => {
-                let len = 1 + self.run(1, |byte| byte == b'.' || continues_word(byte));
-                self.take(TokenKind::UserVariable, len)
+                let charset = self.mode.charset;
+                let belongs = |byte: u8| byte.is_ascii() || charset.continues_variable(byte);
+                let len = 1 + self.run(1, |byte| byte == b'.' || continues_word(byte) && belongs(byte));
+                self.take_bare(TokenKind::UserVariable, len)
             }
             (b':', Some(b'=')) => self.take(TokenKind::Assign, 2),
+            (b'[', _) => {
+                // MariaDB's mode MSSQL quotes names with brackets, and no status flag tells of it.
+                self.misreadable |= self.mode.server.mariadb || self.mode.server.version == 0;
+                self.take(TokenKind::Byte(first), 1)
+            }
             _ => self.take(TokenKind::Byte(first), 1),
         }
     }
@@ -231,7 +323,7 @@ impl<'a> Lexer<'a> {
     fn comment(&mut self, first: u8) -> bool {
         let line = match (first, self.byte(1)) {
             (b'#', _) => true,
-            (b'-', Some(b'-')) => self.byte(2).is_none_or(|byte| byte == b' ' || byte.is_ascii_control()),
+            (b'-', Some(b'-')) => self.dashes_begin_comment(),
             (b'/', Some(b'*')) => return self.block_comment(),
             (b'*', Some(b'/')) => return self.end_of_code(),
             _ => false,
@@ -242,41 +334,64 @@ impl<'a> Lexer<'a> {
         line
     }
 
-    fn block_comment(&mut self) -> bool {
-        let mark = match (self.byte(2), self.byte(3)) {
-            (Some(b'!'), _) => 3,
-            (Some(b'M'), Some(b'!')) => 4,
-            _ => {
-                self.skip(self.block_comment_len());
-                return true;
-            }
-        };
-        let digits = match self.run(mark, |byte| byte.is_ascii_digit()) {
-            len @ (5 | 6) => len,
-            0..5 => 0,
-            _ => 6,
-        };
-        let version = self.rest.get(mark..mark + digits).unwrap_or_default();
-        let version = version.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-        // Only MariaDB knows the form with an M; comments in comments are read in more than one way.
-        self.misreadable |= mark == 4 || version >= FIRST_DOUBTFUL_VERSION || self.code_comment.is_some();
-        if self.code_comment.is_none() {
-            self.code_comment = Some(self.rest.len() - self.block_comment_len());
-        }
-        self.skip(mark + digits);
-        true
+    fn dashes_begin_comment(&mut self) -> bool {
+        let next = self.byte(2).unwrap_or(0);
+        // Some bytes are blanks or control characters there.
+        self.misreadable |= !next.is_ascii() && self.mode.charset == Charset::OneByte;
+        next == b' ' || next.is_ascii_control()
     }
 
-    fn block_comment_len(&self) -> usize {
-        let end = memmem::find(self.rest.get(2..).unwrap_or_default(), b"*/");
-        end.map_or(self.rest.len(), |end| 2 + end + 2)
+    fn block_comment(&mut self) -> bool {
+        let mark = match self.mode.server.comment(self.rest) {
+            Comment::Plain => {
+                self.skip(plain_comment_len(self.rest));
+                return true;
+            }
+            Comment::Foreign => {
+                self.skip(foreign_comment_len(self.rest));
+                return true;
+            }
+            Comment::Code(mark) => mark,
+            Comment::Doubtful(mark) => {
+                self.misreadable = true;
+                mark
+            }
+        };
+        // Where the server is not known, comments in comments are read in more than one way.
+        self.misreadable |= self.code_comment.is_some() && self.mode.server.version == 0;
+        if self.code_comment.is_none() {
+            self.code_comment = Some(self.rest.len() - plain_comment_len(self.rest));
+        }
+        self.skip(mark);
+        true
     }
 
     /// Leaves code in a comment. If that is not where a comment would have ended, servers that skip it see other tokens.
     fn end_of_code(&mut self) -> bool {
         let Some(after) = self.code_comment.take() else { return false };
         self.skip(2);
-        self.misreadable |= self.rest.len() != after;
+        self.misreadable |= self.rest.len() != after && self.mode.server.version == 0;
         true
     }
+}
+
+/// The length of the comment that `text` begins with.
+pub(super) fn plain_comment_len(text: &[u8]) -> usize {
+    let end = memmem::find(text.get(2..).unwrap_or_default(), b"*/");
+    end.map_or(text.len(), |end| 2 + end + 2)
+}
+
+/// The length of a comment that may hold others, which hold none.
+pub(super) fn foreign_comment_len(text: &[u8]) -> usize {
+    let mut at = 2;
+    while let Some(rest) = text.get(at..) {
+        let Some(found) = memchr2(b'/', b'*', rest) else { break };
+        at += found;
+        at += match rest.get(found..found + 2) {
+            Some(b"*/") => return at + 2,
+            Some(b"/*") => plain_comment_len(text.get(at..).unwrap_or_default()),
+            _ => 1,
+        };
+    }
+    text.len()
 }

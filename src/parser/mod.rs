@@ -5,28 +5,52 @@
 //! [`StatementKind`] and those [`Hazards`].
 //!
 //! - `lexer` turns bytes into tokens, under the session's [`SqlMode`]; it never fails, whatever the bytes are.
+//!   `charset` and `server` are the parts of that mode which know what one character is, and which comments are code.
 //! - `keyword` is the table of the words that mean something here.
 //! - `scan` passes over the tokens, `statement` tells statements apart by their first words, and `set` is its part for
-//!   SET, the one statement with many meanings.
-//! - `connection_id` writes the client's own id where a statement asks for it; `kill` reads whom a KILL means.
+//!   SET, the one statement with many meanings. `insert` is its part for INSERT, which may give ids (`ids`).
+//! - `effects` is a second pass over a text with hazards: which lock, which variable, which table.
+//! - `answers` writes what Athena knows where a statement asks for it: the client's own id, counts of the statement
+//!   before; `question` knows the ways to ask, `constant` the expressions to write, and `column_name` how a server names
+//!   what stands there.
+//! - `table` tells whether a statement uses one. `diagnostics` reads what is asked about warnings; `kill` reads whom a KILL means.
 //!
 //! The rule where text is ambiguous: a hazard too many costs a link that is kept longer, a hazard too few hands one
 //! session's state to another. So doubt is answered by the hazard, and by [`Hazards::UNSURE`] if it is about where
 //! tokens begin and end.
 
-mod connection_id;
+mod answers;
+mod charset;
+mod column_name;
+mod constant;
+mod diagnostics;
+mod effects;
 mod facts;
+mod ids;
+mod insert;
 mod keyword;
 mod kill;
 mod lexer;
+mod question;
 mod scan;
+mod server;
 mod set;
 mod statement;
+mod table;
 
-pub use connection_id::{Unclear, with_connection_id};
+pub use answers::{Unclear, with_answers, with_connection_id};
+pub use charset::Charset;
+pub use diagnostics::{
+    ConditionItem, ConditionNumber, Diagnostics, GetDiagnostics, StatementItem, diagnostics,
+};
+pub use effects::{Effect, Literal, TableName, effects};
 pub use facts::{Facts, Hazards, StatementKind, facts};
+pub use ids::Ids;
 pub use kill::{Kill, KillError, KillScope, kill};
 pub use lexer::SqlMode;
+pub use question::Answers;
+pub use server::Server;
+pub use table::uses_table;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Passes over tokens, and finds the hazards that look the same in every statement.
 
 use super::facts::{Hazards, StatementKind};
+use super::ids::Ids;
 use super::keyword::Keyword;
 use super::lexer::{Lexer, SqlMode, Token, TokenKind};
 
@@ -11,13 +12,14 @@ pub(super) struct Scanner<'a> {
     /// The kind of the token before.
     previous: TokenKind,
     pub(super) hazards: Hazards,
+    pub(super) ids: Ids,
 }
 
 impl<'a> Scanner<'a> {
     pub fn new(sql: &'a [u8], mode: SqlMode) -> Self {
         let mut lexer = Lexer::new(sql, mode);
         let token = lexer.token();
-        Scanner { lexer, token, previous: TokenKind::End, hazards: Hazards::empty() }
+        Scanner { lexer, token, previous: TokenKind::End, hazards: Hazards::empty(), ids: Ids::NONE }
     }
 
     /// Whether servers may have seen other tokens.
@@ -101,6 +103,17 @@ impl<'a> Scanner<'a> {
                 Some(keyword) => self.begin(keyword),
                 None => self.unknown(),
             };
+            self.ids = self.ids.and(match kind {
+                StatementKind::Insert | StatementKind::Replace => self.given_ids(),
+                // They may insert anything.
+                StatementKind::Call
+                | StatementKind::Ddl
+                | StatementKind::Execute
+                | StatementKind::Load
+                | StatementKind::Other
+                | StatementKind::With => Ids::UNCLEAR,
+                _ => Ids::NONE,
+            });
             self.pass_until(|_| false);
             return kind;
         }
@@ -120,16 +133,15 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes one token and what belongs to it, with the hazards that they have anywhere.
-    fn pass(&mut self) {
+    pub(super) fn pass(&mut self) {
         let Token { kind, text } = self.token;
         let before = self.previous;
         self.advance();
         match kind {
-            TokenKind::Word => {
-                if let Some(keyword) = Keyword::of(text) {
-                    self.clause(keyword);
-                }
-            }
+            TokenKind::Word => match Keyword::of(text) {
+                Some(keyword) => self.clause(keyword),
+                None => self.table(text),
+            },
             // A native function may be called by its quoted name.
             TokenKind::Quoted if self.is(b'(') => {
                 let name = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
@@ -137,6 +149,7 @@ impl<'a> Scanner<'a> {
                     self.call(keyword);
                 }
             }
+            TokenKind::Quoted => self.table(text.get(1..text.len().saturating_sub(1)).unwrap_or_default()),
             // Behind a name or a string it is the host of an account.
             TokenKind::UserVariable if matches!(before, TokenKind::String | TokenKind::Quoted) => {}
             TokenKind::UserVariable => {
@@ -148,15 +161,36 @@ impl<'a> Scanner<'a> {
             TokenKind::SystemVariable => self.read_variable(),
             // A part of a qualified name is no keyword, and no native function.
             TokenKind::Byte(b'.') if matches!(self.token.kind, TokenKind::Word | TokenKind::Quoted) => {
-                self.advance();
+                let name = self.take_name();
+                self.table(name);
             }
             _ => {}
+        }
+    }
+
+    /// A name that may be that of a table.
+    fn table(&mut self, name: &[u8]) {
+        /// They list system variables with the session's values.
+        const OF_VARIABLES: [&[u8]; 3] = [b"session_variables", b"system_variables", b"variables_by_thread"];
+        if matches!(name.len(), 16 | 17 | 19)
+            && OF_VARIABLES.iter().any(|table| name.eq_ignore_ascii_case(table))
+        {
+            self.hazards |= Hazards::TRACKERS;
         }
     }
 
     /// A keyword anywhere, which is passed.
     fn clause(&mut self, keyword: Keyword) {
         match keyword {
+            Keyword::Union | Keyword::Except | Keyword::Intersect | Keyword::Offset => {
+                self.hazards |= Hazards::OTHER_FOUND_ROWS;
+            }
+            Keyword::Limit => {
+                let mut ahead = self.lexer;
+                if ahead.token().kind == TokenKind::Byte(b',') {
+                    self.hazards |= Hazards::OTHER_FOUND_ROWS;
+                }
+            }
             Keyword::SqlCalcFoundRows => self.hazards |= Hazards::SQL_CALC_FOUND_ROWS,
             Keyword::Into if self.token.kind == TokenKind::UserVariable => {
                 self.hazards |= Hazards::USER_VARIABLE_WRITE;

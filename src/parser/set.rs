@@ -148,7 +148,10 @@ impl<'a> Scanner<'a> {
 fn chooses_trackers(variable: Keyword) -> bool {
     matches!(
         variable,
-        Keyword::SessionTrackSchema | Keyword::SessionTrackStateChange | Keyword::SessionTrackTransactionInfo
+        Keyword::SessionTrackSchema
+            | Keyword::SessionTrackStateChange
+            | Keyword::SessionTrackSystemVariables
+            | Keyword::SessionTrackTransactionInfo
     )
 }
 

@@ -84,10 +84,13 @@ impl Scanner<'_> {
     /// CALL, EXECUTE, GET DIAGNOSTICS: any user variable among the parameters may be written.
     fn with_parameters(&mut self, kind: StatementKind, hazards: Hazards) -> StatementKind {
         self.hazards |= hazards;
+        let before = self.hazards & Hazards::USER_VARIABLE;
+        self.hazards -= before;
         self.pass_until(|_| false);
         if self.hazards.contains(Hazards::USER_VARIABLE) {
             self.hazards |= Hazards::USER_VARIABLE_WRITE;
         }
+        self.hazards |= before;
         kind
     }
 

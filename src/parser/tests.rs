@@ -1,24 +1,43 @@
 use super::StatementKind as K;
 use super::*;
 
-const DEFAULT: SqlMode =
-    SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false, one_statement: false };
+const DEFAULT: SqlMode = SqlMode {
+    ansi_quotes: false,
+    no_backslash_escapes: false,
+    charset: Charset::Plain,
+    server: Server { mariadb: false, version: 0 },
+    one_statement: false,
+};
 const ONE: SqlMode = SqlMode { one_statement: true, ..DEFAULT };
 const ANSI: SqlMode = SqlMode { ansi_quotes: true, ..DEFAULT };
 const NO_ESCAPES: SqlMode = SqlMode { no_backslash_escapes: true, ..DEFAULT };
-const UNSAFE: SqlMode = SqlMode { unsafe_charset: true, ..DEFAULT };
+const GBK: SqlMode = SqlMode { charset: Charset::Gbk, ..DEFAULT };
+
+const CHARSETS: [Charset; 6] =
+    [Charset::Plain, Charset::Big5, Charset::Cp932, Charset::Gb18030, Charset::Gbk, Charset::Sjis];
+const SERVERS: [Server; 5] = [
+    Server { mariadb: false, version: 0 },
+    Server { mariadb: false, version: 50744 },
+    Server { mariadb: false, version: 90704 },
+    Server { mariadb: true, version: 100038 },
+    Server { mariadb: true, version: 101119 },
+];
 
 /// Text, kind, and the names of the hazards.
 type Row = (&'static str, StatementKind, &'static str);
 
 fn check(mode: SqlMode, rows: &[Row]) {
     for (sql, kind, names) in rows {
-        let expected = Facts { kind: *kind, hazards: hazards(names) };
-        assert_eq!(facts(sql.as_bytes(), mode), expected, "{sql}");
+        let expected = (*kind, hazards(names));
+        let found = |sql: &str| {
+            let facts = facts(sql.as_bytes(), mode);
+            (facts.kind, facts.hazards)
+        };
+        assert_eq!(found(sql), expected, "{sql}");
         // Case and blanks have no meaning where nothing is quoted.
         if !sql.contains(['\'', '"', '`', '-', '#', '\n', '*']) {
             let other = format!("\r\n\t{} ;\x0c", sql.to_uppercase().replace(' ', " /* , ; ( ' */ \n"));
-            assert_eq!(facts(other.as_bytes(), mode), expected, "{other}");
+            assert_eq!(found(&other), expected, "{other}");
         }
     }
 }
@@ -34,7 +53,10 @@ const PLAIN: &[Row] = &[
     ("/* a */ # b\n-- c\n--\t/*", K::Empty, ""),
     ("/*", K::Empty, ""),
     ("SELECT c FROM sbtest1 WHERE id=5032", K::Select, ""),
-    ("(select 1) union (select 2)", K::Select, ""),
+    ("(select 1) union (select 2)", K::Select, "OTHER_FOUND_ROWS"),
+    ("select a from t limit 5", K::Select, ""),
+    ("select a from t limit 2, 5", K::Select, "OTHER_FOUND_ROWS"),
+    ("select a from t limit ? offset ?", K::Select, "OTHER_FOUND_ROWS"),
     ("((select 1))", K::Select, ""),
     ("table t", K::Select, ""),
     ("select 1;", K::Select, ""),
@@ -61,6 +83,14 @@ const PLAIN: &[Row] = &[
     ("select @@local.session_track_schema, @@global.session_track_schema", K::Select, "TRACKERS"),
     ("select @@global.session_track_transaction_info", K::Select, ""),
     ("set session session_track_transaction_info = off", K::Set, "SET_SESSION TRACKERS"),
+    ("set sql_mode = '', session_track_system_variables = '*'", K::Set, "SET_SESSION TRACKERS"),
+    ("select @@session_track_system_variables", K::Select, "TRACKERS"),
+    ("select * from information_schema.Session_Variables", K::Select, "TRACKERS"),
+    ("select * from session_variables", K::Select, "TRACKERS"),
+    ("select * from `information_schema`.`system_variables`", K::Select, "TRACKERS"),
+    ("select * from `variables_by_thread`", K::Select, "TRACKERS"),
+    ("select * from global_variables", K::Select, ""),
+    ("select @@global.session_track_system_variables", K::Select, ""),
     ("set global session_track_schema = off", K::Set, "NEW_ERA"),
     ("show full processlist", K::Show, "PROCESSLIST FULL_PROCESSLIST"),
     ("show full tables", K::Show, ""),
@@ -282,6 +312,8 @@ const TEXTS: &[Row] = &[
     ("select /*!40000 '*/' */ 1", K::Select, "UNSURE"),
     ("select /*!40000 1 /* 2 */ */ 3", K::Select, "UNSURE"),
     ("select /*!40000 1", K::Select, "UNSURE"),
+    ("select 1 as [a'], @a -- '", K::Select, "UNSURE"),
+    ("select '[', `[`", K::Select, ""),
     (
         "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */",
         K::Set,
@@ -360,25 +392,64 @@ fn statements_of_one_text_add_up() {
 }
 
 #[test]
-fn an_unsafe_charset_makes_only_other_than_ascii_doubtful() {
-    assert_eq!(facts(b"select '\xBF\\', @a -- '", UNSAFE).hazards & Hazards::UNSURE, Hazards::UNSURE);
-    assert_eq!(facts(b"select '\\'', 1", UNSAFE).hazards, Hazards::empty());
-    assert_eq!(facts(b"select '\xC3\xA9', 1", DEFAULT).hazards, Hazards::empty());
+fn a_second_byte_is_no_quote_and_no_backslash() {
+    let user_variable = hazards("USER_VARIABLE");
+    for (text, read, plain) in [
+        (&b"select '\xBF\\', @a -- '"[..], user_variable, Hazards::empty()),
+        (b"select `\xBF``, @a -- `", user_variable, Hazards::empty()),
+        (b"select `\xBF`, @a -- `", Hazards::empty(), user_variable),
+        (b"select a\xBF`, @a -- `", user_variable, Hazards::empty()),
+        (b"select '\xBF', @a", user_variable, user_variable),
+        (b"select '\\\xBF\\', @a -- '", Hazards::empty(), Hazards::empty()),
+    ] {
+        assert_eq!(facts(text, GBK).hazards, read, "{text:?}");
+        assert_eq!(facts(text, DEFAULT).hazards, plain, "{text:?}");
+    }
+}
+
+/// Measured on MariaDB 10.11 and MySQL 9.7: whether they read `@a`.
+#[test]
+fn comments_hide_and_show_code_as_they_do_on_servers() {
+    for (sql, on_mariadb, on_mysql) in [
+        ("select 1 /*!50700 +@a */", false, true),
+        ("select 1 /*M!50700 +@a */", true, false),
+        ("select 1 /*!100000 +@a */", true, false),
+        ("select 1 /*! +10 /* c */ +@a */ +1000", true, true),
+        ("select 1 /*!99999 +10 /* c */ +@a */ +1000", false, false),
+        ("select 1 /*!99999 +10 /*/ c */ +@a */ +1000", false, false),
+        ("select 1 /*!99999 +10 /* /* c */ */ +@a", true, true),
+        ("select 1 /*!99999 ' */ +@a -- '", true, true),
+        ("select 1 /*!99999/*/ +1 */ +@a */ +100", false, false),
+        ("select 1 /*!99999*/ +@a", true, true),
+        ("select 1 /*!40000 , '*/ +@a' */", false, false),
+        ("select 1 /*!40000 +10 /*!999999 +@a */ +1000 */", false, false),
+        ("select 1 /*!40000 +10 /*!999999 +100 */ +@a */", true, true),
+        ("select 1 /*!40000 +10 /*!40000 +@a */ +1000", true, true),
+        ("select 1 as $a$ , 2, ' $a$, @a -- '", false, true),
+        ("select 1 as a$a$ , 2, ' $a$, @a -- '", false, false),
+        ("select a.$a$ , 2, ' $a$, @a -- '", false, false),
+    ] {
+        for (server, shown) in
+            [(Server { mariadb: true, version: 101119 }, on_mariadb), (SERVERS[2], on_mysql)]
+        {
+            let mode = SqlMode { server, ..DEFAULT };
+            let expected = if shown { Hazards::USER_VARIABLE } else { Hazards::empty() };
+            assert_eq!(facts(sql.as_bytes(), mode).hazards, expected, "{sql} on {server:?}");
+        }
+    }
 }
 
 #[test]
-fn what_stays_on_a_link_binds() {
-    for (sql, binds) in [
-        ("select @a, connection_id()", ""),
-        ("select @a:=1", "USER_VARIABLE_WRITE"),
-        ("set names utf8, autocommit=0", ""),
-        ("set timestamp=1", "UNREPLAYABLE_SET"),
-        ("update t set a=last_insert_id(a+1)", ""),
-        ("select last_insert_id(5)", "LAST_INSERT_ID_SET"),
-        ("frobnicate", "UNSURE"),
-        ("insert into t values (nextval(s))", "SEQUENCE_NEXT"),
+fn bytes_that_may_be_blanks_are_doubted() {
+    let latin = SqlMode { charset: Charset::OneByte, ..DEFAULT };
+    for (text, doubted) in [
+        (&b"select 1,\xA0get_lock('a', 1)"[..], true),
+        (b"select @a\xA0for\xA0update", true),
+        (b"select 1\xA0", true),
+        (b"select 5--\xA0 @a", true),
+        (b"select '\xA0', `\xA0`, \xE9 -- \xA0", false),
     ] {
-        assert_eq!(facts(sql.as_bytes(), DEFAULT).binds(), hazards(binds), "{sql}");
+        assert_eq!(facts(text, latin).hazards.contains(Hazards::UNSURE), doubted, "{text:?}");
     }
 }
 
@@ -417,10 +488,11 @@ fn random_texts_never_panic() {
         let mode = SqlMode {
             ansi_quotes: round % 2 == 0,
             no_backslash_escapes: round % 3 == 0,
-            unsafe_charset: round % 5 == 0,
+            charset: CHARSETS[round % CHARSETS.len()],
+            server: SERVERS[round % SERVERS.len()],
             one_statement: round % 7 == 0,
         };
-        facts(&text, mode);
+        agree(&text, mode);
     }
 }
 
@@ -429,6 +501,10 @@ fn hostile_texts_take_linear_time() {
     for piece in [
         "/*!",
         "/*!40000 /*",
+        "/*!99999 /*",
+        "/*M!40000 */",
+        "$a$",
+        "$$ ",
         "set statement ",
         "(",
         "last_insert_id(",
@@ -438,6 +514,33 @@ fn hostile_texts_take_linear_time() {
         "'a''",
         "set @",
     ] {
-        facts(piece.repeat(200_000).as_bytes(), DEFAULT);
+        for server in SERVERS {
+            facts(piece.repeat(200_000).as_bytes(), SqlMode { server, ..DEFAULT });
+        }
+    }
+}
+
+/// Each effect is one of the hazards, and each hazard that has effects has one, if it is an unclear one.
+fn agree(sql: &[u8], mode: SqlMode) {
+    let hazards = facts(sql, mode).hazards;
+    for effect in effects(sql, mode) {
+        let of_effect = effect.hazards();
+        let known = of_effect.is_empty() || of_effect.intersects(hazards);
+        assert!(known, "{effect:?} is none of {hazards:?}: {}", String::from_utf8_lossy(sql));
+    }
+}
+
+#[test]
+fn effects_are_hazards_and_hazards_have_effects() {
+    for (mode, rows) in ALL {
+        for (sql, ..) in rows {
+            agree(sql.as_bytes(), mode);
+            let unclear = effects(sql.as_bytes(), mode).into_iter().any(|e| matches!(e, Effect::Unclear(_)));
+            assert_eq!(unclear, *sql == "set", "{sql}");
+            for cut in 0..sql.len() {
+                agree(&sql.as_bytes()[..cut], mode);
+                agree(&sql.as_bytes()[cut..], mode);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Instance, LinkCompression, LinkTls};
 use crate::net::{Ring, Socket};
+use crate::parser::Server;
 use crate::protocol::auth::{AuthAction, ClientAuth, Plugin};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
@@ -14,12 +15,14 @@ use crate::protocol::handshake::{Greeting, HandshakeResponse, ZSTD_LEVEL_DEFAULT
 use crate::protocol::proxy_header;
 use crate::protocol::query_attributes;
 use crate::protocol::response::{ErrPacket, OkPacket};
-use crate::protocol::session_track::TrackedKinds;
+use crate::protocol::tracked::{DEFAULT_NAMES, Tracked, TrackedKinds, TrackedNames};
 
+use super::base::Base;
 use super::conversation::Conversation;
 use super::error::ConnectError;
 use super::identity::{Identity, Want};
 use super::link::{SmallReply, read_reply};
+use super::trackers::{Reports, SELECT_TRANSACTION_INFO, Trackers, learn, tracked};
 
 /// What every link asks for, as far as the server has it.
 const WANTED: Capabilities = Capabilities::LONG_PASSWORD
@@ -39,27 +42,18 @@ const NEEDED: [(Capabilities, &str); 2] = [
     (Capabilities::DEPRECATE_EOF, "CLIENT_DEPRECATE_EOF"),
 ];
 
-/// The same statement on both families of servers. What it asks for is what keeps sessions apart.
-pub(super) const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-                                       session_track_transaction_info='CHARACTERISTICS'";
-
-/// The same on a MariaDB, whose query cache is left aside by connections that track transactions: those that use it go without.
-/// What a reply tells of transactions then is the flags of its status; the rest is known by the statements' texts.
-const SET_TRACKERS_BY_CACHE: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-     session_track_transaction_info=IF(@@query_cache_type = 'OFF', 'CHARACTERISTICS', 'OFF')";
-
-/// What the server reports of transactions once that is set.
-const SELECT_TRANSACTION_INFO: &str = "SELECT @@session_track_transaction_info";
-
 /// The character set of the handshake, which a reset has to bring back, how the server reads quotes, whether it knows hosts by
 /// name, and what it reports to those who have not asked for more.
 const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode, @@skip_name_resolve, \
-                               @@session_track_schema, @@session_track_state_change, @@session_track_transaction_info";
+                               @@session_track_schema, @@session_track_state_change, @@session_track_transaction_info, \
+                               HEX(@@session_track_system_variables)";
 
 /// What a server says of itself before anybody logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerProfile {
     pub version: Vec<u8>,
+    /// What the version says, for those who read statements.
+    pub server: Server,
     pub capabilities: Capabilities,
     /// The server's default collation.
     pub collation: u8,
@@ -68,7 +62,9 @@ pub struct ServerProfile {
     /// `"x"` is an identifier in new sessions. Only MariaDB tells by a status flag.
     pub ansi_quotes: bool,
     /// The changes that new sessions are told of.
-    pub tracked: TrackedKinds,
+    pub tracked: Tracked,
+    /// What links have the server report.
+    pub reports: Reports,
     /// Hosts go by their names: that of a loopback address is `localhost`.
     pub resolves_names: bool,
 }
@@ -88,7 +84,7 @@ impl ServerProfile {
     }
 }
 
-fn is_mariadb(version: &[u8]) -> bool {
+pub(super) fn is_mariadb(version: &[u8]) -> bool {
     version.windows(b"MariaDB".len()).any(|part| part == b"MariaDB")
 }
 
@@ -103,26 +99,29 @@ pub(super) struct Connected {
     /// The server has judged the password itself.
     pub gave_password: bool,
     pub trackers: Trackers,
+    pub base: Rc<Base>,
 }
 
-/// Opens a link to the first of `addresses` that answers, or to the instance's Unix socket.
+/// Opens a link to the first of `addresses` that answers, or to the instance's Unix socket. `known` is what the server has
+/// said of itself before.
 pub(super) async fn connect(
     ring: &Rc<Ring>,
     addresses: &Arc<[SocketAddr]>,
     instance: &Instance,
     want: &Want,
+    known: Option<&ServerProfile>,
 ) -> Result<Connected, ConnectError> {
     if let Some(path) = &instance.unix_socket {
         let socket = Socket::connect_unix(ring, path).await?;
         introduce(&socket, instance, want, (Ipv4Addr::LOCALHOST, 0).into()).await?;
-        return log_in(socket, instance, want).await;
+        return log_in(socket, instance, want, known).await;
     }
     let mut failure = ConnectError::Unresolved(instance.host.clone());
     for address in addresses.iter() {
         match Socket::connect(ring, *address).await {
             Ok(socket) => {
                 introduce(&socket, instance, want, *address).await?;
-                return log_in(socket, instance, want).await;
+                return log_in(socket, instance, want, known).await;
             }
             Err(error) => failure = error.into(),
         }
@@ -148,7 +147,12 @@ async fn introduce(
     Ok(socket.send(header).await?)
 }
 
-async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Connected, ConnectError> {
+async fn log_in(
+    socket: Socket,
+    instance: &Instance,
+    want: &Want,
+    known: Option<&ServerProfile>,
+) -> Result<Connected, ConnectError> {
     let mut conversation = Conversation::new(&socket, 0);
     let packet = conversation.receive().await?;
     if packet.payload.first() == Some(&ErrPacket::HEADER) {
@@ -191,25 +195,28 @@ async fn log_in(socket: Socket, instance: &Instance, want: &Want) -> Result<Conn
         }
         socket.compress(algorithm, Role::Client);
     }
-    let settings = set_up(&mut conversation, want.identity.flags, is_mariadb(&greeting.version)).await?;
+    let known = known.filter(|known| known.version == greeting.version);
+    let SetUp { settings, trackers, base } =
+        set_up(&mut conversation, want.identity.flags, &greeting.version, known).await?;
     if !conversation.is_over() {
         return Err(ConnectError::Closed);
     }
     drop(conversation);
     let profile = ServerProfile {
+        server: Server::of_version(&greeting.version),
         version: greeting.version,
         capabilities: greeting.capabilities,
         collation: greeting.collation,
         status,
         ansi_quotes: settings.ansi_quotes,
         tracked: settings.tracked,
+        reports: trackers.reports().clone(),
         resolves_names: settings.resolves_names,
     };
     let set_names = settings.set_names.map(|names| names + lost_by_reset(want.identity.flags));
     let gave_password = auth.gave_password();
-    let trackers = settings.trackers;
     let connection_id = greeting.connection_id;
-    Ok(Connected { socket, profile, connection_id, status, set_names, trackers, gave_password })
+    Ok(Connected { socket, profile, connection_id, status, set_names, gave_password, trackers, base })
 }
 
 /// Puts TLS on the connection where the configuration wants it. True if it is there now.
@@ -288,53 +295,57 @@ fn response(greeting: &Greeting, want: &Want) -> HandshakeResponse {
     }
 }
 
+/// What a link is told when it has logged in.
+struct SetUp {
+    settings: Settings,
+    trackers: Trackers,
+    base: Rc<Base>,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Settings {
     /// The statement that restores the character set.
     set_names: Option<String>,
     ansi_quotes: bool,
     resolves_names: bool,
-    tracked: TrackedKinds,
-    trackers: Trackers,
-}
-
-/// How the trackers are put back on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Trackers {
-    pub statement: &'static str,
-    /// The server has been told to report on transactions at the login.
-    pub transactions: bool,
-}
-
-impl Trackers {
-    const ALL: Trackers = Trackers { statement: SET_TRACKERS, transactions: true };
+    tracked: Tracked,
 }
 
 impl Settings {
     /// Of a server that does not tell.
-    const UNKNOWN: Settings = Settings {
-        set_names: None,
-        ansi_quotes: false,
-        resolves_names: false,
-        tracked: TrackedKinds::SCHEMA,
-        trackers: Trackers::ALL,
-    };
+    fn unknown() -> Settings {
+        Settings {
+            set_names: None,
+            ansi_quotes: false,
+            resolves_names: false,
+            tracked: Tracked::by_default(),
+        }
+    }
 }
 
-/// All commands go out at once, the question before it has another answer.
+/// All commands go out at once, the questions before what gives them other answers. Only what nobody knows of the server
+/// yet takes more.
 async fn set_up(
     conversation: &mut Conversation<'_>,
     flags: Capabilities,
-    mariadb: bool,
-) -> Result<Settings, ConnectError> {
-    let by_cache: &[&str] = if mariadb { &[SET_TRACKERS_BY_CACHE, SELECT_TRANSACTION_INFO] } else { &[] };
-    for sql in [SELECT_SETTINGS, SET_TRACKERS].iter().chain(by_cache) {
+    version: &[u8],
+    known: Option<&ServerProfile>,
+) -> Result<SetUp, ConnectError> {
+    let mariadb = is_mariadb(version);
+    let reports = known.map_or_else(|| Reports::of_family(mariadb), |known| known.reports.clone());
+    let mut trackers = Trackers::new(reports);
+    let question = Base::question(version);
+    let by_cache: &[&str] =
+        if mariadb { &[trackers.statement_by_cache(), SELECT_TRANSACTION_INFO] } else { &[] };
+    // Whatever the server says of the names of variables is forgotten with the last question.
+    let all = [SELECT_SETTINGS, trackers.statement()].into_iter().chain(by_cache.iter().copied());
+    for sql in all.chain([&question[..]]) {
         conversation.send(0, &query(sql, flags));
     }
     conversation.expect_reply();
     let mut settings = match read_reply(conversation).await? {
         SmallReply::Row(values) => settings(&values),
-        SmallReply::Ok(_) | SmallReply::Err(_) => Settings::UNKNOWN,
+        SmallReply::Ok(_) | SmallReply::Err(_) => Settings::unknown(),
     };
     conversation.expect_reply();
     if let SmallReply::Err(err) = read_reply(conversation).await? {
@@ -344,21 +355,37 @@ async fn set_up(
         conversation.expect_reply();
         // Refused by a MariaDB that was built without the cache.
         if !matches!(read_reply(conversation).await?, SmallReply::Err(_)) {
-            settings.trackers.statement = SET_TRACKERS_BY_CACHE;
+            trackers.go_by_cache();
         }
         conversation.expect_reply();
         if let SmallReply::Row(values) = read_reply(conversation).await? {
             let off = matches!(values.as_slice(), [Some(info)] if info == b"OFF");
-            settings.trackers.transactions = !off;
+            trackers.transactions = !off;
         }
     }
-    Ok(settings)
+    conversation.expect_reply();
+    let base = match read_reply(conversation).await? {
+        SmallReply::Row(values) => Base::of_answer(version, &values),
+        SmallReply::Ok(_) | SmallReply::Err(_) => Base::default(),
+    };
+    let variables = &mut settings.tracked.variables;
+    match known {
+        Some(known) if known.tracked.variables.value() == variables.value() => {
+            variables.clone_from(&known.tracked.variables);
+        }
+        _ => {
+            let default = (**variables).clone();
+            let query = |sql: &str| query(sql, flags);
+            *variables = Rc::new(learn(conversation, &mut trackers, default, query).await?);
+        }
+    }
+    Ok(SetUp { settings, trackers, base: Rc::new(base) })
 }
 
 /// Character sets and collations have names of letters, digits and underscores; anything else is not one.
 fn settings(values: &[Option<Vec<u8>>]) -> Settings {
     let [Some(charset), Some(collation), sql_mode, skips, of_trackers @ ..] = values else {
-        return Settings::UNKNOWN;
+        return Settings::unknown();
     };
     let name = |bytes: &[u8]| {
         let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
@@ -370,18 +397,8 @@ fn settings(values: &[Option<Vec<u8>>]) -> Settings {
         set_names: names.map(|(charset, collation)| format!("SET NAMES {charset} COLLATE {collation}")),
         ansi_quotes: modes.split(|byte| *byte == b',').any(|mode| mode == b"ANSI_QUOTES"),
         resolves_names: skips.as_deref() == Some(b"0"),
-        trackers: Trackers::ALL,
-        tracked: tracked(of_trackers).unwrap_or(TrackedKinds::SCHEMA),
-    }
-}
-
-/// What `@@session_track_schema, @@session_track_state_change, @@session_track_transaction_info` come to.
-pub(super) fn tracked(values: &[Option<Vec<u8>>]) -> Option<TrackedKinds> {
-    match values {
-        [Some(schema), Some(state_change), Some(transaction_info)] => {
-            Some(TrackedKinds::of_variables(schema, state_change, transaction_info))
-        }
-        _ => None,
+        tracked: tracked(of_trackers, &TrackedNames::of_value(DEFAULT_NAMES))
+            .unwrap_or_else(Tracked::by_default),
     }
 }
 
@@ -399,12 +416,17 @@ fn lost_by_reset(flags: Capabilities) -> &'static str {
 
 /// The payload of COM_QUERY, on a link with these flags.
 pub(super) fn query(sql: &str, flags: Capabilities) -> Vec<u8> {
+    query_of(sql.as_bytes(), flags)
+}
+
+/// The same for a text in whatever character set.
+pub(super) fn query_of(sql: &[u8], flags: Capabilities) -> Vec<u8> {
     let mut payload = Vec::with_capacity(sql.len() + 3);
     payload.push(Command::Query as u8);
     if flags.contains(Capabilities::QUERY_ATTRIBUTES) {
         payload.extend_from_slice(&query_attributes::NONE);
     }
-    payload.extend_from_slice(sql.as_bytes());
+    payload.extend_from_slice(sql);
     payload
 }
 
@@ -420,8 +442,8 @@ mod tests {
         assert_eq!(names("utf8mb4", "utf8mb4_general_ci").as_deref(), Some(statement));
         assert_eq!(names("utf8mb4; DROP", "x"), None);
         assert_eq!(names("utf8mb4", ""), None);
-        assert_eq!(settings(&[None, None, None, None]), Settings::UNKNOWN);
-        assert_eq!(settings(&[]), Settings::UNKNOWN);
+        assert_eq!(settings(&[None, None, None, None]), Settings::unknown());
+        assert_eq!(settings(&[]), Settings::unknown());
     }
 
     #[test]

@@ -9,9 +9,11 @@ use crate::circuit::{Gate, Key, Limits};
 use crate::metrics::label::LinkState;
 use crate::net::{Elapsed, Timer};
 use crate::protocol::buf::Reader;
+use crate::protocol::capability::Capabilities;
 use crate::protocol::packet::PacketError;
 use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::resultset::TextValue;
+use crate::protocol::session_track::{Tracker, Trackers};
 
 use super::connect::query;
 use super::conversation::Conversation;
@@ -19,6 +21,7 @@ use super::error::{ConnectError, LinkError};
 use super::identity::{Identity, Want};
 use super::lease::Lease;
 use super::link::{Link, over, row};
+use super::replay::{Brought, Overheard};
 use super::stateless::StatelessPool;
 
 /// Errands of one pool that run at once; so many connections beyond its number there may be.
@@ -27,7 +30,7 @@ const AT_ONCE_MAX: usize = 2;
 const WAITING_MAX: usize = 1024;
 
 /// The longest reply of an errand, bytes: a list of processes has the texts of their statements.
-const REPLY_MAX: usize = 64 << 20;
+pub(super) const REPLY_MAX: usize = 64 << 20;
 
 /// The server's answer to an errand.
 #[derive(Debug)]
@@ -64,8 +67,8 @@ pub(super) fn gate() -> Gate {
 }
 
 impl StatelessPool {
-    /// Runs `sql` within `connect_timeout`. `identity` is that of the session for whom the rows are; without it any link of
-    /// the instance's own account that speaks UTF-8 will do.
+    /// Runs `sql` within `connect_timeout`, on a link in the state of its login. `identity` is that of the session for whom
+    /// the rows are; without it any link of the instance's own account that speaks UTF-8 will do.
     ///
     /// # Errors
     /// See [`ErrandError`]. Whether the server has carried it out is not known then.
@@ -75,12 +78,18 @@ impl StatelessPool {
             let all = Key { user: 0, shard: 0 };
             let _turn = self.errands.enter(all).await.map_err(|_| ErrandError::QueueFull)?;
             if let Some(mut lease) = self.take_any(identity.as_ref()) {
+                if let Brought::Refused(err) = lease.bring(None, &self.states.empty()).await? {
+                    lease.give_back();
+                    return Ok(Told::Err(err));
+                }
                 let told = lease.ask(sql).await?;
                 lease.give_back();
                 return Ok(told);
             }
             let want = match identity {
-                Some(identity) => Want { identity, schema: None, era: self.eras.now() },
+                Some(identity) => {
+                    Want { identity, schema: None, era: self.eras.now(), state: self.states.empty() }
+                }
                 None => self.plain_want(Identity::DEFAULT_COLLATION),
             };
             let mut link = self.open(&want).await?;
@@ -124,18 +133,23 @@ impl Link {
         let mut conversation = Conversation::new(&self.socket, 0).with_packets_up_to(REPLY_MAX);
         conversation.send(0, &query(sql, self.identity.flags));
         conversation.expect_reply();
-        let told = read_table(&mut conversation).await?;
+        let told = read_table(&mut conversation, &mut Vec::new()).await?;
         over(&conversation)?;
-        // What others may have left here for their sessions is overwritten.
-        (self.found_rows_of, self.warnings_of) = (None, Some(Self::NO_SESSION));
         Ok(told)
     }
 }
 
-async fn read_table(conversation: &mut Conversation<'_>) -> Result<Told, LinkError> {
+/// The reply to a statement. What the server tells of variables with it goes to `overheard`.
+pub(super) async fn read_table(
+    conversation: &mut Conversation<'_>,
+    overheard: &mut Overheard,
+) -> Result<Told, LinkError> {
     let first = conversation.receive().await?.payload;
     match first.first() {
-        Some(&OkPacket::HEADER) => return Ok(Told::Ok),
+        Some(&OkPacket::HEADER) => {
+            overhear(&first, overheard)?;
+            return Ok(Told::Ok);
+        }
         Some(&ErrPacket::HEADER) => return Ok(Told::Err(ErrPacket::parse(&first)?)),
         _ => {}
     }
@@ -151,6 +165,7 @@ async fn read_table(conversation: &mut Conversation<'_>) -> Result<Told, LinkErr
         let packet = conversation.receive().await?.payload;
         match packet.first() {
             Some(&OkPacket::EOF_HEADER) if packet.len() < ROW_BEGINS_LIKE_EOF => {
+                overhear(&packet, overheard)?;
                 return Ok(Told::Table(table));
             }
             Some(&ErrPacket::HEADER) => return Ok(Told::Err(ErrPacket::parse(&packet)?)),
@@ -161,6 +176,16 @@ async fn read_table(conversation: &mut Conversation<'_>) -> Result<Told, LinkErr
             }
         }
     }
+}
+
+fn overhear(ok: &[u8], overheard: &mut Overheard) -> Result<(), LinkError> {
+    let ok = OkPacket::parse(ok, Capabilities::SESSION_TRACK)?;
+    for tracker in Trackers::new(ok.session_state) {
+        if let Tracker::SystemVariable { name, value } = tracker? {
+            overheard.push((name.to_ascii_lowercase().into(), value.into()));
+        }
+    }
+    Ok(())
 }
 
 /// A row whose first value is of 16 MiB or more begins with the byte that ends rows; it is no shorter than this.

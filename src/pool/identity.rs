@@ -8,6 +8,7 @@ use crate::protocol::capability::Capabilities;
 
 use super::connect::ServerProfile;
 use super::era::Era;
+use super::state::State;
 
 /// An account of the server, with what proves the right to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,6 +122,8 @@ pub struct Want {
     pub schema: Option<Rc<[u8]>>,
     /// When the session logged in: a link must not be of an earlier era, and should not be of a later one.
     pub era: Era,
+    /// What the session has set; a link that carries something else is brought to it.
+    pub state: State,
 }
 
 /// How well a link fits a session.
@@ -129,19 +132,27 @@ pub(super) enum Fit {
     No,
     /// It logged in after a change that the session, on a connection of its own, would not have noticed.
     Newer,
-    /// With a change of schema.
+    /// With a change of schema or state.
     Switch,
     Exact,
 }
 
 impl Want {
-    pub(super) fn fit(&self, identity: &Identity, schema: Option<&Rc<[u8]>>, era: Era) -> Fit {
+    /// `carries` is the state of the link, where it is known.
+    pub(super) fn fit(
+        &self,
+        identity: &Identity,
+        schema: Option<&Rc<[u8]>>,
+        era: Era,
+        carries: Option<&State>,
+    ) -> Fit {
         if self.identity != *identity || era.is_before(self.era) {
             return Fit::No;
         }
         match (&self.schema, schema) {
             (None, Some(_)) => Fit::No,
             _ if self.era.is_before(era) => Fit::Newer,
+            _ if carries != Some(&self.state) => Fit::Switch,
             (Some(wanted), Some(has)) if wanted == has => Fit::Exact,
             (None, None) => Fit::Exact,
             (Some(_), _) => Fit::Switch,
@@ -151,6 +162,7 @@ impl Want {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::{Changes, States};
     use super::*;
 
     #[test]
@@ -162,16 +174,24 @@ mod tests {
         let identity = Identity::of_client(account("app", "pw"), 45, flags);
         assert_eq!(identity.flags, Capabilities::FOUND_ROWS);
         let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
-        let era = Era::FIRST;
-        let want =
-            |schema: Option<&Rc<[u8]>>| Want { identity: identity.clone(), schema: schema.cloned(), era };
-        assert_eq!(want(Some(&a)).fit(&identity, Some(&a), era), Fit::Exact);
-        assert_eq!(want(Some(&a)).fit(&identity, Some(&b), era), Fit::Switch);
-        assert_eq!(want(Some(&a)).fit(&identity, None, era), Fit::Switch);
-        assert_eq!(want(None).fit(&identity, None, era), Fit::Exact);
-        assert_eq!(want(None).fit(&identity, Some(&a), era), Fit::No);
+        let (era, states) = (Era::FIRST, States::default());
+        let state = states.empty();
+        let want = |schema: Option<&Rc<[u8]>>| Want {
+            identity: identity.clone(),
+            schema: schema.cloned(),
+            era,
+            state: state.clone(),
+        };
+        let set = Changes { role: Some(Some(b"r"[..].into())), ..Changes::default() };
+        let other = states.changed(&state, &set).unwrap();
+        assert_eq!(want(None).fit(&identity, None, era, Some(&other)), Fit::Switch);
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&a), era, Some(&state)), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&b), era, Some(&state)), Fit::Switch);
+        assert_eq!(want(Some(&a)).fit(&identity, None, era, Some(&state)), Fit::Switch);
+        assert_eq!(want(None).fit(&identity, None, era, Some(&state)), Fit::Exact);
+        assert_eq!(want(None).fit(&identity, Some(&a), era, Some(&state)), Fit::No);
         let same = Identity { account: account("app", "pw"), ..identity.clone() };
-        assert_eq!(want(Some(&a)).fit(&same, Some(&a), era), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&same, Some(&a), era, Some(&state)), Fit::Exact);
         let others = [
             Identity { origin: Some([10, 0, 0, 1].into()), ..identity.clone() },
             Identity { collation: 33, ..identity.clone() },
@@ -179,7 +199,7 @@ mod tests {
             Identity { account: account("app", "old"), ..identity.clone() },
         ];
         for other in others {
-            assert_eq!(want(Some(&a)).fit(&other, Some(&a), era), Fit::No);
+            assert_eq!(want(Some(&a)).fit(&other, Some(&a), era, Some(&state)), Fit::No);
         }
     }
 
@@ -192,8 +212,14 @@ mod tests {
         eras.begin();
         let after = eras.now();
         let fit = |session, link, has: Option<&Rc<[u8]>>, schema: Option<&Rc<[u8]>>| {
-            let want = Want { identity: identity.clone(), schema: schema.cloned(), era: session };
-            want.fit(&identity, has, link)
+            let state = States::default().empty();
+            let want = Want {
+                identity: identity.clone(),
+                schema: schema.cloned(),
+                era: session,
+                state: state.clone(),
+            };
+            want.fit(&identity, has, link, Some(&state))
         };
         assert_eq!(fit(after, before, Some(&schema), Some(&schema)), Fit::No);
         assert_eq!(fit(after, after, Some(&schema), Some(&schema)), Fit::Exact);

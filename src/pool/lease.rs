@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::metrics::label::ClosedReason;
 use crate::net::Timer;
 
+use super::error::LinkError;
 use super::link::Link;
 use super::stateless::StatelessPool;
 
@@ -18,20 +19,16 @@ pub struct Lease {
     pool: Rc<StatelessPool>,
 }
 
-/// Which use of which link it was: enough to tell whether the link has been lent to anybody since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trace {
-    pub(super) serial: u64,
-    pub(super) uses: u64,
-}
-
 impl Lease {
     pub(super) fn new(pool: &Rc<StatelessPool>, link: Box<Link>) -> Self {
         Self { link: Some(link), pool: pool.clone() }
     }
 
-    /// Gives a clean link back, for the next who needs one.
+    /// Gives a link back, for the next who needs one. What it carries must be known, or it is reset.
     pub fn give_back(mut self) {
+        if self.carries.is_none() {
+            return self.give_back_dirty();
+        }
         if let Some(link) = self.link.take() {
             self.pool.put(link);
         }
@@ -59,9 +56,21 @@ impl Lease {
         self.close(ClosedReason::Dirty);
     }
 
+    /// Resets the link, to be used at once. False if that can't be done.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn start_over(&mut self) -> Result<bool, LinkError> {
+        let pool = self.pool.clone();
+        let done = self.reset(&pool.states).await?;
+        pool.metrics.link_resets.inc();
+        Ok(done)
+    }
+
     async fn reset_in_time(&mut self) -> bool {
         let (timer, limit) = (Timer::new(&self.pool.core.timers), self.pool.settings.connect_timeout);
-        matches!(timer.within(limit, self.reset()).await, Ok(Ok(true)))
+        let pool = self.pool.clone();
+        matches!(timer.within(limit, self.reset(&pool.states)).await, Ok(Ok(true)))
     }
 
     /// Closes the link in an orderly way.
@@ -70,10 +79,6 @@ impl Lease {
             link.quit();
             self.pool.closed(link, reason);
         }
-    }
-
-    pub fn trace(&self) -> Trace {
-        Trace { serial: self.serial, uses: self.uses }
     }
 
     pub(super) fn pool(&self) -> &Rc<StatelessPool> {

@@ -8,15 +8,18 @@ use crate::protocol::buf::Reader;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::response::{ErrPacket, OkPacket};
-use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::PrepareOk;
+use crate::protocol::tracked::Tracked;
 
-use super::connect::{Connected, Trackers, query, tracked};
+use super::base::Base;
+use super::connect::{Connected, query};
 use super::conversation::Conversation;
 use super::era::Era;
 use super::error::LinkError;
 use super::identity::Identity;
+use super::state::{State, States};
 use super::statements::{OnLink, StatementKey, Statements};
+use super::trackers::{SELECT_TRACKED, Trackers, in_order, tracked};
 
 /// A packet that ends a connection in the way that servers like.
 const QUIT: [u8; 5] = [1, 0, 0, 0, Command::Quit as u8];
@@ -38,24 +41,26 @@ pub struct Link {
     pub schema: Option<Rc<[u8]>>,
     /// As of the last OK packet.
     pub status: StatusFlags,
-    /// The mark of the session whose LAST_INSERT_ID() the server has here; `None` in doubt.
-    pub insert_id_of: Option<u32>,
-    /// The mark of the session whose FOUND_ROWS() the server has here; `None` in doubt.
-    pub found_rows_of: Option<u32>,
+    /// What sessions have set here, beyond the login; `None` if that is not known, and a reset has to come first.
+    pub carries: Option<State>,
+    /// Sessions have had user variables here that are NULL now: what was never set has another type.
+    pub has_ghosts: bool,
     /// The mark of the session whose warnings or errors the server may still list here: a statement without a table
     /// does not clear them on MariaDB. `None` if the list is empty.
     pub warnings_of: Option<u32>,
+    /// What LAST_INSERT_ID() is here; `None` in doubt.
+    pub insert_id: Option<u64>,
     /// Nobody else must get the link: a KILL was aimed at a statement here and may come too late, or the server was told
     /// that the client is gone.
     pub doomed: bool,
     /// The server's id of this connection.
     pub connection_id: u32,
+    /// What it began with.
+    pub base: Rc<Base>,
     /// When it logged in.
     pub(super) era: Era,
     /// Counts the links of a core.
     pub(super) serial: u64,
-    /// Counts the check-outs of this link.
-    pub(super) uses: u64,
     pub(super) opened: Instant,
     pub(super) idle_since: Instant,
     pub(super) set_names: Option<String>,
@@ -74,26 +79,29 @@ impl Link {
         serial: u64,
         max_statements: usize,
         now: Instant,
+        states: &States,
     ) -> Self {
         Self {
             socket: connected.socket,
             identity,
             schema,
             status: connected.status,
-            insert_id_of: None,
-            found_rows_of: None,
-            warnings_of: None,
+            carries: Some(states.empty()),
+            has_ghosts: false,
+            // An error of the last question.
+            warnings_of: connected.base.is_unknown().then_some(Self::NO_SESSION),
+            insert_id: Some(0),
             doomed: false,
             connection_id: connected.connection_id,
             era,
             serial,
-            uses: 0,
             opened: now,
             idle_since: now,
             set_names: connected.set_names,
             gave_password: connected.gave_password,
             trackers: connected.trackers,
             statements: Statements::new(max_statements),
+            base: connected.base,
         }
     }
 
@@ -107,7 +115,7 @@ impl Link {
     pub async fn clear_warnings(&mut self) -> Result<SmallReply, LinkError> {
         let reply = self.query("SELECT 1 FROM information_schema.SCHEMATA LIMIT 0").await?;
         if !matches!(reply, SmallReply::Err(_)) {
-            (self.warnings_of, self.found_rows_of) = (None, None);
+            self.warnings_of = None;
         }
         Ok(reply)
     }
@@ -116,43 +124,37 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::command`].
-    pub async fn track_only(&mut self, kinds: TrackedKinds) -> Result<SmallReply, LinkError> {
-        let on = |kind| if kinds.contains(kind) { "ON" } else { "OFF" };
-        let transaction_info = if kinds.contains(TrackedKinds::TRANSACTION_CHARACTERISTICS) {
-            "CHARACTERISTICS"
-        } else if kinds.contains(TrackedKinds::TRANSACTION_STATE) {
-            "STATE"
-        } else {
-            "OFF"
-        };
-        let (schema, state_change) = (on(TrackedKinds::SCHEMA), on(TrackedKinds::STATE_CHANGE));
-        let sql = format!(
-            "SET SESSION session_track_schema={schema}, session_track_state_change={state_change}, \
-             session_track_transaction_info='{transaction_info}'"
-        );
+    pub async fn track_only(&mut self, asked: &Tracked) -> Result<SmallReply, LinkError> {
+        let sql = self.trackers.statement_of(asked);
         self.query(&sql).await
     }
 
-    /// What the session has asked for meanwhile; `None` if the server does not tell.
+    /// What the session has asked for meanwhile, which was `before`; `None` if the server does not tell.
     ///
     /// # Errors
     /// As [`Link::command`].
-    pub async fn tracked(&mut self) -> Result<Option<TrackedKinds>, LinkError> {
-        let asked = self.query(
-            "SELECT @@session_track_schema, @@session_track_state_change, @@session_track_transaction_info",
-        );
-        match asked.await? {
-            SmallReply::Row(values) => Ok(tracked(&values)),
-            SmallReply::Ok(_) | SmallReply::Err(_) => Ok(None),
+    pub async fn tracked(&mut self, before: &Tracked) -> Result<Option<Tracked>, LinkError> {
+        let SmallReply::Row(values) = self.query(SELECT_TRACKED).await? else { return Ok(None) };
+        let Some(mut now) = tracked(&values, &before.variables) else { return Ok(None) };
+        if let Some(sql) = self.trackers.asks_order(&now.variables) {
+            let mut conversation = Conversation::new(&self.socket, 0);
+            conversation.send(0, &query(&sql, self.identity.flags));
+            conversation.expect_reply();
+            let told = conversation.receive().await?.payload;
+            over(&conversation)?;
+            now.variables = Rc::new(in_order((*now.variables).clone(), &told));
         }
+        Ok(Some(now))
     }
 
-    /// Has the server report again what Athena needs, by whether the session uses the query cache now.
+    /// Has the server report again what Athena needs, by whether the session uses the query cache now, and what the session
+    /// has asked for.
     ///
     /// # Errors
     /// As [`Link::command`].
-    pub async fn track_all(&mut self) -> Result<SmallReply, LinkError> {
-        self.query(self.trackers.statement).await
+    pub async fn track_all(&mut self, tracked: &Tracked) -> Result<SmallReply, LinkError> {
+        let sql = self.trackers.statement_for(tracked).into_owned();
+        self.query(&sql).await
     }
 
     /// A prepared statement, if this link has it; it becomes the most recently used.
@@ -172,6 +174,24 @@ impl Link {
         if let Some(statement) = self.statements.remove(key) {
             self.close_statement(statement.id);
         }
+    }
+
+    /// Closes all statements.
+    pub fn forget_statements(&mut self) {
+        for id in self.statements.drain() {
+            self.close_statement(id);
+        }
+    }
+
+    /// What the login gave a variable, where that is known.
+    pub fn base_value(&self, name: &[u8]) -> Option<&[u8]> {
+        self.base.value(name)
+    }
+
+    /// What a session has set here can't be taken back: the server ran statements of its own at the login, which set
+    /// nobody knows what.
+    pub(super) fn is_settled(&self) -> bool {
+        self.base.init_connect && !self.carries.as_ref().is_some_and(State::is_empty)
     }
 
     /// COM_STMT_CLOSE, which has no reply.
@@ -245,11 +265,11 @@ impl Link {
 
     /// Brings the link back to how it was after its login, but for its schema: rolls back, releases, forgets
     /// (COM_RESET_CONNECTION), then sets the trackers and the character set again. False if that can't be done.
-    pub(super) async fn reset(&mut self) -> Result<bool, LinkError> {
+    pub(super) async fn reset(&mut self, states: &States) -> Result<bool, LinkError> {
         let Some(set_names) = self.set_names.clone() else { return Ok(false) };
         let mut conversation = Conversation::new(&self.socket, 0);
         conversation.send(0, &[Command::ResetConnection as u8]);
-        conversation.send(0, &query(self.trackers.statement, self.identity.flags));
+        conversation.send(0, &query(self.trackers.statement(), self.identity.flags));
         conversation.send(0, &query(&set_names, self.identity.flags));
         if let Some(schema) = &self.schema {
             // MariaDB keeps the schema and forgets its character set, by which LOAD DATA reads files.
@@ -266,7 +286,8 @@ impl Link {
         }
         over(&conversation)?;
         self.status = status;
-        (self.insert_id_of, self.found_rows_of, self.warnings_of) = (None, None, None);
+        (self.carries, self.insert_id) = (Some(states.empty()), Some(0));
+        (self.has_ghosts, self.warnings_of) = (false, None);
         self.statements.clear();
         Ok(done)
     }

@@ -7,7 +7,10 @@
 //! - `identity` says which links a session may use at all: what can't be changed once a link is logged in.
 //! - `era` keeps sessions off links that logged in before the globals or accounts changed under them.
 //! - `connect` dials and logs in; `conversation` speaks with a server packet by packet, for small replies.
+//! - `base` is what a link began with; `trackers` has the server report what changes.
 //! - `link` is a logged-in connection; `statements` are those prepared on it.
+//! - `state` is what a session has set and a link carries; `replay` brings a link to it, and `user_variables` makes the
+//!   expressions that give the values of user variables back.
 //! - `accounts` counts the links of each account, and knows which may have no more.
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
 //! - `stateless` has the idle links, those who wait for one, and the numbers; `transaction` what is bound.
@@ -15,6 +18,7 @@
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
 mod accounts;
+mod base;
 mod connect;
 mod conversation;
 mod era;
@@ -24,18 +28,26 @@ mod identity;
 mod lease;
 mod link;
 mod maintain;
+mod replay;
+mod state;
 mod stateless;
 mod statements;
+mod trackers;
 mod transaction;
+pub mod user_variables;
 
+pub use base::Base;
 pub use connect::ServerProfile;
 pub use era::{Era, Eras};
 pub use errand::{ErrandError, Table, Told};
 pub use error::{ConnectError, LinkError, PoolError};
 pub use identity::{BackendAccount, Identity, Want};
-pub use lease::{Lease, Trace};
+pub use lease::Lease;
 pub use link::{Link, SmallReply};
 pub use maintain::maintain;
+pub use replay::Brought;
+pub use state::{Changes, State, States, canonical, coupled, is_movable, quote, quote_name};
 pub use stateless::StatelessPool;
 pub use statements::{OnLink, StatementKey};
-pub use transaction::Bound;
+pub use trackers::Reports;
+pub use transaction::{Bound, BoundSince};

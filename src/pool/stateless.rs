@@ -23,16 +23,19 @@ use crate::circuit::Gate;
 use crate::config::{self, Instance};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
-use crate::net::{Executor, Timer};
+use crate::net::{Executor, Poker, Timer};
 use crate::protocol::auth::Secret;
 
 use super::accounts::Accounts;
+use super::base::Bases;
 use super::connect::{ServerProfile, connect};
 use super::era::{Era, Eras};
 use super::error::{ConnectError, PoolError};
 use super::identity::{BackendAccount, Fit, Identity, Want};
-use super::lease::{Lease, Trace};
+use super::lease::Lease;
 use super::link::Link;
+use super::state::States;
+use super::transaction::BoundSince;
 
 /// A waiter for whom no idle link fits is passed over by those behind it for no longer than this.
 const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
@@ -52,9 +55,13 @@ pub struct StatelessPool {
     addresses: RefCell<Arc<[SocketAddr]>>,
     /// Those of the whole process.
     pub eras: Eras,
+    /// What sessions have set on this core.
+    pub states: States,
     state: RefCell<State>,
     /// What the server said of itself the last time.
     profile: RefCell<Option<Rc<ServerProfile>>>,
+    /// What links began with that there are.
+    bases: Bases,
     /// When that was.
     profile_era: Cell<Era>,
     /// When a link was last opened, or an attempt failed, and whether it went well.
@@ -62,6 +69,8 @@ pub struct StatelessPool {
     /// A link broke: the server may be gone.
     suspect: Cell<bool>,
     pub(super) errands: Gate,
+    /// Of the links that sessions keep.
+    pub bound_since: BoundSince,
 }
 
 #[derive(Default)]
@@ -77,7 +86,33 @@ struct State {
     retry_after: Option<Instant>,
     accounts: Accounts,
     last_want: Option<Want>,
+    /// Sessions whose links only need to be read out.
+    on_call: VecDeque<Rc<Call>>,
     closed: bool,
+}
+
+struct Call {
+    called: Cell<bool>,
+    poker: Poker,
+}
+
+/// A session that gives its link up when it is called.
+pub struct OnCall {
+    pool: Rc<StatelessPool>,
+    call: Rc<Call>,
+}
+
+impl OnCall {
+    /// Whether somebody waits for a link.
+    pub fn is_called(&self) -> bool {
+        self.call.called.get()
+    }
+}
+
+impl Drop for OnCall {
+    fn drop(&mut self) {
+        self.pool.state.borrow_mut().on_call.retain(|call| !Rc::ptr_eq(call, &self.call));
+    }
 }
 
 struct Waiter {
@@ -119,12 +154,15 @@ impl StatelessPool {
             metrics: metrics.clone(),
             addresses: RefCell::new(addresses),
             eras,
+            states: States::default(),
             state: RefCell::default(),
             profile: RefCell::default(),
+            bases: Bases::default(),
             profile_era: Cell::new(Era::FIRST),
             contact: Cell::new(None),
             suspect: Cell::new(false),
             errands: super::errand::gate(),
+            bound_since: BoundSince::default(),
         })
     }
 
@@ -169,17 +207,6 @@ impl StatelessPool {
         }
     }
 
-    /// The very link of `trace`, if it is idle and nobody has used it since.
-    pub fn try_checkout_same(self: &Rc<Self>, trace: Trace) -> Option<Lease> {
-        let link = {
-            let idle = &mut self.state.borrow_mut().idle;
-            let at = idle.iter().position(|link| link.serial == trace.serial && link.uses == trace.uses)?;
-            idle.remove(at)
-        };
-        self.metrics.links.of(LinkState::Idle).dec();
-        self.lend(link)
-    }
-
     /// Waits for a link, in the order of arrival, for at most `checkout_timeout`. Its schema may still be another one.
     pub async fn checkout(self: &Rc<Self>, want: &Want, timer: &Timer) -> Result<Lease, PoolError> {
         if let Some(lease) = self.try_checkout(want) {
@@ -202,6 +229,10 @@ impl StatelessPool {
         let since = self.core.timers.now();
         let waiter = Rc::new(Waiter { want: want.clone(), since, answer: RefCell::new(Answer::None(None)) });
         state.waiters.push_back(waiter.clone());
+        if let Some(call) = state.on_call.pop_front() {
+            call.called.set(true);
+            call.poker.poke();
+        }
         state.last_want = Some(want.clone());
         Ok(waiter)
     }
@@ -214,13 +245,12 @@ impl StatelessPool {
     }
 
     /// A link leaves the idle ones, unless it turns out to be dead.
-    pub(super) fn lend(self: &Rc<Self>, mut link: Box<Link>) -> Option<Lease> {
+    pub(super) fn lend(self: &Rc<Self>, link: Box<Link>) -> Option<Lease> {
         self.metrics.links.of(LinkState::Busy).inc();
         if !link.socket.is_quiet() {
             self.closed(link, ClosedReason::ServerClosed);
             return None;
         }
-        link.uses += 1;
         Some(Lease::new(self, link))
     }
 
@@ -253,7 +283,6 @@ impl StatelessPool {
         }
         match state.next_waiter(&link, now, self.settings.max_connections) {
             Next::Serve(waiter) => {
-                link.uses += 1;
                 drop(state);
                 waiter.give(Answer::Link(link));
             }
@@ -356,8 +385,11 @@ impl StatelessPool {
         let era = self.eras.now();
         let timer = Timer::new(&self.core.timers);
         let limit = self.settings.connect_timeout;
-        let connecting = connect(&self.core.ring, &addresses, &self.instance, want);
-        let connected = timer.within(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(limit)))?;
+        let known = self.profile();
+        let connecting = connect(&self.core.ring, &addresses, &self.instance, want, known.as_deref());
+        let mut connected =
+            timer.within(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(limit)))?;
+        self.bases.share(&mut connected.base);
         let known = self.profile.borrow().as_ref().is_some_and(|known| **known == connected.profile);
         if !known {
             self.profile.replace(Some(Rc::new(connected.profile.clone())));
@@ -372,7 +404,8 @@ impl StatelessPool {
         };
         let now = self.core.timers.now();
         let max = self.settings.max_prepared_statements;
-        Ok(Link::new(connected, want.identity.clone(), want.schema.clone(), era, serial, max, now))
+        let (identity, schema) = (want.identity.clone(), want.schema.clone());
+        Ok(Link::new(connected, identity, schema, era, serial, max, now, &self.states))
     }
 
     /// A link could not be opened. If the account may have no more, those who wait get the ones that it has. If it was for
@@ -438,6 +471,24 @@ impl StatelessPool {
         self.closed(link, reason);
     }
 
+    /// Closes what is prepared on idle links: the server has no room for more.
+    pub fn free_statements(&self) {
+        self.state.borrow_mut().idle.iter_mut().for_each(|link| link.forget_statements());
+    }
+
+    /// Has the session that waits behind `poker` called when somebody needs its link; for as long as what is returned
+    /// lives.
+    pub fn on_call(self: &Rc<Self>, poker: Poker) -> OnCall {
+        let call = Rc::new(Call { called: Cell::new(false), poker });
+        let mut state = self.state.borrow_mut();
+        if state.waiters.is_empty() {
+            state.on_call.push_back(call.clone());
+        } else {
+            call.called.set(true);
+        }
+        OnCall { pool: self.clone(), call }
+    }
+
     /// Room for one more link.
     pub(super) fn has_room(&self) -> bool {
         let state = self.state.borrow();
@@ -469,6 +520,7 @@ impl StatelessPool {
             identity: link.identity.clone(),
             schema: link.schema.clone(),
             era: link.era,
+            state: link.carries.clone().unwrap_or_else(|| self.states.empty()),
         })
     }
 
@@ -483,6 +535,7 @@ impl StatelessPool {
             identity: Identity::usual(self.account.clone(), collation),
             schema: None,
             era: self.eras.now(),
+            state: self.states.empty(),
         }
     }
 
@@ -498,17 +551,25 @@ impl StatelessPool {
     }
 }
 
-/// Takes the most recently used of the links that fit best.
+fn fit(want: &Want, link: &Link) -> Fit {
+    match link.carries.as_ref() {
+        carries if link.is_settled() && carries != Some(&want.state) => Fit::No,
+        carries => want.fit(&link.identity, link.schema.as_ref(), link.era, carries),
+    }
+}
+
+/// Takes the most recently used of the links that fit as they are, else the least recently used of those that can be
+/// brought to fit: those that were used lately fit somebody who is at work.
 #[expect(clippy::vec_box, reason = "as in `State::idle`")]
 fn take_fitting(idle: &mut Vec<Box<Link>>, want: &Want) -> Option<Box<Link>> {
     let (mut switch, mut newer) = (None, None);
     for (at, link) in idle.iter().enumerate().rev() {
-        match want.fit(&link.identity, link.schema.as_ref(), link.era) {
+        match fit(want, link) {
             Fit::Exact if at + 1 == idle.len() => return idle.pop(),
             Fit::Exact => return Some(idle.remove(at)),
-            Fit::Switch if switch.is_none() => switch = Some(at),
+            Fit::Switch => switch = Some(at),
             Fit::Newer if newer.is_none() => newer = Some(at),
-            Fit::Switch | Fit::Newer | Fit::No => {}
+            Fit::Newer | Fit::No => {}
         }
     }
     switch.or(newer).map(|at| idle.remove(at))
@@ -526,8 +587,7 @@ impl State {
     /// and there is no room to open a link for it, this one makes room.
     fn next_waiter(&mut self, link: &Link, now: Instant, max: usize) -> Next {
         self.accounts.ask_again(now);
-        let fits =
-            |waiter: &Rc<Waiter>| waiter.want.fit(&link.identity, link.schema.as_ref(), link.era) != Fit::No;
+        let fits = |waiter: &Rc<Waiter>| fit(&waiter.want, link) != Fit::No;
         let at = self.waiters.iter().position(fits);
         let before = self
             .waiters

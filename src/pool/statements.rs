@@ -43,6 +43,13 @@ impl Statements {
         self.0.pop(&key)
     }
 
+    /// Takes out all of them, by the server's ids.
+    pub fn drain(&mut self) -> Vec<u32> {
+        let ids = self.0.iter().map(|(_, statement)| statement.id).collect();
+        self.0.clear();
+        ids
+    }
+
     pub fn clear(&mut self) {
         self.0.clear();
     }

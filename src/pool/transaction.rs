@@ -1,7 +1,10 @@
 //! The transaction pool: links that sessions keep, each with a reason, a time, and whoever ends it.
 
+use std::cell::RefCell;
 use std::task::{Context, Poll};
 use std::time::Instant;
+
+use slab::Slab;
 
 use crate::metrics::label::{BoundReason, LinkState};
 
@@ -12,24 +15,40 @@ pub struct Bound {
     /// `None` only while it is being given up.
     lease: Option<Lease>,
     reason: BoundReason,
-    since: Instant,
+    /// Of its entry in the pool's [`BoundSince`].
+    number: usize,
+}
+
+/// Since when each of a pool's bound links is bound.
+#[derive(Debug, Default)]
+pub struct BoundSince(RefCell<Slab<Instant>>);
+
+impl BoundSince {
+    /// Since when the link is bound that has been for the longest time; `None` when none is bound.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.0.borrow().iter().map(|(_, since)| *since).min()
+    }
+
+    fn begin(&self, now: Instant) -> usize {
+        self.0.borrow_mut().insert(now)
+    }
+
+    fn end(&self, number: usize) {
+        self.0.borrow_mut().try_remove(number);
+    }
 }
 
 impl Bound {
     pub fn new(lease: Lease, reason: BoundReason, now: Instant) -> Self {
-        let metrics = &lease.pool().metrics;
-        metrics.links.of(LinkState::Busy).dec();
-        metrics.link_bound(reason);
-        Self { lease: Some(lease), reason, since: now }
+        let pool = lease.pool();
+        pool.metrics.links.of(LinkState::Busy).dec();
+        pool.metrics.link_bound(reason);
+        let number = pool.bound_since.begin(now);
+        Self { lease: Some(lease), reason, number }
     }
 
     pub fn reason(&self) -> BoundReason {
         self.reason
-    }
-
-    /// When the session got it.
-    pub fn since(&self) -> Instant {
-        self.since
     }
 
     /// The same link is now kept for another reason.
@@ -74,9 +93,10 @@ impl Bound {
 
     fn unbind(&mut self) -> Option<Lease> {
         let lease = self.lease.take()?;
-        let metrics = &lease.pool().metrics;
-        metrics.link_unbound(self.reason);
-        metrics.links.of(LinkState::Busy).inc();
+        let pool = lease.pool();
+        pool.bound_since.end(self.number);
+        pool.metrics.link_unbound(self.reason);
+        pool.metrics.links.of(LinkState::Busy).inc();
         Some(lease)
     }
 }
@@ -84,5 +104,30 @@ impl Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         drop(self.unbind());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_the_one_that_began_first_of_those_that_are_left() {
+        let (times, start) = (BoundSince::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(times.oldest(), None);
+        let [second, first, third] = [2, 1, 3].map(|seconds| times.begin(after(seconds)));
+        assert_eq!(times.oldest(), Some(after(1)));
+        times.end(first);
+        assert_eq!(times.oldest(), Some(after(2)));
+        // A place that was another's before.
+        let fourth = times.begin(after(4));
+        times.end(second);
+        times.end(third);
+        assert_eq!(times.oldest(), Some(after(4)));
+        times.end(fourth);
+        assert_eq!(times.oldest(), None);
     }
 }

@@ -7,11 +7,13 @@
 //! - [`packet`] is the framing: headers, splitting at 16 MiB, sequence ids.
 //! - [`capability`] and [`command`] are the protocol's numbers with their names.
 //! - [`handshake`], [`response`], [`session_track`], [`statement`], [`query_attributes`], [`local_infile`] and [`binlog`] are one
-//!   packet family each.
+//!   packet family each; [`tracked`] is what of [`session_track`] a client has asked for.
 //! - [`auth`] proves a password, in the role of the client (towards a backend) and of the server (towards a client).
 //! - [`compression`] is the layer between packets and the wire where a client or a link asked for it.
 //! - [`proxy_header`] is what a proxy in front of Athena says about its client, before the first packet.
-//! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs.
+//! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs;
+//!   [`sqlstate`] has those of the servers' errors.
+//! - [`resultset`] and [`warnings`] are replies with rows that Athena makes.
 //!
 //! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows are never parsed here.
 
@@ -25,10 +27,14 @@ pub mod error;
 pub mod handshake;
 pub mod local_infile;
 pub mod packet;
+pub mod parameter;
 pub mod proxy_header;
 pub mod query_attributes;
 pub mod reply;
 pub mod response;
 pub mod resultset;
 pub mod session_track;
+pub mod sqlstate;
 pub mod statement;
+pub mod tracked;
+pub mod warnings;

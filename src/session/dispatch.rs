@@ -8,6 +8,7 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::response::{EofPacket, OkPacket};
 
+use super::before::Before;
 use super::driver::{Incoming, Session};
 use super::failure::{End, Refusal, Stop};
 use super::input::Oversized;
@@ -74,7 +75,11 @@ impl Session {
             Command::StmtSendLongData => Box::pin(self.long_data(bytes)).await.map(|()| None),
             Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
             Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
-            Command::Ping => Ok(Some(self.ok_with(1, self.repeated_warnings()))),
+            Command::Ping => {
+                self.before.row_count = 0;
+                self.is_last = false;
+                Ok(Some(self.ok_with(1, self.repeated_warnings())))
+            }
             Command::InitDb => Box::pin(self.init_db(bytes)).await.map(Some),
             Command::Statistics => Box::pin(self.statistics(bytes)).await.map(Some),
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
@@ -170,8 +175,11 @@ impl Session {
     pub async fn start_anew(&mut self) {
         self.part_with_link_first().await;
         self.statements = Default::default();
-        self.trace = None;
-        (self.last_insert_id, self.inserted, self.warnings) = (0, false, 0);
+        self.state = self.cluster().pool.states.empty();
+        // A server keeps FOUND_ROWS().
+        self.before = Before { found_rows: self.before.found_rows, ..Before::default() };
+        self.text_prepared.clear();
+        (self.last_insert_id, self.warnings, self.is_last) = (0, 0, false);
         self.mark = self.ctx.next_connection_id();
         self.era = self.cluster().pool.eras.now();
         self.status = self.first_status();

@@ -1,5 +1,6 @@
 //! The life of a session: log in, take commands, say goodbye.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -12,18 +13,21 @@ use tracing::Instrument;
 use crate::circuit::Permit;
 use crate::metrics::label::Direction;
 use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
-use crate::pool::{Bound, Era, Identity, Trace};
+use crate::pool::{Bound, Era, Identity, State};
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
-use crate::protocol::session_track::TrackedKinds;
+use crate::protocol::tracked::Tracked;
 
+use super::before::Before;
 use super::context::{Cluster, Context, Phase};
-use super::failure::{End, Refusal};
+use super::failure::{End, Refusal, Stop};
 use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
 use super::login::{Account, Transport, log_in};
+use super::moves::TextPrepared;
 use super::registry::Entry;
 use super::statements::Statements;
+use super::unread::Unread;
 
 /// Time in which a core surely goes through its loop.
 const A_TURN: Duration = Duration::from_millis(1);
@@ -59,19 +63,28 @@ pub(super) struct Session {
     /// The permit of a transaction, which lasts as long as that does.
     pub permit: Option<Permit>,
     pub holds: Holds,
-    /// The last use of a link: the one that knows of warnings and counts.
-    pub trace: Option<Trace>,
-    pub last_insert_id: u64,
+    /// What it has set.
+    pub state: State,
+    /// The statements that it has prepared as text, on its own link.
+    pub text_prepared: HashMap<Vec<u8>, Rc<TextPrepared>>,
+    /// What it has set and done that only its link knows.
+    pub unread: Unread,
+    /// What it may ask about its statement before.
+    pub before: Before,
+    /// The next statement is to find no warnings.
+    pub clears_warnings: bool,
+    /// The last statement on its own link was the session's.
+    pub is_last: bool,
     /// The server has closed the link that the session's state was on: the session ends with its reply.
     pub link_ended: bool,
-    /// The statement before made that id.
-    pub inserted: bool,
-    /// What marks this session's values on links; another one after a reset.
+    /// What LAST_INSERT_ID() is, unless that is unread.
+    pub last_insert_id: u64,
+    /// What marks this session's warnings on links; another one after a reset.
     pub mark: u32,
     /// How many warnings the statement before had, an error among them.
     pub warnings: u16,
     /// The changes that the client has asked to be told of.
-    pub tracked: TrackedKinds,
+    pub tracked: Tracked,
 }
 
 /// What a client sent.
@@ -162,14 +175,22 @@ impl Session {
         // A client in mid-command or with a transaction is at work; others are at rest, and a drain ends them.
         let at_rest = self.input.is_empty() && !self.holds.has_work();
         let until = if at_rest { Phase::Draining } else { Phase::Ending };
+        let unread = self.can_read_out();
         let got = match reply {
             Some(reply) => {
                 self.count(Direction::ClientOut, reply.len());
                 let mut exchange = self.socket.exchange(reply, &self.socket);
-                self.exchange(&mut exchange, idle, until).await
+                let at_once =
+                    if unread { Box::pin(self.before_read_out(&mut exchange, until)).await? } else { None };
+                match at_once {
+                    Some(got) => got.map_err(Waited::Failed),
+                    None => self.exchange(&mut exchange, idle, until).await,
+                }
             }
             None => {
                 let mut receive = self.socket.receive();
+                let at_once =
+                    if unread { Box::pin(self.before_read_out(&mut receive, until)).await? } else { None };
                 let received = std::future::poll_fn(|cx| match Pin::new(&mut receive).poll(cx) {
                     Poll::Ready(got) => {
                         Poll::Ready(got.map_err(|error| Waited::Failed(ExchangeError::Receive(error))))
@@ -177,9 +198,9 @@ impl Session {
                     Poll::Pending if self.state_is_lost(cx) => Poll::Ready(Err(Waited::Ended)),
                     Poll::Pending => Poll::Pending,
                 });
-                match self.wait(idle, until, received).await {
-                    Ok(got) => got,
-                    Err(waited) => Err(waited),
+                match at_once {
+                    Some(got) => got.map_err(|error| Waited::Failed(ExchangeError::Receive(error))),
+                    None => self.wait(idle, until, received).await.and_then(|got| got),
                 }
             }
         };
@@ -207,6 +228,23 @@ impl Session {
                 refusal.seq = refusal.seq.map(|_| 0);
                 Err(self.tell(refusal).await)
             }
+        }
+    }
+
+    /// A link that is kept only for what it can be asked is so for a moment: `None` if nothing came in that time, and it
+    /// was read out.
+    async fn before_read_out<F: Future + Unpin>(
+        &mut self,
+        next: &mut F,
+        until: Phase,
+    ) -> Result<Option<F::Output>, End> {
+        if let Some(got) = self.wait_a_moment(next, until).await {
+            return Ok(Some(got));
+        }
+        match self.read_out().await {
+            Ok(()) => Ok(None),
+            Err(Stop::End(end)) => Err(end),
+            Err(Stop::Refuse(_)) => Err(self.unlinked()),
         }
     }
 

@@ -169,12 +169,20 @@ impl Refusal {
         Self::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message)
     }
 
-    /// The statement asks about the one before, which ran on a link that others have used since.
+    /// The statement asks about the one before in a way in which nothing but the link where that ran can answer.
     pub fn other_link() -> Self {
-        let message = "This statement asks about the one before it (warnings, FOUND_ROWS() or ROW_COUNT()), which ran on \
-                       another backend connection; run both in one transaction. From now on this session keeps its \
-                       connection";
-        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+        Self::unsupported(
+            "ROW_COUNT(), FOUND_ROWS() or warnings of the statement before, asked for in a block of statements or as a \
+             prepared statement,",
+        )
+    }
+
+    /// What the session has set can't be set on a backend connection: there the statement would mean something else.
+    pub fn not_replayed(err: ErrPacket) -> Self {
+        let message =
+            [b"The state of the session could not be set on a backend connection: ", &err.message[..]]
+                .concat();
+        Self::of_server(ErrPacket { message, ..err })
     }
 
     pub fn idle(limit: Duration) -> Self {

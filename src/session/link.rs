@@ -6,36 +6,26 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::circuit::{Key, Permit};
-use crate::metrics::label::{BoundReason, ErrorKind, RateLimitReason};
-use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
-use crate::pool::{Bound, Lease, PoolError, SmallReply, Want};
+use crate::metrics::label::{ClosedReason, ErrorKind, RateLimitReason};
+use crate::parser::{Charset, Facts, Hazards, Ids, Server, SqlMode, StatementKind};
+use crate::pool::{Bound, Brought, Lease, Link, LinkError, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
-use crate::protocol::response::ErrPacket;
 
 use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 
-/// What asks about the statement before, on whichever link it ran.
+/// What asks about the statement before.
 pub(super) const ASKS_BACK: Hazards =
-    Hazards::READS_DIAGNOSTICS.union(Hazards::FOUND_ROWS).union(Hazards::ROW_COUNT).union(Hazards::PROFILES);
+    Hazards::READS_DIAGNOSTICS.union(Hazards::FOUND_ROWS).union(Hazards::ROW_COUNT);
 
 /// What may read LAST_INSERT_ID(): in the text itself, or unseen.
 const INSERT_ID: Hazards =
     Hazards::LAST_INSERT_ID.union(Hazards::CALL).union(Hazards::TEXT_PREPARE).union(Hazards::UNSURE);
 
-/// What can't be set anew once another statement has run.
-const COUNTS: Hazards = Hazards::FOUND_ROWS.union(Hazards::ROW_COUNT);
-
-/// What reads something of earlier statements that other sessions overwrite on a link that they share.
-const RECALLS: Hazards = INSERT_ID.union(Hazards::FOUND_ROWS).union(Hazards::READS_DIAGNOSTICS);
-
 /// Commands that are no SQL leave nothing behind but what trackers tell.
-pub(super) const NO_SQL: Facts = Facts { kind: StatementKind::Empty, hazards: Hazards::empty() };
-
-/// Collations of character sets in which the second byte of a character may look like a backslash or a quote:
-/// big5, sjis, gbk, cp932, gb18030.
-const UNSAFE_COLLATIONS: [u8; 11] = [1, 84, 13, 88, 28, 87, 95, 96, 248, 249, 250];
+pub(super) const NO_SQL: Facts =
+    Facts { kind: StatementKind::Empty, hazards: Hazards::empty(), ids: Ids::NONE };
 
 /// How often a statement waits for a link and a permit in turn before it gives up: each time others were quicker.
 const BOTH_ATTEMPTS: usize = 8;
@@ -58,10 +48,22 @@ impl Use {
             Held::Bound(bound) => bound.lease(),
         }
     }
+
+    pub fn into_lease(self) -> Lease {
+        match self.held {
+            Held::Free(lease) => lease,
+            Held::Bound(bound) => bound.release(),
+        }
+    }
+
+    /// Nobody is to get the link any more.
+    fn close(self) {
+        self.into_lease().close(ClosedReason::Dirty);
+    }
 }
 
 impl Session {
-    /// A permit and a link that has the session's schema, for a statement with these facts.
+    /// A permit and a link in the session's schema and state, for a statement with these facts.
     pub async fn take_link(&mut self, facts: Facts) -> Result<Use, Stop> {
         self.entry.wait();
         let permit = match self.permit.take() {
@@ -72,8 +74,8 @@ impl Session {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(facts, permit).await?,
         };
-        if facts.hazards.intersects(RECALLS) {
-            link = Box::pin(self.recall(link, facts)).await?;
+        if facts.hazards.intersects(INSERT_ID) && self.has_other_insert_id(link.lease()) {
+            link = Box::pin(self.bring_insert_id(link)).await?;
         }
         if self.entry.go_on() {
             return Ok(link);
@@ -82,22 +84,98 @@ impl Session {
         Err(Refusal::interrupted().into())
     }
 
-    /// A link from the pool in the session's schema.
+    /// A link from the pool in the session's schema and state.
     async fn free_link(&mut self, facts: Facts, permit: Option<Permit>) -> Result<Use, Stop> {
-        if facts.hazards.intersects(ASKS_BACK) {
-            let same = self.trace.and_then(|trace| self.cluster().pool.try_checkout_same(trace));
-            let lease = same.ok_or_else(|| self.asks_elsewhere())?;
-            return Ok(Use { held: Held::Free(lease), permit });
-        }
-        let want = Want { identity: self.identity.clone(), schema: self.schema.clone(), era: self.era };
-        let (mut lease, permit) = match self.cluster().pool.try_checkout(&want) {
+        let want = Want {
+            identity: self.identity.clone(),
+            schema: self.schema.clone(),
+            era: self.era,
+            state: self.state.clone(),
+        };
+        let (lease, permit) = match self.cluster().pool.try_checkout(&want) {
             Some(lease) => (lease, permit),
             None => Box::pin(self.wait_for_both(&want, permit)).await?,
         };
-        if self.schema.is_some() && self.schema != lease.schema {
-            lease = Box::pin(self.move_to_schema(lease)).await?;
+        let fits = lease.carries.as_ref() == Some(&self.state)
+            && (self.schema.is_none() || self.schema == lease.schema);
+        let ghosts = lease.has_ghosts && facts.hazards.contains(Hazards::USER_VARIABLE);
+        let mut link = Use { held: Held::Free(lease), permit };
+        if ghosts {
+            link = Box::pin(self.lay_ghosts(link)).await?;
         }
-        Ok(Use { held: Held::Free(lease), permit })
+        if fits && !ghosts { Ok(link) } else { Box::pin(self.bring(link)).await }
+    }
+
+    /// Variables of others that are NULL now are still of a type: only a reset makes them as if they had never been set.
+    async fn lay_ghosts(&mut self, mut link: Use) -> Result<Use, Stop> {
+        match self.backend(link.lease().start_over()).await {
+            Ok(true) => Ok(link),
+            Ok(false) => Err(self.lost(link, LinkError::Closed.into())),
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// Brings a link to the session's schema and state. Without them no statement of the session runs there.
+    async fn bring(&mut self, mut link: Use) -> Result<Use, Stop> {
+        let lease = link.lease();
+        let brought = self.backend(lease.bring(self.schema.as_ref(), &self.state)).await;
+        let brought = match brought {
+            Ok(brought) => brought,
+            Err(stop) => return Err(self.lost(link, stop)),
+        };
+        let err = match brought {
+            Brought::Already => return Ok(link),
+            Brought::Done => {
+                self.ctx.metrics.state_replays.inc();
+                if let Some(schema) = &self.schema {
+                    self.ctx.note_schema(&self.identity.account, schema, true);
+                }
+                return Ok(link);
+            }
+            Brought::NoSchema(err) => {
+                if let Some(schema) = &self.schema {
+                    self.ctx.note_schema(&self.identity.account, schema, false);
+                }
+                self.keep_or_give_back(link);
+                Refusal::of_server(err)
+            }
+            Brought::Refused(err) => {
+                link.close();
+                Refusal::not_replayed(err)
+            }
+        };
+        Err(err.into())
+    }
+
+    /// Whether LAST_INSERT_ID() is another one on the link than it is for the session.
+    pub fn has_other_insert_id(&self, link: &Link) -> bool {
+        !self.unread.insert_id && link.insert_id != Some(self.last_insert_id)
+    }
+
+    async fn bring_insert_id(&mut self, mut link: Use) -> Result<Use, Stop> {
+        self.read_before_own(&mut link).await?;
+        let sql = format!("SET last_insert_id={}", self.last_insert_id);
+        match self.backend(link.lease().query(&sql)).await {
+            Ok(SmallReply::Err(err)) => {
+                self.keep_or_give_back(link);
+                Err(Refusal::not_replayed(err).into())
+            }
+            Ok(_) => {
+                link.lease().insert_id = Some(self.last_insert_id);
+                Ok(link)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// Athena is about to ask the session's own link something: what that knows of the session's last statement is read
+    /// first.
+    pub async fn read_before_own(&mut self, link: &mut Use) -> Result<(), Stop> {
+        self.is_last = false;
+        if self.unread.warnings || self.unread.found_rows {
+            return self.read_link(link).await;
+        }
+        Ok(())
     }
 
     /// Waits for a link, and holds no permit meanwhile: sessions that have links of their own need permits to get on, and
@@ -122,54 +200,6 @@ impl Session {
         Err(PoolError::Timeout(self.cluster().pool.settings.checkout_timeout).into())
     }
 
-    /// The statement asks about one that ran elsewhere. From now on the session keeps its link, so that asking again,
-    /// after the same statement, is answered.
-    fn asks_elsewhere(&mut self) -> Stop {
-        self.holds.keep(BoundReason::SessionState);
-        Refusal::other_link().into()
-    }
-
-    /// Makes sure that what the statement reads of earlier ones is this session's, and not what another one left on
-    /// the link.
-    async fn recall(&mut self, mut link: Use, facts: Facts) -> Result<Use, Stop> {
-        let ours = |mark: Option<u32>| mark == Some(self.mark);
-        let (hazards, lease) = (facts.hazards, link.lease());
-        let others_rows = hazards.contains(Hazards::FOUND_ROWS) && !ours(lease.found_rows_of);
-        let others_warnings = hazards.contains(Hazards::READS_DIAGNOSTICS)
-            && lease.warnings_of.is_some()
-            && !ours(lease.warnings_of);
-        let keeps_id = self.inserted && hazards.intersects(ASKS_BACK);
-        let others_id = hazards.intersects(INSERT_ID) && !ours(lease.insert_id_of) && !keeps_id;
-        let replaced = self.replace(lease, others_warnings, others_id).await;
-        // What else the statement asks about has just been overwritten.
-        let overwritten = others_id && hazards.intersects(ASKS_BACK)
-            || others_warnings && (hazards.intersects(COUNTS) || facts.kind == StatementKind::Other);
-        let stop = match replaced {
-            Ok(None) if !others_rows && !overwritten => return Ok(link),
-            Ok(None) => self.asks_elsewhere(),
-            Ok(Some(err)) => Refusal::of_server(err).into(),
-            Err(stop) => return Err(self.lost(link, stop)),
-        };
-        self.keep_or_give_back(link);
-        Err(stop)
-    }
-
-    /// Puts this session's values in the place of another's. It has no warnings where others may be listed: its own
-    /// would have taken their place.
-    async fn replace(&self, lease: &mut Lease, warnings: bool, id: bool) -> Result<Option<ErrPacket>, Stop> {
-        if warnings && let SmallReply::Err(err) = self.backend(lease.clear_warnings()).await? {
-            return Ok(Some(err));
-        }
-        if id {
-            let sql = format!("SET last_insert_id={}", self.last_insert_id);
-            if let SmallReply::Err(err) = self.backend(lease.query(&sql)).await? {
-                return Ok(Some(err));
-            }
-            lease.insert_id_of = Some(self.mark);
-        }
-        Ok(None)
-    }
-
     async fn wait_for_link(&self, want: &Want) -> Result<Lease, Stop> {
         let timer = crate::net::Timer::new(&self.ctx.core.timers);
         let pool = &self.cluster().pool;
@@ -179,17 +209,6 @@ impl Session {
             Some(lease) => Ok(lease?),
             None => Err(PoolError::Timeout(pool.settings.checkout_timeout).into()),
         }
-    }
-
-    async fn move_to_schema(&self, mut lease: Lease) -> Result<Lease, Stop> {
-        let Some(schema) = self.schema.clone() else { return Ok(lease) };
-        let reply = self.backend(lease.use_schema(&schema)).await?;
-        self.ctx.note_schema(&self.identity.account, &schema, matches!(reply, SmallReply::Ok(_)));
-        if let SmallReply::Err(err) = reply {
-            lease.give_back();
-            return Err(Refusal::of_server(err).into());
-        }
-        Ok(lease)
     }
 
     /// Waits for a small answer of the server, as long as a statement may take.
@@ -281,23 +300,37 @@ impl Session {
 
     /// How the server reads this session's texts of statements.
     pub fn sql_mode(&self) -> SqlMode {
-        let by_default = || self.cluster().pool.profile().is_some_and(|profile| profile.ansi_quotes);
+        let profile = self.cluster().pool.profile();
+        let reading = self.state.reading();
+        let server = profile.as_ref().map_or_else(Server::default, |profile| profile.server);
+        let default = profile.as_ref().map_or(0, |profile| profile.collation);
+        let of_login = || {
+            let by_default = profile.as_ref().is_some_and(|profile| profile.ansi_quotes);
+            self.status.contains(StatusFlags::ANSI_QUOTES) || by_default
+        };
         SqlMode {
-            ansi_quotes: self.status.contains(StatusFlags::ANSI_QUOTES) || by_default(),
+            ansi_quotes: reading.ansi_quotes.unwrap_or_else(of_login),
             no_backslash_escapes: self.status.contains(StatusFlags::NO_BACKSLASH_ESCAPES),
-            unsafe_charset: self
-                .holds
-                .unsafe_charset()
-                .unwrap_or_else(|| UNSAFE_COLLATIONS.contains(&self.identity.collation)),
+            charset: reading
+                .charset
+                .unwrap_or_else(|| Charset::of_login(self.identity.collation, server, default)),
+            server,
             one_statement: !self.identity.flags.contains(Capabilities::MULTI_STATEMENTS),
         }
     }
 
     /// The session ends: its link goes back if a reset makes it clean, otherwise it closes.
     pub fn part_with_link(&mut self) {
+        if self.holds.reason().is_none() && !self.holds.needs_reset() {
+            self.forget_unread();
+            if let Some(bound) = self.bound.take() {
+                bound.release().give_back();
+            }
+            return;
+        }
         match self.give_up_link() {
             Some((lease, true)) => lease.give_back_dirty(),
-            Some((lease, false)) => lease.close(crate::metrics::label::ClosedReason::Dirty),
+            Some((lease, false)) => lease.close(ClosedReason::Dirty),
             None => {}
         }
     }
@@ -320,6 +353,7 @@ impl Session {
         self.permit = None;
         let can_be_reset = self.holds.can_be_reset();
         self.holds.clear();
+        self.forget_unread();
         Some((self.bound.take()?.release(), can_be_reset))
     }
 }

@@ -5,6 +5,8 @@
 //! link. For the latter `link` gets a permit and a link, `relay` passes the command on and the reply back, and
 //! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
 //!
+//! - `moves` is what a session has set, which goes with it from link to link; `unread` what only its link knows, until
+//!   that is read out; `before` and `asks` what it may ask about its statement before.
 //! - `login` is a folder of its own: who comes in, and as whom.
 //! - `binlog` serves replicas: one endless reply.
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
@@ -15,6 +17,8 @@
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
+mod asks;
+mod before;
 mod binlog;
 mod context;
 mod dispatch;
@@ -26,6 +30,7 @@ mod kill;
 mod link;
 mod local_infile;
 mod login;
+mod moves;
 mod options;
 mod own;
 mod post;
@@ -38,6 +43,7 @@ mod seen;
 mod settle;
 mod statements;
 mod trackers;
+mod unread;
 
 pub use context::{Cluster, Context, Phase, Place};
 pub use driver::serve;

@@ -7,7 +7,7 @@ use crate::protocol::reply::Reply;
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
-use super::link::{Held, NO_SQL, Use};
+use super::link::NO_SQL;
 use super::seen::Seen;
 
 /// `MYSQL_OPTION_MULTI_STATEMENTS_ON` and `_OFF`, int<2>.
@@ -27,10 +27,11 @@ impl Session {
         };
         let mut identity = self.identity.clone();
         identity.flags.set(Capabilities::MULTI_STATEMENTS, allowed);
-        let Some(mut link) = self.known_link().await? else {
+        if self.bound.is_none() {
             self.identity = identity;
             return Ok(self.eof());
-        };
+        }
+        let mut link = self.take_link(NO_SQL).await?;
         let mut reply =
             Reply::to_query(self.capabilities, self.status).with_warnings(self.repeated_warnings());
         let mut seen = Seen::default();
@@ -41,14 +42,5 @@ impl Session {
             seen.warnings = self.warnings;
         }
         self.finish(link, NO_SQL, &seen, outcome)
-    }
-
-    /// The session's own link, or the one on which its last statement ran, unless others have used that since.
-    async fn known_link(&mut self) -> Result<Option<Use>, Stop> {
-        if self.bound.is_some() {
-            return self.take_link(NO_SQL).await.map(Some);
-        }
-        let same = self.trace.and_then(|trace| self.cluster().pool.try_checkout_same(trace));
-        Ok(same.map(|lease| Use { held: Held::Free(lease), permit: None }))
     }
 }

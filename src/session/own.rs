@@ -2,7 +2,7 @@
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::{Facts, Hazards, SqlMode, Unclear, kill, with_connection_id};
+use crate::parser::{Answers, Facts, Hazards, SqlMode, Unclear, kill, with_answers};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
 use crate::protocol::reply::Reply;
@@ -31,6 +31,9 @@ impl Session {
         if facts.hazards.contains(Hazards::PROCESSLIST) {
             let full = facts.hazards.contains(Hazards::FULL_PROCESSLIST);
             return self.process_list(full, Some(text)).await;
+        }
+        if self.is_special(facts) {
+            return self.special_query(command, facts).await;
         }
         let reply = Reply::to_query(self.capabilities, self.status);
         self.run_on_link(command, facts, reply).await
@@ -68,8 +71,9 @@ impl Session {
             return Ok(command);
         }
         let (head, sql) = command.split_at(text_at.min(command.len()));
-        let sql =
-            with_connection_id(sql, mode, self.id).map_err(|Unclear| Refusal::unclear_connection_id())?;
+        let answers = Answers { connection_id: Some(self.id), ..Answers::default() };
+        let sql = with_answers(sql, mode, self.is_on_mariadb(), &answers)
+            .map_err(|Unclear| Refusal::unclear_connection_id())?;
         let payload = [head.get(HEADER_LEN..).unwrap_or_default(), &sql].concat();
         if payload.len() >= MAX_PAYLOAD {
             return Err(Refusal::outgrown("the id of its connection").into());

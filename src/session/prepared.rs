@@ -4,23 +4,30 @@ use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::{Hazards, SqlMode, facts};
-use crate::pool::{Lease, LinkError, SmallReply};
+use crate::parser::{
+    Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
+};
+use crate::pool::{Brought, Lease, LinkError};
 use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, write_packet};
+use crate::protocol::parameter::{Parameter, parameters};
 use crate::protocol::reply::Reply;
 use crate::protocol::statement::{ExecuteHeader, insert_types, set_statement_id, statement_id};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::input::Oversized;
-use super::link::{NO_SQL, Use};
+use super::link::{Held, NO_SQL, Use};
 use super::seen::Seen;
-use super::statements::{Statement, StatementText};
+use super::statements::{Meant, Statement, StatementText};
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
 const STATEMENTS_MAX: usize = 16_382;
+
+/// `ER_MAX_PREPARED_STMT_COUNT_REACHED`: the server has as many as it may for all its connections together.
+const MAX_PREPARED_STATEMENTS: u16 = 1461;
 
 impl Session {
     /// COM_STMT_PREPARE.
@@ -39,14 +46,20 @@ impl Session {
             return Err(Refusal::new(ErrorKind::TooLarge, code, message).into());
         }
         let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
+        let named = facts.has_effects() || facts.kind == StatementKind::Ddl;
+        let effects = if named { effects(sql, mode) } else { Vec::new() };
+        let meant = Meant { schema: self.schema.as_ref(), state: &self.state, facts, effects: &effects };
         let text = match own {
             // It has the session's id in it.
-            true => self.ctx.texts.own(self.schema.as_ref(), sql, facts),
-            false => self.ctx.texts.get(self.schema.as_ref(), sql, facts),
+            true => self.ctx.texts.own(&meant, sql),
+            false => self.ctx.texts.get(&meant, sql),
         };
         let twin = self.statements.has_text(text.key);
-        let text = if twin { self.ctx.texts.own(self.schema.as_ref(), sql, facts) } else { text };
+        let text = if twin { self.ctx.texts.own(&meant, sql) } else { text };
         let mut seen = Seen { statement_id: self.statements.next_id(), ..Seen::default() };
+        if self.may_keep_warnings() {
+            seen.uses_table = Some(uses_table(&text.text, mode));
+        }
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
         let mut link = self.take_link(NO_SQL).await?;
         let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
@@ -72,14 +85,22 @@ impl Session {
     pub async fn execute(&mut self, command: Payload) -> Result<Payload, Stop> {
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let id = self.statements.resolve(statement_id(payload).map_err(|_| Refusal::malformed())?);
-        let (text, params) = self.executable(id)?;
+        let (mut text, params) = self.executable(id)?;
         let header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
+        let mut facts = text.facts;
+        if facts.ids.needs_parameters() {
+            facts.ids = self.explicit_ids(id, payload, &header, facts.ids);
+        }
+        let asks = self.asks_athena(text.facts);
+        if asks {
+            text = Box::pin(self.with_answers_in(&text)).await?;
+        }
         if text.facts.hazards.contains(Hazards::KILL) {
             return Box::pin(self.execute_kill(&text)).await;
         }
-        let mut link = self.take_link(text.facts).await?;
+        let mut link = self.take_link(facts).await?;
         if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
             return Err(self.unprepared(link, stop));
         }
@@ -87,12 +108,19 @@ impl Session {
             Ok(command) => command,
             Err(refusal) => return Err(self.unprepared(link, refusal.into())),
         };
+        if std::mem::take(&mut self.clears_warnings)
+            && let Err(stop) = Box::pin(self.clear_warnings(&mut link)).await
+        {
+            return Err(self.lost(link, stop));
+        }
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
-        let mut seen = Seen::default();
-        let outcome = match text.facts.hazards.contains(Hazards::TRACKERS) {
+        let mut seen = Seen::of(text.effects.clone());
+        if self.may_keep_warnings() {
+            seen.uses_table = Some(uses_table(&text.text, self.sql_mode()));
+        }
+        let outcome = match facts.hazards.contains(Hazards::TRACKERS) {
             false => self.relay(&mut link, command, &mut reply, &mut seen).await,
             true => {
-                let facts = text.facts;
                 let relayed = self.relay_with_own_trackers(&mut link, facts, command, &mut reply, &mut seen);
                 Box::pin(relayed).await
             }
@@ -100,7 +128,53 @@ impl Session {
         if outcome.is_ok() {
             self.executed(id, &header, &seen);
         }
-        self.finish(link, text.facts, &seen, outcome)
+        if asks {
+            link.lease().remove_statement(text.key);
+        }
+        self.finish(link, facts, &seen, outcome)
+    }
+
+    /// Which ids the parameters of an INSERT may give.
+    fn explicit_ids(&mut self, id: u32, payload: &[u8], header: &ExecuteHeader, of_text: Ids) -> Ids {
+        let Some(statement) = self.statements.get(id) else { return Ids::UNCLEAR };
+        // A bulk execution has its NULLs among the values.
+        if payload.first() == Some(&(Command::StmtBulkExecute as u8)) {
+            return Ids::UNCLEAR;
+        }
+        let Ok(values) = parameters(payload, header, &statement.types) else { return Ids::UNCLEAR };
+        if values.len() != usize::from(statement.params) {
+            return Ids::UNCLEAR;
+        }
+        values.iter().fold(of_text.without_parameters(), |ids, value| match value {
+            Parameter::Null => ids,
+            Parameter::Signed(number) => ids.with_signed_parameter(*number),
+            Parameter::Unsigned(number) => ids.with_parameter(*number),
+            Parameter::Text(text) => ids.with_text_parameter(text),
+            Parameter::Other => Ids::UNCLEAR,
+        })
+    }
+
+    /// The same statement with what it asks about the one before written into it.
+    async fn with_answers_in(&mut self, text: &Rc<StatementText>) -> Result<Rc<StatementText>, Stop> {
+        self.read_own_link().await?;
+        let mode = SqlMode { one_statement: true, ..self.sql_mode() };
+        let list = text.facts.hazards.contains(Hazards::READS_DIAGNOSTICS);
+        if list && diagnostics(&text.text, mode).is_some() {
+            if self.before.warnings.rows.is_empty() {
+                self.clears_warnings = true;
+                return Ok(text.clone());
+            }
+            return Err(Refusal::other_link().into());
+        }
+        let answered = with_answers(&text.text, mode, self.is_on_mariadb(), &self.answers())
+            .map_err(|_| Refusal::other_link())?;
+        let meant = Meant {
+            schema: text.schema.as_ref(),
+            state: &text.state,
+            facts: text.facts,
+            effects: &text.effects,
+        };
+        Ok(self.ctx.texts.own(&meant, &answered))
     }
 
     /// COM_STMT_EXECUTE with more parameters than are collected: passed on as they come.
@@ -111,7 +185,7 @@ impl Session {
             .map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
         let mut link = self.take_link(text.facts).await?;
-        let mut seen = Seen::default();
+        let mut seen = Seen::of(text.effects.clone());
         let outcome = self.stream_execute(&mut link, command, id, &text, &header, &mut seen).await;
         if outcome.is_ok() {
             self.executed(id, &header, &seen);
@@ -301,7 +375,7 @@ impl Session {
         if let Some(mut bound) = self.bound.take() {
             bound.lease().remove_statement(key);
             let permit = self.permit.take();
-            self.keep_or_give_back(Use { held: super::link::Held::Bound(bound), permit });
+            self.keep_or_give_back(Use { held: Held::Bound(bound), permit });
         }
     }
 
@@ -357,7 +431,7 @@ impl Session {
             return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::UnknownStmtHandler, message).into());
         }
         self.ctx.metrics.statements_reprepared.inc();
-        Box::pin(self.prepare_anew(lease, text)).await
+        Box::pin(self.prepare_anew(link, text)).await
     }
 
     /// Whether the first EXECUTE of a statement settles the types of its parameters for good, so that others are
@@ -376,34 +450,58 @@ impl Session {
         }
     }
 
-    /// Prepares the statement in the schema that the session had when it prepared it, which may not be the one that it
-    /// has now: names without a schema would mean other tables.
-    async fn prepare_anew(&self, lease: &mut Lease, text: &StatementText) -> Result<(), Stop> {
+    /// Prepares the statement in the schema and the dialect that the session had when it prepared it, which may not be
+    /// those that it has now: names would mean other tables, and quotes other things.
+    async fn prepare_anew(&mut self, link: &mut Use, text: &StatementText) -> Result<(), Stop> {
+        if matches!(link.held, Held::Bound(_)) {
+            self.read_before_own(link).await?;
+        }
         self.entry.wait();
-        let back =
-            lease.schema.clone().filter(|schema| text.schema.as_ref().is_some_and(|own| own != schema));
-        if let (Some(_), Some(own)) = (&back, &text.schema)
-            && let SmallReply::Err(err) = self.backend(lease.use_schema(own)).await?
-        {
-            return Err(Refusal::of_server(err).into());
+        let lease = link.lease();
+        let back = lease.schema.clone();
+        let elsewhere = text.schema.is_some() && text.schema != back;
+        let otherwise = text.state.dialect() != self.state.dialect()
+            || (text.facts.hazards.contains(Hazards::USER_VARIABLE) && text.state != self.state);
+        let state = if otherwise { &text.state } else { &self.state };
+        let moves = (elsewhere || otherwise) && lease.carries.is_some();
+        if moves {
+            match self.backend(lease.bring(text.schema.as_ref(), state)).await? {
+                Brought::Already | Brought::Done => {}
+                Brought::NoSchema(err) => {
+                    self.bring_back(lease, back.as_ref()).await?;
+                    return Err(Refusal::of_server(err).into());
+                }
+                Brought::Refused(_) => return Err(LinkError::Closed.into()),
+            }
         }
         self.entry.on_link(lease.connection_id);
-        let refused = self.backend(lease.prepare(text.key, &text.text)).await?;
+        let mut refused = self.backend(lease.prepare(text.key, &text.text)).await?;
+        if refused.as_ref().is_some_and(|err| err.code == MAX_PREPARED_STATEMENTS) {
+            self.cluster().pool.free_statements();
+            lease.forget_statements();
+            refused = self.backend(lease.prepare(text.key, &text.text)).await?;
+        }
         if self.entry.off_link() {
             self.kills_land(lease).await;
         }
         self.entry.wait();
-        if let Some(schema) = back
-            && let SmallReply::Err(_) = self.backend(lease.use_schema(&schema)).await?
-        {
-            // The link is where the session is not, and can't be brought back.
-            return Err(LinkError::Closed.into());
+        if moves {
+            self.bring_back(lease, back.as_ref()).await?;
         }
         let interrupted = !self.entry.go_on();
         match refused {
             None if interrupted => Err(Refusal::interrupted().into()),
             None => Ok(()),
             Some(err) => Err(Refusal::of_server(err).into()),
+        }
+    }
+
+    /// Brings a link back to the session after something of the session's was prepared elsewhere.
+    async fn bring_back(&self, lease: &mut Lease, schema: Option<&Rc<[u8]>>) -> Result<(), Stop> {
+        match self.backend(lease.bring(schema, &self.state)).await? {
+            Brought::Already | Brought::Done => Ok(()),
+            // The link is where the session is not.
+            Brought::NoSchema(_) | Brought::Refused(_) => Err(LinkError::Closed.into()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, Direction, ErrorKind};
 use crate::net::{ExchangeError, Payload};
-use crate::parser::{Facts, Hazards, facts};
+use crate::parser::{Facts, Hazards, facts, uses_table};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::error::ErrorCode;
@@ -10,6 +10,7 @@ use crate::protocol::packet::{HEADER_LEN, PacketError};
 use crate::protocol::query_attributes;
 use crate::protocol::reply::Reply;
 
+use super::asks::Asked;
 use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
@@ -29,8 +30,39 @@ impl Session {
         if facts.hazards.intersects(Hazards::OF_SESSIONS) {
             return Box::pin(self.query_of_sessions(command, facts)).await;
         }
+        if self.is_special(facts) {
+            return Box::pin(self.special_query(command, facts)).await;
+        }
         let reply = Reply::to_query(self.capabilities, self.status);
         self.run_on_link(command, facts, reply).await
+    }
+
+    /// Whether a text does more to its session than trackers tell, or asks what its link may not know.
+    pub fn is_special(&mut self, facts: Facts) -> bool {
+        facts.has_effects()
+            || self.holds.has_names()
+            || self.holds.may_begin_unseen()
+            || self.may_keep_warnings()
+            || self.asks_athena(facts)
+    }
+
+    /// COM_QUERY with a text of that kind.
+    pub async fn special_query(&mut self, mut command: Payload, mut facts: Facts) -> Result<Payload, Stop> {
+        let at = self.text_offset(command.get(HEADER_LEN..).unwrap_or_default());
+        let text_at = HEADER_LEN + at.ok_or_else(Refusal::malformed)?;
+        if self.asks_athena(facts) {
+            match self.ask_back(command, text_at, facts).await? {
+                Asked::Command(answered) => command = answered,
+                Asked::Reply(reply) => return Ok(reply),
+            }
+        }
+        let mode = self.sql_mode();
+        let effects = self.effects_of(command.get(text_at..).unwrap_or_default(), mode, &mut facts);
+        let mut reply = Reply::to_query(self.capabilities, self.status);
+        let mut seen = Seen::of(effects);
+        seen.uses_table = Some(uses_table(command.get(text_at..).unwrap_or_default(), mode));
+        let link = self.take_link(facts).await?;
+        self.run_on(link, command, facts, &mut reply, &mut seen).await
     }
 
     /// The text in the payload of a COM_QUERY, or the beginning of one: behind the attributes, if this client has any.
@@ -94,22 +126,34 @@ impl Session {
         facts: Facts,
         mut reply: Reply,
     ) -> Result<Payload, Stop> {
-        let mut link = self.take_link(facts).await?;
-        let mut seen = Seen::default();
-        let outcome = match facts.hazards.contains(Hazards::TRACKERS) {
-            false => self.relay(&mut link, command, &mut reply, &mut seen).await,
-            true => {
-                let relayed = self.relay_with_own_trackers(&mut link, facts, command, &mut reply, &mut seen);
-                Box::pin(relayed).await
-            }
-        };
-        if facts.hazards.contains(Hazards::QUERY_CACHE)
-            && outcome.is_ok()
-            && let Err(stop) = Box::pin(self.backend(link.lease().track_all())).await
+        let link = self.take_link(facts).await?;
+        self.run_on(link, command, facts, &mut reply, &mut Seen::default()).await
+    }
+
+    async fn run_on(
+        &mut self,
+        mut link: Use,
+        command: Payload,
+        facts: Facts,
+        reply: &mut Reply,
+        seen: &mut Seen,
+    ) -> Result<Payload, Stop> {
+        if std::mem::take(&mut self.clears_warnings)
+            && let Err(stop) = Box::pin(self.clear_warnings(&mut link)).await
         {
             return Err(self.lost(link, stop));
         }
-        self.finish(link, facts, &seen, outcome)
+        let outcome = match facts.hazards.contains(Hazards::TRACKERS) {
+            false => self.relay(&mut link, command, reply, seen).await,
+            true => Box::pin(self.relay_with_own_trackers(&mut link, facts, command, reply, seen)).await,
+        };
+        if facts.hazards.contains(Hazards::QUERY_CACHE)
+            && outcome.is_ok()
+            && let Err(stop) = Box::pin(self.backend(link.lease().track_all(&self.tracked))).await
+        {
+            return Err(self.lost(link, stop));
+        }
+        self.finish(link, facts, seen, outcome)
     }
 
     /// COM_QUERY with a text that is longer than is collected: passed on as it comes. What stands in the part that

@@ -29,7 +29,7 @@ impl Session {
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
         self.entry.on_link(link.lease().connection_id);
-        reply.track(self.tracked);
+        reply.track(self.tracked.clone());
         let mut chunk = self.ask(link, command).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, reply, seen)?;

@@ -2,17 +2,16 @@
 
 use std::rc::Rc;
 
+use crate::parser::Effect;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::reply::Observer;
 use crate::protocol::response::OkPacket;
 use crate::protocol::session_track::{Tracker, Trackers};
 use crate::protocol::statement::PrepareOk;
+use crate::protocol::warnings::WarningList;
 
 /// The server's word for "no transaction, nothing locked".
 const NO_TRANSACTION: &[u8] = b"________";
-
-/// Character sets in which a character's second byte may look like a backslash or a quote.
-const UNSAFE_CHARSETS: [&[u8]; 5] = [b"big5", b"cp932", b"gb18030", b"gbk", b"sjis"];
 
 /// What a transaction state tracker told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +25,14 @@ pub(super) enum TransactionState {
 /// Collects over all results of one reply; what was said last holds.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
+    /// What the statement does, as far as its text tells.
+    pub effects: Vec<Effect>,
     pub status: Option<StatusFlags>,
     pub error: Option<u16>,
     /// There are warnings of it.
     pub warned: bool,
+    /// What they are, where Athena had to ask at once.
+    pub listed: Option<WarningList>,
     /// How many the last packet tells.
     pub warnings: u16,
     /// Of the last OK packet that had one.
@@ -39,10 +42,18 @@ pub(super) struct Seen {
     pub transaction: Option<TransactionState>,
     /// Characteristics of the next or the running transaction are set.
     pub characteristics: Option<bool>,
-    /// A session variable other than autocommit changed.
-    pub variable: bool,
-    /// The client's character set is now another one: whether it is one of the unsafe.
-    pub unsafe_charset: Option<bool>,
+    /// Session variables that are told with a value.
+    pub variables: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Rows that the last OK packet says were affected.
+    pub affected_rows: u64,
+    /// The first number in the text of the last OK packet: rows that were selected, or found.
+    pub records: Option<u64>,
+    /// The execution has opened a cursor.
+    pub opened_cursor: bool,
+    /// Whether the statement uses a table, where that matters.
+    pub uses_table: Option<bool>,
+    /// Rows of the last result, if that was a set of them.
+    pub rows: Option<u64>,
     /// Something changed that has no tracker of its own.
     pub state_change: bool,
     /// What the session calls a statement that is being prepared, and what the server said of it.
@@ -51,17 +62,17 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    pub fn of(effects: Vec<Effect>) -> Self {
+        Self { effects, ..Self::default() }
+    }
+
     fn track(&mut self, blob: &[u8]) {
         let (mut unnamed, mut schema) = (false, false);
         // A blob that can't be read may have said anything.
         for tracker in Trackers::new(blob) {
             match tracker {
                 Ok(Tracker::SystemVariable { name, value }) => {
-                    self.variable |= !name.eq_ignore_ascii_case(b"autocommit");
-                    if name.eq_ignore_ascii_case(b"character_set_client") {
-                        let is = |charset: &&[u8]| value.eq_ignore_ascii_case(charset);
-                        self.unsafe_charset = Some(UNSAFE_CHARSETS.iter().any(is));
-                    }
+                    self.variables.push((name.to_ascii_lowercase().into(), value.into()));
                 }
                 Ok(Tracker::Schema(name)) => {
                     schema = true;
@@ -80,6 +91,13 @@ impl Seen {
     }
 }
 
+/// `Records: 3  Duplicates: 0  Warnings: 0`, `Rows matched: 1  Changed: 0  Warnings: 0`.
+fn first_number(info: &[u8]) -> Option<u64> {
+    let digits =
+        info.iter().skip_while(|byte| !byte.is_ascii_digit()).take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |number, digit| Some(number.unwrap_or(0u64) * 10 + u64::from(digit - b'0')))
+}
+
 fn transaction_state(state: &[u8]) -> TransactionState {
     match state {
         NO_TRANSACTION => TransactionState::None,
@@ -89,8 +107,11 @@ fn transaction_state(state: &[u8]) -> TransactionState {
 }
 
 impl Observer for Seen {
-    fn ok(&mut self, ok: &OkPacket<'_>) {
+    fn ok(&mut self, ok: &OkPacket<'_>, rows: Option<u64>) {
         self.status = Some(ok.status);
+        (self.affected_rows, self.rows) = (ok.affected_rows, rows);
+        self.records = if ok.info.is_empty() { None } else { first_number(ok.info) };
+        self.opened_cursor |= ok.status.contains(StatusFlags::CURSOR_EXISTS);
         self.warned |= ok.warnings > 0;
         self.warnings = ok.warnings;
         if ok.last_insert_id != 0 {

@@ -7,11 +7,16 @@ use crate::pool::{Bound, Link, LinkError};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
-use super::link::{ASKS_BACK, Held, Use};
+use super::holds::Circumstances;
+use super::link::{Held, Use};
 use super::seen::Seen;
 
 /// Errors after which a server closes the connection: shutdown, a packet too large or out of order, KILL, inactivity.
 const CLOSING_ERRORS: [u16; 8] = [1053, 1153, 1156, 1158, 1159, 1927, 3169, 4031];
+
+/// What may set LAST_INSERT_ID() without telling an id.
+const MAY_INSERT: Hazards =
+    Hazards::LAST_INSERT_ID_SET.union(Hazards::CALL).union(Hazards::MULTI).union(Hazards::TEXT_PREPARE);
 
 impl Session {
     /// The end of a command on a link: settled if its reply is complete, lost if it was broken off.
@@ -40,6 +45,8 @@ impl Session {
             self.status = status;
             link.lease().status = status;
         }
+        // As of before the statement: what it names without a schema was in that.
+        let schema = self.schema.clone();
         if let Some(schema) = &seen.schema {
             self.schema.clone_from(schema);
             self.entry.set_schema(schema.clone());
@@ -51,65 +58,75 @@ impl Session {
         } else if seen.status.is_some() || seen.prepared.is_some() {
             self.warnings = seen.warnings;
         }
-        self.note_counts(link.lease(), facts, seen);
-        if facts.hazards.intersects(ASKS_BACK) {
-            self.holds.keep(BoundReason::SessionState);
+        self.is_last = !facts.hazards.intersects(Hazards::TRACKERS | Hazards::QUERY_CACHE);
+        let mariadb = self.is_on_mariadb();
+        self.before.after(facts, seen, &mut self.unread, mariadb);
+        if seen.warned || seen.error.is_some() {
+            link.lease().warnings_of = Some(self.mark);
         }
-        self.holds.after(facts, seen);
-        if facts.hazards.contains(Hazards::SET_TRANSACTION) && !link.lease().tracks_transactions() {
-            self.holds.keep(BoundReason::SessionState);
+        self.note_insert_id(link.lease(), facts, seen);
+        let circumstances = Circumstances {
+            mariadb,
+            tracks_transactions: link.lease().tracks_transactions(),
+            schema: schema.as_deref(),
+        };
+        self.holds.after(facts, seen, circumstances);
+        if seen.changes_state(facts) {
+            self.take_in_state(link.lease(), facts, seen);
         }
         if facts.hazards.contains(Hazards::NEW_ERA) {
             self.cluster().pool.eras.begin();
         }
-        self.trace = Some(link.lease().trace());
         if closes_link(facts, seen) {
             let released = seen.error.is_none();
-            self.link_ended = released || self.holds.has_state();
+            self.link_ended = released || self.holds.has_state() || self.unread.has_state();
             self.bound = None;
             self.lose_long_data();
             self.holds.clear();
-            lease_of(link).close(ClosedReason::ServerClosed);
+            self.forget_unread();
+            link.into_lease().close(ClosedReason::ServerClosed);
             return;
         }
         self.keep_or_give_back(link);
     }
 
-    /// LAST_INSERT_ID(), FOUND_ROWS() and the warnings live on the link: notes whose they are now.
-    fn note_counts(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
-        self.inserted = seen.last_insert_id.is_some();
-        if let Some(id) = seen.last_insert_id {
-            self.last_insert_id = id;
-        }
-        if seen.warned || seen.error.is_some() {
-            link.warnings_of = Some(self.mark);
-        }
-        if link.insert_id_of != Some(self.mark) {
-            // A write that failed may have drawn a number, too.
-            if self.inserted || facts.hazards.contains(Hazards::WRITES) {
-                link.insert_id_of = None;
+    /// Whether the OK packet's id is what LAST_INSERT_ID() is now is not always clear: it also tells an id that was given
+    /// by the statement itself, which LAST_INSERT_ID() knows nothing of.
+    fn note_insert_id(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
+        use StatementKind::{Insert, Load, Replace};
+        let unclear = match seen.last_insert_id {
+            _ if seen.error.is_some() => {
+                facts.hazards.intersects(Hazards::WRITES | Hazards::LAST_INSERT_ID_SET)
             }
-            if facts.hazards.contains(Hazards::LAST_INSERT_ID_SET) && seen.error.is_none() {
-                link.insert_id_of = Some(self.mark);
+            // What the expression gives, if that is not zero.
+            Some(_) if facts.hazards.contains(Hazards::LAST_INSERT_ID_SET) => false,
+            Some(id) => facts.hazards.contains(Hazards::MULTI) || facts.ids.may_be(id),
+            None => {
+                let returns = matches!(facts.kind, Insert | Replace) && seen.rows.is_some();
+                returns || facts.kind == Load || facts.hazards.intersects(MAY_INSERT)
             }
-        }
-        let rows = match facts.kind {
-            StatementKind::Select | StatementKind::With | StatementKind::Values => true,
-            StatementKind::Call | StatementKind::Execute | StatementKind::Other => true,
-            _ => facts.hazards.contains(Hazards::MULTI),
         };
-        if facts.hazards.contains(Hazards::TRACKERS) {
-            // Athena has asked behind it.
-            link.found_rows_of = None;
-        } else if rows {
-            link.found_rows_of = Some(self.mark).filter(|_| seen.error.is_none());
+        if unclear {
+            self.unread.insert_id = true;
+            link.insert_id = None;
+        } else if let Some(id) = seen.last_insert_id {
+            self.unread.insert_id = false;
+            self.last_insert_id = id;
+            link.insert_id = Some(id);
         }
     }
 
     /// Keeps the link if something is held on it.
     pub fn keep_or_give_back(&mut self, link: Use) {
-        let Some(reason) = self.holds.reason() else {
-            lease_of(link).give_back();
+        let unread = (!self.unread.is_empty()).then_some(BoundReason::Unread);
+        let Some(reason) = self.holds.reason().or(unread) else {
+            let lease = link.into_lease();
+            if self.holds.needs_reset() {
+                self.holds.clear();
+                lease.give_back_dirty();
+            } else {
+                lease.give_back();
+            }
             return;
         };
         let Use { held, permit } = link;
@@ -132,9 +149,10 @@ impl Session {
     /// would believe in variables and locks that are gone.
     pub fn lost(&mut self, link: Use, stop: Stop) -> Stop {
         drop(link);
-        let stateful = self.holds.has_state();
+        let stateful = self.holds.has_state() || self.unread.has_state();
         self.lose_long_data();
         self.holds.clear();
+        self.forget_unread();
         match stop {
             Stop::Refuse(refusal) if stateful => {
                 let fatal: Refusal = refusal.fatal();
@@ -159,12 +177,5 @@ pub(super) fn closes_link(facts: Facts, seen: &Seen) -> bool {
     match seen.error {
         Some(code) => CLOSING_ERRORS.contains(&code),
         None => facts.hazards.contains(Hazards::RELEASE),
-    }
-}
-
-fn lease_of(link: Use) -> crate::pool::Lease {
-    match link.held {
-        Held::Free(lease) => lease,
-        Held::Bound(bound) => bound.release(),
     }
 }

@@ -6,22 +6,27 @@ use std::rc::{Rc, Weak};
 
 use foldhash::HashSet;
 
-use crate::parser::Facts;
-use crate::pool::{OnLink, StatementKey};
+use crate::parser::{Effect, Facts, Hazards};
+use crate::pool::{OnLink, State, StatementKey};
 use crate::protocol::statement::LAST_PREPARED;
 
 use super::failure::Refusal;
 
-/// A statement's text in a schema: what a link has prepared, or has to.
+/// A statement's text in a schema and a state: what a link has prepared, or has to.
 #[derive(Debug)]
 pub(super) struct StatementText {
     pub key: StatementKey,
     pub schema: Option<Rc<[u8]>>,
+    /// What the session had set that first prepared it.
+    pub state: State,
     pub text: Box<[u8]>,
     pub facts: Facts,
+    /// What it does when it is executed, as far as its text tells.
+    pub effects: Vec<Effect>,
 }
 
-type Place = (Option<Rc<[u8]>>, Box<[u8]>);
+/// What a text means depends on the schema and the dialect in which it is prepared.
+type Place = (Option<Rc<[u8]>>, Box<[u8]>, Box<[u8]>);
 
 /// The texts of the statements that sessions of this core have prepared, each once. A text goes with its last session;
 /// the list is cleaned as it grows.
@@ -33,18 +38,29 @@ pub struct TextStore {
     clean_at: Cell<usize>,
 }
 
+/// What a text means to the session that prepares it.
+pub(super) struct Meant<'a> {
+    pub schema: Option<&'a Rc<[u8]>>,
+    pub state: &'a State,
+    pub facts: Facts,
+    pub effects: &'a [Effect],
+}
+
 const CLEAN_MIN: usize = 1024;
 
 /// Longer texts are not shared: few are the same, and the list would keep them for a while after their last session.
 const SHARED_LEN_MAX: usize = 4096;
 
 impl TextStore {
-    pub(super) fn get(&self, schema: Option<&Rc<[u8]>>, text: &[u8], facts: Facts) -> Rc<StatementText> {
-        if text.len() > SHARED_LEN_MAX {
-            return self.own(schema, text, facts);
+    pub(super) fn get(&self, meant: &Meant<'_>, text: &[u8]) -> Rc<StatementText> {
+        // Its variables have types of their own.
+        let alone = meant.facts.hazards.contains(Hazards::USER_VARIABLE);
+        if text.len() > SHARED_LEN_MAX || alone {
+            return self.own(meant, text);
         }
+        let facts = meant.facts;
         let mut texts = self.texts.borrow_mut();
-        let place = (schema.cloned(), Box::from(text));
+        let place = (meant.schema.cloned(), meant.state.dialect().into(), Box::from(text));
         if let Some(known) = texts.get(&place).and_then(Weak::upgrade).filter(|known| known.facts == facts) {
             return known;
         }
@@ -52,17 +68,24 @@ impl TextStore {
             texts.retain(|_, text| text.strong_count() > 0);
             self.clean_at.set(texts.len() * 2);
         }
-        let shared = self.own(schema, text, facts);
+        let shared = self.own(meant, text);
         texts.insert(place, Rc::downgrade(&shared));
         shared
     }
 
     /// The same for one statement alone: a session that has a text prepared twice needs both on its link, since each may
     /// have a cursor or parameters sent ahead.
-    pub(super) fn own(&self, schema: Option<&Rc<[u8]>>, text: &[u8], facts: Facts) -> Rc<StatementText> {
+    pub(super) fn own(&self, meant: &Meant<'_>, text: &[u8]) -> Rc<StatementText> {
         let key = self.next_key.get();
         self.next_key.set(key + 1);
-        Rc::new(StatementText { key, schema: schema.cloned(), text: text.into(), facts })
+        Rc::new(StatementText {
+            key,
+            schema: meant.schema.cloned(),
+            state: meant.state.clone(),
+            text: text.into(),
+            facts: meant.facts,
+            effects: meant.effects.to_vec(),
+        })
     }
 
     #[cfg(test)]
@@ -161,27 +184,42 @@ impl Statements {
 mod tests {
     use super::*;
     use crate::parser::{SqlMode, facts};
+    use crate::pool::{Changes, States};
 
     #[test]
-    fn a_text_is_shared_within_a_schema_and_goes_with_its_last_user() {
-        let store = TextStore::default();
+    fn a_text_is_shared_within_a_schema_and_a_dialect_and_goes_with_its_last_user() {
+        let (store, states) = (TextStore::default(), States::default());
         let facts = facts(b"SELECT ?", SqlMode::default());
         let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
-        let first = store.get(Some(&a), b"SELECT ?", facts);
-        assert!(Rc::ptr_eq(&first, &store.get(Some(&a), b"SELECT ?", facts)));
-        assert_ne!(store.get(Some(&b), b"SELECT ?", facts).key, first.key);
-        assert_ne!(store.get(None, b"SELECT ?", facts).key, first.key);
+        let state = states.empty();
+        let get = |schema: Option<&Rc<[u8]>>, state: &State, text: &[u8]| {
+            store.get(&Meant { schema, state, facts, effects: &[] }, text)
+        };
+        let first = get(Some(&a), &state, b"SELECT ?");
+        assert!(Rc::ptr_eq(&first, &get(Some(&a), &state, b"SELECT ?")));
+        assert_ne!(get(Some(&b), &state, b"SELECT ?").key, first.key);
+        assert_ne!(get(None, &state, b"SELECT ?").key, first.key);
+        let set = |name: &[u8]| Changes {
+            variables: vec![(name.into(), Some(b"1"[..].into()))],
+            ..Changes::default()
+        };
+        let quotes = states.changed(&state, &set(b"sql_mode")).unwrap();
+        assert_ne!(get(Some(&a), &quotes, b"SELECT ?").key, first.key);
+        let zone = states.changed(&state, &set(b"time_zone")).unwrap();
+        assert!(Rc::ptr_eq(&first, &get(Some(&a), &zone, b"SELECT ?")));
         for n in 0..3 * CLEAN_MIN {
-            store.get(None, n.to_string().as_bytes(), facts);
+            get(None, &state, n.to_string().as_bytes());
         }
         assert!(store.len() <= CLEAN_MIN + 1, "{}", store.len());
-        assert!(Rc::ptr_eq(&first, &store.get(Some(&a), b"SELECT ?", facts)));
+        assert!(Rc::ptr_eq(&first, &get(Some(&a), &state, b"SELECT ?")));
     }
 
     #[test]
     fn ids_wrap_and_skip_those_in_use() {
         let store = TextStore::default();
-        let text = store.get(None, b"SELECT 1", facts(b"SELECT 1", SqlMode::default()));
+        let facts = facts(b"SELECT 1", SqlMode::default());
+        let state = States::default().empty();
+        let text = store.get(&Meant { schema: None, state: &state, facts, effects: &[] }, b"SELECT 1");
         let statement = || Statement {
             text: text.clone(),
             params: 0,

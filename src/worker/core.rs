@@ -196,6 +196,8 @@ fn report(ctx: &Context, core: usize) -> Report {
     let gates = || ctx.clusters.iter().filter_map(|cluster| cluster.gate.as_ref());
     metrics.rate_limit_queued.set(gates().map(Gate::queued).sum::<usize>() as u64);
     metrics.rate_limit_running.set(gates().map(Gate::running).sum::<usize>() as u64);
+    let bound_since = ctx.clusters.iter().filter_map(|cluster| cluster.pool.bound_since.oldest()).min();
+    metrics.links_bound_oldest.set(bound_since.map_or(Duration::ZERO, |since| since.elapsed()));
     let backends = ctx.clusters.iter().map(|cluster| cluster.pool.contact().map(|(_, good)| good));
     Report { core, snapshot: metrics.snapshot(), backends: backends.collect() }
 }

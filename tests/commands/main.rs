@@ -1,5 +1,6 @@
 //! Every command that a server answers, answered as the server does it: on MariaDB, and on MySQL where there is one.
 
+mod answers;
 mod binlog;
 mod bulk;
 #[path = "../common/mod.rs"]

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use athena_perf::lab::Flavor;
+use athena_perf::proxy::AthenaConfig;
 
 use crate::common::TestResult;
 use crate::common::stage::Stage;
 use crate::common::wire::{Connection, Error, Login, Result, capability as cap, command, status};
-use crate::{direct, on_each_server};
+use crate::{direct, on_each_server, on_each_server_with};
 
 /// SERVER_SESSION_STATE_CHANGED
 const STATE_CHANGED: u16 = 0x4000;
@@ -413,4 +414,133 @@ fn trackers_are_those_that_the_client_asked_for() -> TestResult {
         assert_eq!(found.len(), expected.len());
         Ok(())
     })
+}
+
+/// The same of variables by name: each change that the client wants, in the server's order, and no other.
+#[test]
+fn variables_are_told_as_the_client_asked_for() -> TestResult {
+    const VALUE: &str = "SELECT @@session_track_system_variables, @@session_track_state_change";
+    const CHANGES: [&str; 16] = [
+        "SET NAMES latin1",
+        "SET sql_mode = 'ANSI_QUOTES', time_zone = '+01:00', autocommit = 1",
+        "SET sql_mode = ''",
+        "SET lock_wait_timeout = 17, net_read_timeout = 18, wait_timeout = 100",
+        "SET @a = 1",
+        "SET character_set_results = NULL",
+        "SET NAMES utf8mb4",
+        "SET autocommit = 0",
+        "SET autocommit = 1, time_zone = 'SYSTEM'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SELECT sets_a_mode()",
+        "SET sql_mode = 'nonsense'",
+        "SHOW VARIABLES LIKE 'session_track_system%'",
+        "SELECT variable_value FROM information_schema.session_variables WHERE variable_name LIKE 'session_track%' ORDER BY variable_name",
+        "SELECT session_value FROM information_schema.`system_variables` WHERE variable_name LIKE 'session_track%' ORDER BY variable_name",
+        "SELECT variable_value FROM performance_schema.session_variables WHERE variable_name LIKE 'session_track%' ORDER BY variable_name",
+    ];
+    let asked = [
+        "",
+        "SET session_track_system_variables = 'sql_mode'",
+        "SET session_track_state_change = 1, session_track_system_variables = ''",
+        "SET session_track_system_variables = 'nonsense'",
+        "SET session_track_system_variables = 'sql_mode,nonsense'",
+        "SET session_track_system_variables = ' SQL_MODE '",
+        "SET session_track_state_change = 0, sql_mode = '', session_track_system_variables = '*'",
+        "SET session_track_system_variables = DEFAULT",
+        "SET SESSION session_track_system_variables = NULL",
+        "SET session_track_system_variables = 'time_zone,lock_wait_timeout,sql_mode,net_read_timeout'",
+    ];
+    let flags = cap::SESSION_TRACK | cap::DEPRECATE_EOF;
+    on_each_server("own_variables", |stage| {
+        prepare(stage)?;
+        let mut client = stage.connect()?;
+        client.run("CREATE FUNCTION sets_a_mode() RETURNS INT NO SQL BEGIN SET SESSION net_write_timeout = 19; SET SESSION lock_wait_timeout = 20; RETURN 1; END")?;
+        let login = Login::app().with(flags);
+        let run = |connection: &mut Connection| -> Result<Vec<String>> {
+            let mut reader = Reader { connection, flags, lines: Vec::new(), statement: 0 };
+            for text in asked {
+                let all = [text, VALUE].into_iter().chain(CHANGES);
+                let start = reader.lines.len();
+                for text in all.filter(|text| !text.is_empty()) {
+                    reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
+                }
+                if text.contains("'*'") {
+                    // The order goes by all that was told before, to Athena as well.
+                    reader.lines.iter_mut().skip(start).for_each(sort_trackers);
+                }
+            }
+            reader.run(Kind::Results, command::RESET_CONNECTION, b"")?;
+            for text in [VALUE, "SET sql_mode = '', time_zone = '+02:00'"] {
+                reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
+            }
+            Ok(reader.lines.iter().map(|line| without_statement_ids(line)).collect())
+        };
+        let expected = run(&mut direct(stage, &login)?)?;
+        let found = run(&mut stage.login(&login)?)?;
+        for (found, expected) in by_command(&found).zip(by_command(&expected)) {
+            assert_eq!(found, expected);
+        }
+        assert_eq!(found.len(), expected.len());
+        Ok(())
+    })
+}
+
+/// Who has not asked is told what the server's own setting says, as of the login.
+#[test]
+fn variables_are_told_as_the_server_is_set() -> TestResult {
+    const CHANGES: [&str; 7] = [
+        "SET NAMES latin1",
+        "SET sql_mode = 'ANSI_QUOTES', time_zone = '+01:00', autocommit = 1",
+        "SET lock_wait_timeout = 17, net_read_timeout = 18, time_zone = '+01:00', sql_mode = ''",
+        "DO 0",
+        "SELECT 1",
+        "SELECT @@session_track_system_variables",
+        "SHOW VARIABLES LIKE 'session_track_system%'",
+    ];
+    const NAMES: &str = "time_zone,sql_mode,lock_wait_timeout,net_read_timeout";
+    let flags = cap::SESSION_TRACK | cap::DEPRECATE_EOF;
+    let config = |config: AthenaConfig| config.account("root", "");
+    on_each_server_with("set_variables", config, |stage| {
+        let login = Login::new("root", "").with(flags);
+        let run = |mut connection: Connection, all: bool| -> Result<Vec<String>> {
+            let mut reader = Reader { connection: &mut connection, flags, lines: Vec::new(), statement: 0 };
+            for text in CHANGES {
+                reader.run(Kind::Results, command::QUERY, text.as_bytes())?;
+            }
+            let mut lines: Vec<String> =
+                reader.lines.iter().map(|line| without_statement_ids(line)).collect();
+            if all {
+                lines.iter_mut().for_each(sort_trackers);
+            }
+            Ok(lines)
+        };
+        let mut old = stage.login(&login)?;
+        for names in [NAMES, "", "*", "sql_mode"] {
+            old.run(&format!("SET GLOBAL session_track_system_variables = '{names}'"))?;
+            let expected = run(direct(stage, &login)?, names == "*")?;
+            let found = run(stage.login(&login)?, names == "*")?;
+            for (found, expected) in by_command(&found).zip(by_command(&expected)) {
+                assert_eq!(found, expected, "{names}");
+            }
+            assert_eq!(found.len(), expected.len());
+        }
+        Ok(())
+    })
+}
+
+/// A MySQL counts the statements of all its sessions.
+fn without_statement_ids(line: &str) -> String {
+    let mut parts: Vec<String> = line.split(", tracker ").map(str::to_owned).collect();
+    for part in parts.iter_mut().filter(|part| part.contains("statement_id")) {
+        "statement_id".clone_into(part);
+    }
+    parts.join(", tracker ")
+}
+
+fn sort_trackers(line: &mut String) {
+    let mut parts: Vec<&str> = line.split(", tracker ").collect();
+    if let Some(trackers) = parts.get_mut(1..) {
+        trackers.sort_unstable();
+    }
+    *line = parts.join(", tracker ");
 }

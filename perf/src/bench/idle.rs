@@ -36,6 +36,7 @@ fn bytes_per_client(stack: &Stack, target: Target) -> Result<f64> {
         user: APP_USER.to_owned(),
         database: "sbtest".to_owned(),
         connections,
+        setup: Vec::new(),
         mode: Mode::Text,
         warmup: Duration::ZERO,
         duration: Duration::ZERO,

@@ -21,6 +21,9 @@ struct Arguments {
     /// Connections, each with one statement in flight.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// A statement that each connection sends first; may be repeated.
+    #[arg(long)]
+    setup: Vec<String>,
     /// Use prepared statements.
     #[arg(long)]
     prepared: bool,
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
         user: arguments.user,
         database: arguments.database,
         connections: arguments.connections,
+        setup: arguments.setup,
         mode: if arguments.prepared { Mode::Prepared } else { Mode::Text },
         warmup: Duration::from_secs_f64(arguments.warmup),
         duration: Duration::from_secs_f64(arguments.seconds),

@@ -10,8 +10,8 @@ use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::local_infile::LocalFile;
 use crate::protocol::packet::{HEADER_LEN, Header};
 use crate::protocol::response::{EofPacket, ErrPacket, OkPacket};
-use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::{PrepareOk, set_statement_id};
+use crate::protocol::tracked::Tracked;
 
 /// The longest packet that is held back until it is complete: an OK with all the trackers of a session is far below.
 const MAX_CONTROL_PACKET: usize = 1 << 20;
@@ -27,8 +27,8 @@ const EOF_LEN: usize = 5;
 
 /// Who wants to know what the packets said that are not rows.
 pub trait Observer {
-    /// A result ended well. Comes once for each result of the reply.
-    fn ok(&mut self, ok: &OkPacket<'_>);
+    /// A result ended well. Comes once for each result of the reply; `rows` is how many rows it had, if it was a set of them.
+    fn ok(&mut self, ok: &OkPacket<'_>, rows: Option<u64>);
     /// The reply ended in an error.
     fn err(&mut self, code: u16);
     /// A statement was prepared. Returns the id under which the client shall know it.
@@ -101,6 +101,8 @@ pub struct Reply {
     client: Capabilities,
     /// Server status for the EOF packets that the backend does not send.
     status: StatusFlags,
+    /// Rows of the current result so far.
+    rows: u64,
     /// By how much the client's sequence ids are ahead of the backend's.
     shift: u8,
     /// Sequence id of the last packet as the client sees it.
@@ -116,8 +118,8 @@ pub struct Reply {
     sent: Sent,
     /// The number of warnings to tell the client, where those that the packets count are of another session's statement.
     warnings: Option<u16>,
-    /// The changes that the client has asked to be told of; a link reports more.
-    tracked: TrackedKinds,
+    /// The changes that the client has asked to be told of; a link reports more. `None` for all that it reports.
+    tracked: Option<Tracked>,
 }
 
 /// Where the client stands after the chunks that were let through.
@@ -163,6 +165,7 @@ impl Reply {
             state,
             client,
             status,
+            rows: 0,
             shift: 0,
             seq: 0,
             cursor: false,
@@ -171,13 +174,13 @@ impl Reply {
             held: Vec::new(),
             sent: Sent { seq: 0, mid_packet: false },
             warnings: None,
-            tracked: TrackedKinds::all(),
+            tracked: None,
         }
     }
 
-    /// The client is told of changes of these kinds only.
-    pub fn track(&mut self, kinds: TrackedKinds) {
-        self.tracked = kinds;
+    /// The client is told of these changes only.
+    pub fn track(&mut self, tracked: Tracked) {
+        self.tracked = Some(tracked);
     }
 
     /// For a command that leaves the warnings of the statement before as they are, and counts them all the same, as MySQL
@@ -273,6 +276,7 @@ impl Reply {
             if self.shift != 0 {
                 *seq = self.seq;
             }
+            self.rows += 1;
             at = end;
         }
         at
@@ -388,12 +392,13 @@ impl Reply {
         *head = header.encode();
         self.seq = header.seq;
         let first = payload.first().copied();
-        let control =
-            !self.continues && (self.awaits_control() || first.is_some_and(|first| self.is_control(first)));
+        let begins = !self.continues;
+        let control = begins && (self.awaits_control() || first.is_some_and(|first| self.is_control(first)));
         self.continues = header.continues();
         if control {
             return self.control(payload, range, edits, observer);
         }
+        self.rows += u64::from(begins && self.state == State::Rows);
         self.passing = Some((header.len as usize).saturating_sub(payload.len()));
         Ok(false)
     }
@@ -450,7 +455,8 @@ impl Reply {
         observer: &mut dyn Observer,
     ) -> Result<bool, ReplyError> {
         let mut ok = parse_end(payload)?;
-        observer.ok(&ok);
+        observer.ok(&ok, (ok.header == OkPacket::EOF_HEADER).then_some(self.rows));
+        self.rows = 0;
         self.status = ok.status;
         let counted = ok.warnings;
         ok.warnings = self.warnings.unwrap_or(counted);
@@ -466,7 +472,9 @@ impl Reply {
         }
         if self.untracked(&ok) || ok.warnings != counted {
             let mut kept = Vec::new();
-            if self.tracked != TrackedKinds::all() && self.tracked.keep(ok.session_state, &mut kept).is_ok() {
+            if let Some(tracked) = &self.tracked
+                && tracked.keep(ok.session_state, &mut kept).is_ok()
+            {
                 ok.session_state = &kept;
             }
             edits.packet(range, self.seq, &ok.encode(self.client));
@@ -480,9 +488,11 @@ impl Reply {
         if !ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
             return false;
         }
-        let told = self.tracked == TrackedKinds::all()
-            || (!ok.session_state.is_empty() && !self.tracked.leaves_out(ok.session_state).unwrap_or(false));
-        !told || !self.client.contains(Capabilities::SESSION_TRACK)
+        let changes = |tracked: &Tracked| match ok.session_state.is_empty() {
+            true => !tracked.is_everything(),
+            false => tracked.changes(ok.session_state).unwrap_or(false),
+        };
+        !self.client.contains(Capabilities::SESSION_TRACK) || self.tracked.as_ref().is_some_and(changes)
     }
 
     /// A packet that was not looked at has passed, up to `at`.

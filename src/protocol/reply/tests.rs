@@ -2,14 +2,15 @@
 //! the whole of it and takes packet after packet. Both must give the client the same bytes.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use super::*;
 use crate::protocol::buf::{Malformed, Reader};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, PacketReader, write_packet};
 use crate::protocol::response::{EofPacket, ErrPacket, OkPacket};
-use crate::protocol::session_track::TrackedKinds;
 use crate::protocol::statement::PrepareOk;
+use crate::protocol::tracked::{Tracked, TrackedKinds, TrackedNames};
 
 const OLD: Capabilities = Capabilities::PROTOCOL_41;
 const NO_TRACK: Capabilities = OLD.union(Capabilities::DEPRECATE_EOF);
@@ -76,7 +77,7 @@ impl Told {
 }
 
 impl Observer for Vec<Told> {
-    fn ok(&mut self, ok: &OkPacket<'_>) {
+    fn ok(&mut self, ok: &OkPacket<'_>, _: Option<u64>) {
         self.push(Told::of(ok));
     }
 
@@ -749,7 +750,7 @@ fn warnings_of_a_statement_before_are_nobodys() {
 fn changes_that_were_not_asked_for_are_left_out() {
     let of_client = |kinds: TrackedKinds, packet: &[u8]| {
         let mut reply = Reply::to_query(MODERN, BEFORE);
-        reply.track(kinds);
+        reply.track(Tracked { kinds, variables: Rc::new(TrackedNames::of_value(b"*")) });
         let (mut chunk, mut edits, mut told) = (wire(&[packet]), Edits::default(), Vec::new());
         assert!(reply.scan(&mut chunk, &mut edits, &mut told).expect("an OK").done);
         assert_eq!(told, [Told::of(&OkPacket::parse(packet, MODERN).expect("an OK"))]);

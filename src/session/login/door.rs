@@ -14,13 +14,15 @@ use crate::protocol::compression::Role;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader};
-use crate::protocol::session_track::TrackedKinds;
+use crate::protocol::tracked::Tracked;
 
+use super::super::before::Before;
 use super::super::context::Context;
 use super::super::driver::Session;
 use super::super::holds::Holds;
 use super::super::input::Input;
 use super::super::registry::Who;
+use super::super::unread::Unread;
 use super::authenticate::{Account, Claim, authenticate, offered_plugin};
 use super::denied::{Denied, Transport, unavailable};
 use super::greeting::{OFFERED, OWN, algorithm, compression, first_status, first_tracked, greeted, salt};
@@ -111,7 +113,7 @@ struct Entered {
     identity: Identity,
     schema: Option<Rc<[u8]>>,
     status: StatusFlags,
-    tracked: TrackedKinds,
+    tracked: Tracked,
     /// That of the greeting.
     salt: Salt,
     knows_plugins: bool,
@@ -127,7 +129,10 @@ impl Entered {
         };
         let entry =
             door.ctx.registry.admit(id, who, self.schema.clone(), door.peer, timer.poker(), timer.now());
-        let era = door.ctx.clusters[self.account.cluster].pool.eras.now();
+        let pool = &door.ctx.clusters[self.account.cluster].pool;
+        let (era, state) = (pool.eras.now(), pool.states.empty());
+        let mariadb = pool.profile().is_some_and(|profile| profile.is_mariadb());
+        let before = Before::of_login(mariadb);
         Session {
             ctx: door.ctx,
             socket: door.socket,
@@ -149,10 +154,14 @@ impl Entered {
             bound: None,
             permit: None,
             holds: Holds::default(),
-            trace: None,
-            last_insert_id: 0,
+            state,
+            text_prepared: Default::default(),
+            unread: Unread::default(),
+            before,
+            clears_warnings: false,
+            is_last: false,
             link_ended: false,
-            inserted: false,
+            last_insert_id: 0,
             mark: id,
             warnings: 0,
             tracked: self.tracked,

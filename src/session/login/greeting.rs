@@ -7,7 +7,7 @@ use crate::pool::ServerProfile;
 use crate::protocol::auth::{Plugin, Salt};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::compression::Algorithm;
-use crate::protocol::session_track::TrackedKinds;
+use crate::protocol::tracked::Tracked;
 
 use super::super::driver::Session;
 
@@ -87,8 +87,8 @@ pub(super) fn first_status(profile: &ServerProfile) -> StatusFlags {
     profile.status & of_new_sessions
 }
 
-pub(super) fn first_tracked(profile: &ServerProfile) -> TrackedKinds {
-    profile.tracked | profile.always_tracked()
+pub(super) fn first_tracked(profile: &ServerProfile) -> Tracked {
+    profile.tracked.clone().and(profile.always_tracked())
 }
 
 impl Session {
@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// The changes that a new session is told of.
-    pub fn first_tracked(&self) -> TrackedKinds {
-        self.cluster().pool.profile().map_or(TrackedKinds::SCHEMA, |profile| first_tracked(&profile))
+    pub fn first_tracked(&self) -> Tracked {
+        self.cluster().pool.profile().map_or_else(Tracked::by_default, |profile| first_tracked(&profile))
     }
 }

@@ -25,7 +25,8 @@ pub(super) async fn prove(
     let Some(account) = admitted else { return check_schema(ctx, cluster, identity, schema).await };
     let timer = Timer::new(&ctx.core.timers);
     let pool = &ctx.clusters[cluster].pool;
-    let want = Want { identity: identity.clone(), schema: None, era: pool.eras.now() };
+    let want =
+        Want { identity: identity.clone(), schema: None, era: pool.eras.now(), state: pool.states.empty() };
     if account.is_by_server() {
         asked(ctx, &want).await?;
         return check_schema(ctx, cluster, identity, schema).await;
@@ -76,7 +77,12 @@ async fn check_schema(
     let Some(schema) = schema.filter(|schema| !ctx.knows_schema(account, schema)) else { return Ok(()) };
     let pool = &ctx.clusters[cluster].pool;
     let timer = Timer::new(&ctx.core.timers);
-    let want = Want { identity: identity.clone(), schema: Some(schema.clone()), era: pool.eras.now() };
+    let want = Want {
+        identity: identity.clone(),
+        schema: Some(schema.clone()),
+        era: pool.eras.now(),
+        state: pool.states.empty(),
+    };
     let mut lease = pool.checkout(&want, &timer).await.map_err(unavailable)?;
     if lease.schema.as_ref() != Some(schema) {
         match lease.use_schema(schema).await {

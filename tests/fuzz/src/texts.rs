@@ -4,7 +4,9 @@ use std::path::Path;
 
 use athena::config::Config;
 use athena::control::http;
-use athena::parser::{SqlMode, facts, kill, with_connection_id};
+use athena::parser::{
+    Answers, Charset, Server, SqlMode, diagnostics, effects, facts, kill, with_answers, with_connection_id,
+};
 
 use super::cuts::option;
 
@@ -15,16 +17,45 @@ pub fn sql(bytes: &[u8]) {
     let mode = SqlMode {
         ansi_quotes: flag(0),
         no_backslash_escapes: flag(1),
-        unsafe_charset: flag(2),
+        charset: if flag(2) { charset(bytes) } else { Charset::Plain },
+        server: if flag(4) { server(flag(5)) } else { Server::default() },
         one_statement: flag(3),
     };
     let first = facts(text, mode);
     assert_eq!(format!("{first:?}"), format!("{:?}", facts(text, mode)));
     let _ = kill(text, mode);
+    for effect in effects(text, mode) {
+        // That each of the hazards has its effects, if only an unclear one, is how they are made.
+        let hazards = effect.hazards();
+        assert!(hazards.is_empty() || hazards.intersects(first.hazards), "{effect:?} is none of {first:?}");
+    }
+    let _ = diagnostics(text, mode);
+    let answers = Answers {
+        connection_id: None,
+        row_count: Some(-1),
+        found_rows: Some(1),
+        warning_count: Some(2),
+        error_count: Some(3),
+        last_insert_id: Some(4),
+    };
+    if let Ok(known) = with_answers(text, mode, true, &answers) {
+        assert_eq!(with_answers(&known, mode, true, &answers).as_deref(), Ok(&known[..]));
+    }
     if let Ok(known) = with_connection_id(text, mode, 7) {
         // What stands for the function is no call of it.
         assert_eq!(with_connection_id(&known, mode, 7).as_deref(), Ok(&known[..]));
     }
+}
+
+/// One of those in which two bytes may be a character, by how long the text is.
+fn charset(bytes: &[u8]) -> Charset {
+    const CHARSETS: [Charset; 5] =
+        [Charset::Big5, Charset::Cp932, Charset::Gb18030, Charset::Gbk, Charset::Sjis];
+    CHARSETS.get(bytes.len() % CHARSETS.len()).copied().unwrap_or_default()
+}
+
+fn server(mariadb: bool) -> Server {
+    Server { mariadb, version: if mariadb { 101119 } else { 90704 } }
 }
 
 /// A request's head is incomplete, or refused, up to its end, and the same with anything behind it.

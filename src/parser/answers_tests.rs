@@ -1,31 +1,25 @@
+use super::super::{Charset, Server};
 use super::*;
+use crate::parser::constant::{connection_id, count, found_rows, function, variable};
 
-const DEFAULT: SqlMode =
-    SqlMode { ansi_quotes: false, no_backslash_escapes: false, unsafe_charset: false, one_statement: false };
+const DEFAULT: SqlMode = SqlMode {
+    ansi_quotes: false,
+    no_backslash_escapes: false,
+    charset: Charset::Plain,
+    server: Server { mariadb: false, version: 0 },
+    one_statement: false,
+};
 
 fn rewritten(sql: &str, mode: SqlMode) -> String {
     let text =
         String::from_utf8(with_connection_id(sql.as_bytes(), mode, 7).expect("a clear text")).expect("text");
-    text.replace(&as_function(7), ID).replace(&as_variable(7), ID)
+    text.replace(&connection_id(7, true), ID).replace(&variable(7), ID)
 }
 
 #[test]
-fn the_id_is_written_as_the_checksum_of_four_bytes() {
-    for id in [0, 1, 7, 1234, 0x8000_0001, u32::MAX] {
-        let text = as_function(id);
-        let digits = text.strip_prefix("CRC32(0x").and_then(|rest| rest.strip_suffix(')')).expect("a call");
-        let mut state = u32::MAX;
-        for byte in u32::from_str_radix(digits, 16).expect("a number").to_be_bytes() {
-            state ^= u32::from(byte);
-            for _ in 0..8 {
-                state = if state & 1 == 1 { state >> 1 ^ 0xEDB8_8320 } else { state >> 1 };
-            }
-        }
-        assert_eq!(!state, id, "{text}");
-    }
-    assert_eq!(rewritten("KILL CONNECTION_ID()", DEFAULT), "KILL 7");
+fn a_kill_gets_nothing_but_the_number() {
     let sql = b"KILL CONNECTION_ID()";
-    assert_eq!(with_connection_id(sql, DEFAULT, 7).expect("clear"), b"KILL 7", "nothing but the number");
+    assert_eq!(with_connection_id(sql, DEFAULT, 7).expect("clear"), b"KILL 7");
 }
 
 /// What is written for the id.
@@ -175,9 +169,33 @@ fn a_text_that_servers_read_in_two_ways_is_left_alone() {
     for sql in ["SELECT CONNECTION_ID() /*!50701 + 1 */", "SELECT /*!40000 CONNECTION_ID()"] {
         assert_eq!(with_connection_id(sql.as_bytes(), DEFAULT, 7), Err(Unclear), "{sql}");
     }
-    let unsafe_charset = SqlMode { unsafe_charset: true, ..DEFAULT };
-    assert_eq!(with_connection_id(b"SELECT '\xBF\\', CONNECTION_ID()", unsafe_charset, 7), Err(Unclear));
-    assert_eq!(rewritten("DO CONNECTION_ID()", unsafe_charset), format!("DO {ID}"));
+}
+
+#[test]
+fn code_in_comments_is_no_part_of_a_name_where_it_is_no_code() {
+    let mysql = SqlMode { server: Server { mariadb: false, version: 90704 }, ..DEFAULT };
+    let mariadb = SqlMode { server: Server { mariadb: true, version: 101119 }, ..DEFAULT };
+    let sql = "SELECT CONNECTION_ID() /*!50701 + 1 */ + 1, /*!90000 CONNECTION_ID(), */ 2";
+    let on_mysql = format!(
+        "SELECT {ID} /*!50701 + 1 */ + 1 AS `CONNECTION_ID()  + 1  + 1`, /*!90000 {ID} AS `CONNECTION_ID()`, */ 2"
+    );
+    let on_mariadb =
+        format!("SELECT {ID} /*!50701 + 1 */ + 1 AS `CONNECTION_ID()  + 1`, /*!90000 CONNECTION_ID(), */ 2");
+    assert_eq!(rewritten(sql, mysql), on_mysql);
+    assert_eq!(rewritten(sql, mariadb), on_mariadb);
+}
+
+#[test]
+fn the_second_byte_of_a_character_is_no_quote() {
+    let gbk = SqlMode { charset: Charset::Gbk, ..DEFAULT };
+    let sql = b"SELECT '\xBF\\', CONNECTION_ID() + '\xBF`'";
+    let expected = [
+        b"SELECT '\xBF\\', ",
+        connection_id(7, true).as_bytes(),
+        b" + '\xBF`' AS `CONNECTION_ID() + '\xBF`'`",
+    ]
+    .concat();
+    assert_eq!(with_connection_id(sql, gbk, 7), Ok(expected));
 }
 
 #[test]
@@ -197,4 +215,139 @@ fn no_piece_of_any_text_panics_and_deep_nesting_takes_no_square_time() {
     for piece in ["(", "(SELECT ", "CONNECTION_ID(", "SELECT CONNECTION_ID(),", ")"] {
         let _ = with_connection_id(piece.repeat(20_000).as_bytes(), DEFAULT, 7);
     }
+}
+
+const KNOWN: Answers = Answers {
+    connection_id: Some(1),
+    row_count: Some(-1),
+    found_rows: Some(3),
+    warning_count: Some(4),
+    error_count: Some(5),
+    last_insert_id: Some(6),
+};
+
+fn answered(sql: &str, mariadb: bool) -> String {
+    let text = with_answers(sql.as_bytes(), DEFAULT, mariadb, &KNOWN).unwrap_or_else(|_| panic!("{sql}"));
+    String::from_utf8(text).expect("text")
+}
+
+/// Texts, and what becomes of them; the constants are spelled by names in braces.
+const ANSWERED: &[(&str, &str)] = &[
+    ("SELECT ROW_COUNT()", "SELECT {rows} AS `ROW_COUNT()`"),
+    ("select found_rows ( ) n", "select {found} n"),
+    ("SELECT LAST_INSERT_ID(), 1", "SELECT {id} AS `LAST_INSERT_ID()`, 1"),
+    (
+        "SELECT @@warning_count, @@session.warning_count w, @@local . error_count",
+        "SELECT {warnings} AS `@@warning_count`, {warnings} w, {errors} AS `@@local . error_count`",
+    ),
+    (
+        "SELECT @@identity, @@`last_insert_id`, @@error_count",
+        "SELECT {@id} AS `@@identity`, {@id} AS `@@``last_insert_id```, {errors} AS `@@error_count`",
+    ),
+    ("INSERT INTO t VALUES (LAST_INSERT_ID(), 1)", "INSERT INTO t VALUES ({id}, 1)"),
+    ("UPDATE t SET a = ROW_COUNT() WHERE b = @@identity", "UPDATE t SET a = {rows} WHERE b = {@id}"),
+    (
+        "SELECT @@error_count e, TRIM('a' FROM 'b') FROM DUAL",
+        "SELECT {errors} e, TRIM('a' FROM 'b') FROM DUAL",
+    ),
+    ("SET @a = FOUND_ROWS(), @b = @@warning_count", "SET @a = {found}, @b = {warnings}"),
+    ("DO ROW_COUNT(), CONNECTION_ID()", "DO {rows}, {connection}"),
+    ("SELECT 1 ORDER BY FOUND_ROWS()", "SELECT 1 ORDER BY {found}"),
+    ("CREATE TABLE t AS SELECT ROW_COUNT() a", "CREATE TABLE t AS SELECT {rows} a"),
+    // Only the first statement asks about what ran before the text.
+    (
+        "SELECT ROW_COUNT() a; SELECT ROW_COUNT(), @@warning_count, LAST_INSERT_ID(), CONNECTION_ID() c",
+        "SELECT {rows} a; SELECT ROW_COUNT(), @@warning_count, LAST_INSERT_ID(), {connection} c",
+    ),
+    ("SELECT 1; SELECT FOUND_ROWS()", "SELECT 1; SELECT FOUND_ROWS()"),
+    ("(SELECT 1); BEGIN; SELECT FOUND_ROWS()", "(SELECT 1); BEGIN; SELECT FOUND_ROWS()"),
+    ("SET @a = 1; COMMIT; SELECT FOUND_ROWS() a", "SET @a = 1; COMMIT; SELECT {found} a"),
+    ("INSERT INTO t VALUES (1); SELECT FOUND_ROWS() a", "INSERT INTO t VALUES (1); SELECT {found} a"),
+    ("SELECT 1; IF ROW_COUNT() THEN DO 1; END IF", "SELECT 1; IF ROW_COUNT() THEN DO 1; END IF"),
+    // A block knows no more of its own connection than any other text.
+    ("BEGIN NOT ATOMIC DO CONNECTION_ID(); END", "BEGIN NOT ATOMIC DO {connection}; END"),
+    ("SET last_insert_id = LAST_INSERT_ID(9)", "SET last_insert_id = LAST_INSERT_ID(9)"),
+    (
+        "SELECT LAST_INSERT_ID(9); SELECT LAST_INSERT_ID()",
+        "SELECT LAST_INSERT_ID(9); SELECT LAST_INSERT_ID()",
+    ),
+    ("GET DIAGNOSTICS @a = ROW_COUNT", "GET DIAGNOSTICS @a = ROW_COUNT"),
+    ("SELECT row_count, t.row_count(), 'ROW_COUNT()'", "SELECT row_count, t.row_count(), 'ROW_COUNT()'"),
+    ("SELECT @@global.identity, @warning_count", "SELECT @@global.identity, @warning_count"),
+    (
+        "CREATE FUNCTION f() RETURNS INT RETURN ROW_COUNT()",
+        "CREATE FUNCTION f() RETURNS INT RETURN ROW_COUNT()",
+    ),
+    ("CREATE VIEW v AS SELECT FOUND_ROWS()", "CREATE VIEW v AS SELECT FOUND_ROWS()"),
+    (
+        "SELECT ROW_COUNT() a, CONNECTION_ID() FROM information_schema.processlist",
+        "SELECT {rows} a, CONNECTION_ID() FROM information_schema.processlist",
+    ),
+];
+
+#[test]
+fn what_is_known_of_the_statement_before_is_written() {
+    for (sql, expected) in ANSWERED {
+        for mariadb in [false, true] {
+            let expected = expected
+                .replace("{connection}", &connection_id(1, mariadb))
+                .replace("{rows}", &count(-1))
+                .replace("{found}", &found_rows(3, mariadb))
+                .replace("{warnings}", &variable(4))
+                .replace("{errors}", &variable(5))
+                .replace("{id}", &function(6))
+                .replace("{@id}", &variable(6));
+            assert_eq!(answered(sql, mariadb), expected, "{sql}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_known_stays() {
+    for (sql, _) in ANSWERED {
+        let text = with_answers(sql.as_bytes(), DEFAULT, true, &Answers::default());
+        assert_eq!(text.as_deref(), Ok(sql.as_bytes()));
+    }
+}
+
+#[test]
+fn a_question_about_no_certain_statement_is_unclear() {
+    for sql in [
+        "BEGIN NOT ATOMIC SELECT ROW_COUNT(); END",
+        "BEGIN NOT ATOMIC DO 1; SELECT @@warning_count; END",
+        "WHILE ROW_COUNT() DO DELETE FROM t LIMIT 1; END WHILE",
+        "IF a THEN DO 1; ELSE SELECT FOUND_ROWS(); END IF",
+        "a: LOOP DO LAST_INSERT_ID(); END LOOP",
+        "UPDATE t SET a = 1; SELECT FOUND_ROWS()",
+        "SET @a = (SELECT 1); SELECT FOUND_ROWS()",
+        "SELECT LAST_INSERT_ID(5), LAST_INSERT_ID()",
+        "SELECT @@identity, last_insert_id ( 5 )",
+        "SET last_insert_id = 5, @a = LAST_INSERT_ID()",
+        "SET SESSION identity = 5, @a = @@identity",
+        "SET @@session.last_insert_id = 5, @a = @@last_insert_id",
+    ] {
+        assert_eq!(with_answers(sql.as_bytes(), DEFAULT, true, &KNOWN), Err(Unclear), "{sql}");
+        let stays = Answers { connection_id: Some(1), ..Answers::default() };
+        assert_eq!(with_answers(sql.as_bytes(), DEFAULT, true, &stays).as_deref(), Ok(sql.as_bytes()));
+    }
+}
+
+#[test]
+fn a_mariadb_counts_the_warnings_of_what_uses_tables() {
+    for sql in [
+        "SELECT @@warning_count w FROM t",
+        "(SELECT (SELECT a FROM t) b, @@warning_count w)",
+        "INSERT INTO t VALUES (@@warning_count)",
+        "UPDATE t SET a = @@warning_count",
+    ] {
+        assert_eq!(answered(sql, true), sql);
+        assert_eq!(answered(sql, false), sql.replace("@@warning_count", &variable(4)));
+    }
+}
+
+#[test]
+fn a_mysql_knows_row_count_without_quotes_only() {
+    assert_eq!(answered("DO `row_count`()", true), format!("DO {}", count(-1)));
+    assert_eq!(answered("DO `row_count`()", false), "DO `row_count`()");
+    assert_eq!(answered("DO `found_rows`()", false), format!("DO {}", found_rows(3, false)));
 }

@@ -1,0 +1,115 @@
+//! Whether a statement uses a table: one that uses none leaves a MariaDB's list of warnings as it is.
+
+use super::facts::StatementKind;
+use super::keyword::Keyword;
+use super::lexer::{Lexer, SqlMode, TokenKind};
+
+/// What a SHOW begins with that reads no table.
+const SHOWN_WITHOUT: [&[u8]; 12] = [
+    b"processlist",
+    b"full",
+    b"grants",
+    b"engine",
+    b"privileges",
+    b"master",
+    b"slave",
+    b"replica",
+    b"binary",
+    b"warnings",
+    b"errors",
+    b"count",
+];
+
+/// Whether the last statement of a text uses a table, as far as the text tells: a stored program may use one, too.
+pub fn uses_table(sql: &[u8], mode: SqlMode) -> bool {
+    let kind = super::facts::facts(sql, mode).kind;
+    match kind {
+        StatementKind::Insert
+        | StatementKind::Update
+        | StatementKind::Delete
+        | StatementKind::Replace
+        | StatementKind::Load
+        | StatementKind::Handler
+        | StatementKind::Lock
+        | StatementKind::Ddl => true,
+        StatementKind::Show => shows_table(sql, mode),
+        StatementKind::Explain => true,
+        _ => selects_from_table(sql, mode),
+    }
+}
+
+fn shows_table(sql: &[u8], mode: SqlMode) -> bool {
+    let mut lexer = Lexer::new(sql, mode);
+    lexer.token();
+    let what = lexer.token();
+    let object = lexer.token();
+    let routine = |word: &[u8]| {
+        [&b"procedure"[..], b"function", b"trigger", b"event"]
+            .iter()
+            .any(|name| word.eq_ignore_ascii_case(name))
+    };
+    let without = SHOWN_WITHOUT.iter().any(|name| what.text.eq_ignore_ascii_case(name));
+    let full = what.text.eq_ignore_ascii_case(b"full") && !object.text.eq_ignore_ascii_case(b"processlist");
+    let created = what.text.eq_ignore_ascii_case(b"create") && routine(object.text);
+    (!without || full) && !created
+}
+
+/// A FROM of a SELECT, at its own depth of parentheses: others belong to functions, as in `EXTRACT(DAY FROM x)`.
+fn selects_from_table(sql: &[u8], mode: SqlMode) -> bool {
+    let mut lexer = Lexer::new(sql, mode);
+    let mut selects = vec![false];
+    loop {
+        let token = lexer.token();
+        match token.kind {
+            TokenKind::End => return false,
+            TokenKind::Byte(b'(') => selects.push(false),
+            TokenKind::Byte(b')') if selects.len() > 1 => drop(selects.pop()),
+            TokenKind::Word if Keyword::of(token.text) == Some(Keyword::Select) => {
+                if let Some(selects) = selects.last_mut() {
+                    *selects = true;
+                }
+            }
+            TokenKind::Word if Keyword::of(token.text) == Some(Keyword::Table) => return true,
+            TokenKind::Word if token.text.eq_ignore_ascii_case(b"from") && selects.last() == Some(&true) => {
+                let mut ahead = lexer;
+                if !ahead.token().text.eq_ignore_ascii_case(b"dual") {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_what_a_select_is_from() {
+        let uses = |sql: &str| uses_table(sql.as_bytes(), SqlMode::default());
+        for sql in [
+            "SELECT 1 FROM t",
+            "SELECT (SELECT 1 FROM t)",
+            "SET @a=(SELECT a FROM t)",
+            "DELETE FROM t",
+            "SHOW TABLES",
+            "TABLE t",
+            "SHOW FULL COLUMNS FROM t",
+        ] {
+            assert!(uses(sql), "{sql}");
+        }
+        for sql in [
+            "SELECT 1",
+            "SELECT EXTRACT(DAY FROM NOW())",
+            "SELECT TRIM(BOTH 'x' FROM 'y') FROM DUAL",
+            "SET @a=1",
+            "SHOW GRANTS",
+            "BEGIN",
+            "SHOW CREATE PROCEDURE p",
+            "SHOW FULL PROCESSLIST",
+        ] {
+            assert!(!uses(sql), "{sql}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Bringing a link to where a session is, and reading out what only the link knows. Each is one round trip: all commands
+//! go out at once.
+
+use std::rc::Rc;
+
+use crate::protocol::command::Command;
+use crate::protocol::response::ErrPacket;
+use crate::protocol::warnings::WarningList;
+
+use super::connect::query_of;
+use super::conversation::Conversation;
+use super::errand::{REPLY_MAX, Told, read_table};
+use super::error::LinkError;
+use super::link::{Link, over};
+use super::state::State;
+
+/// How a link was brought to a session's state.
+#[derive(Debug)]
+pub enum Brought {
+    /// It was there.
+    Already,
+    Done,
+    /// The server does not let it have the schema; the link has the one that it had.
+    NoSchema(ErrPacket),
+    /// The server refused to set something. What the link carries is not known any more.
+    Refused(ErrPacket),
+}
+
+/// System variables, with the values that the server told.
+pub type Overheard = Vec<(Box<[u8]>, Box<[u8]>)>;
+
+impl Link {
+    /// Brings the link to `schema` (any will do for a session without one) and `state`.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn bring(&mut self, schema: Option<&Rc<[u8]>>, state: &State) -> Result<Brought, LinkError> {
+        let schema = schema.filter(|schema| self.schema.as_ref() != Some(schema));
+        let Some(carries) = self.carries.clone() else { return Err(LinkError::Closed) };
+        let way = carries.way_to(state, |name| self.base_value(name));
+        let mut commands: Vec<_> = way.iter().map(|sql| query_of(sql, self.identity.flags)).collect();
+        if let Some(schema) = schema {
+            commands.push([&[Command::InitDb as u8], &schema[..]].concat());
+        }
+        if commands.is_empty() {
+            self.carries = Some(state.clone());
+            return Ok(Brought::Already);
+        }
+        self.carries = None;
+        let (mut told, _) = self.run(&commands).await?;
+        let of_schema = schema.and_then(|_| told.pop());
+        for answer in told {
+            if let Told::Err(err) = answer {
+                return Ok(Brought::Refused(err));
+            }
+        }
+        self.has_ghosts |= carries.has_user_variables_beside(state);
+        self.carries = Some(state.clone());
+        match of_schema {
+            Some(Told::Err(err)) => return Ok(Brought::NoSchema(err)),
+            Some(_) => self.schema = schema.cloned(),
+            None => {}
+        }
+        Ok(Brought::Done)
+    }
+
+    /// Asks several questions at once. Beside the answers, what the server told of variables with them.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn ask_all(&mut self, questions: &[Vec<u8>]) -> Result<(Vec<Told>, Overheard), LinkError> {
+        let commands: Vec<_> = questions.iter().map(|sql| query_of(sql, self.identity.flags)).collect();
+        self.run(&commands).await
+    }
+
+    /// The warnings and errors of the last statement.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn warnings(&mut self) -> Result<Option<WarningList>, LinkError> {
+        let (told, _) = self.ask_all(&[b"SHOW WARNINGS".to_vec()]).await?;
+        Ok(told.into_iter().find_map(|told| match told {
+            Told::Table(table) => Some(WarningList { columns: table.columns, rows: table.rows }),
+            Told::Ok | Told::Err(_) => None,
+        }))
+    }
+
+    /// Sends all commands, then reads all answers.
+    async fn run(&mut self, commands: &[Vec<u8>]) -> Result<(Vec<Told>, Overheard), LinkError> {
+        let mut conversation = Conversation::new(&self.socket, 0).with_packets_up_to(REPLY_MAX);
+        for command in commands {
+            conversation.send(0, command);
+        }
+        let (mut told, mut overheard) = (Vec::with_capacity(commands.len()), Vec::new());
+        for _ in commands {
+            conversation.expect_reply();
+            told.push(read_table(&mut conversation, &mut overheard).await?);
+        }
+        over(&conversation)?;
+        if told.iter().any(|told| matches!(told, Told::Err(_))) {
+            self.warnings_of = Some(Self::NO_SESSION);
+        }
+        Ok((told, overheard))
+    }
+}

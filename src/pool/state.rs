@@ -1,0 +1,518 @@
+//! What a session has set for itself, and a link carries: the part of a session that moves from link to link.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use crate::parser::Charset;
+
+use super::user_variables::{UNSET, null_of};
+
+/// Bytes of one state. A session that has more keeps its link.
+const STATE_LEN_MAX: usize = 64 << 10;
+
+/// States that are remembered before those that nobody has are forgotten.
+const CLEAN_MIN: usize = 1024;
+
+/// System variables of which a value can't be set again on another link to the same effect: they count up, are used up,
+/// name the connection, or decide what is written to the binary log.
+const UNMOVABLE: [&[u8]; 24] = [
+    b"binlog_format",
+    b"default_master_connection",
+    b"gtid_domain_id",
+    b"gtid_next",
+    b"gtid_seq_no",
+    b"identity",
+    b"immediate_server_version",
+    b"insert_id",
+    b"last_insert_id",
+    b"original_commit_timestamp",
+    b"original_server_version",
+    b"profiling",
+    b"pseudo_replica_mode",
+    b"pseudo_slave_mode",
+    b"pseudo_thread_id",
+    b"query_cache_type",
+    b"rand_seed1",
+    b"rand_seed2",
+    b"require_row_format",
+    b"server_id",
+    b"skip_replication",
+    b"sql_log_bin",
+    b"timestamp",
+    b"transaction_allow_batching",
+];
+
+/// Those of which trackers tell NULL as nothing, and no empty value (measured on MariaDB 10.11 and MySQL 9.7).
+const NULLABLE: [&[u8]; 8] = [
+    b"character_set_client",
+    b"character_set_connection",
+    b"character_set_results",
+    b"default_tmp_storage_engine",
+    b"enforce_storage_engine",
+    b"external_table_storage_engine",
+    b"innodb_ft_user_stopword_table",
+    b"innodb_tmpdir",
+];
+
+/// Those by which the text of a statement means one thing or another.
+const DIALECT: [&[u8]; 7] = [
+    b"character_set_client",
+    b"character_set_connection",
+    b"character_set_results",
+    b"collation_connection",
+    b"default_week_format",
+    b"div_precision_increment",
+    b"sql_mode",
+];
+
+/// A MySQL sets these off where they are set to their default.
+const NO_DEFAULT: [&[u8]; 2] = [b"foreign_key_checks", b"unique_checks"];
+
+/// Other names of the same variable, and the one under which it is kept.
+const ALIASES: [(&[u8], &[u8]); 6] = [
+    (b"alter_algorithm", b"old_alter_table"),
+    (b"log_slow_min_examined_row_limit", b"min_examined_row_limit"),
+    (b"log_slow_query", b"slow_query_log"),
+    (b"log_slow_query_time", b"long_query_time"),
+    (b"storage_engine", b"default_storage_engine"),
+    (b"tmp_memory_table_size", b"tmp_table_size"),
+];
+
+/// Variables of which one changes along with the other, and servers tell only the one that was set. The first of each
+/// is set before the second.
+const COUPLED: [[&[u8]; 2]; 7] = [
+    [b"character_set_connection", b"collation_connection"],
+    [b"character_set_server", b"collation_server"],
+    [b"log_queries_not_using_indexes", b"log_slow_filter"],
+    [b"log_slow_admin_statements", b"log_slow_disabled_statements"],
+    [b"log_slow_slave_statements", b"log_slow_disabled_statements"],
+    [b"max_join_size", b"sql_big_selects"],
+    [b"wsrep_causal_reads", b"wsrep_sync_wait"],
+];
+
+/// A name and what belongs to it.
+type Entry = (Box<[u8]>, Box<[u8]>);
+
+/// What a session has set. Equal states of a core are one value, which makes comparing them cheap.
+#[derive(Debug, Clone)]
+pub struct State(Rc<Content>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Content {
+    /// System variables by their names, with the values that the server told.
+    variables: Vec<Entry>,
+    /// User variables by their names, each with an SQL expression of its value.
+    user_variables: Vec<Entry>,
+    /// What SET ROLE is followed by.
+    role: Option<Box<[u8]>>,
+    /// What the variables say of how texts are read.
+    reading: Reading,
+    dialect: Box<[u8]>,
+}
+
+/// How a session's texts are read, as far as it has said so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Reading {
+    pub charset: Option<Charset>,
+    pub ansi_quotes: Option<bool>,
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for State {}
+
+/// The states of the sessions and links of a core, each once.
+#[derive(Debug)]
+pub struct States {
+    empty: State,
+    known: RefCell<HashSet<ByContent>>,
+    clean_at: Cell<usize>,
+}
+
+#[derive(Debug)]
+struct ByContent(Rc<Content>);
+
+impl PartialEq for ByContent {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for ByContent {}
+
+impl Hash for ByContent {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl std::borrow::Borrow<Content> for ByContent {
+    fn borrow(&self) -> &Content {
+        &self.0
+    }
+}
+
+impl Default for States {
+    fn default() -> Self {
+        let empty = State(Rc::default());
+        let known = RefCell::new(HashSet::from([ByContent(empty.0.clone())]));
+        Self { empty, known, clean_at: Cell::new(CLEAN_MIN) }
+    }
+}
+
+impl States {
+    /// That of a session which has set nothing.
+    pub fn empty(&self) -> State {
+        self.empty.clone()
+    }
+
+    /// `state` with these changes; `None` if it would be too much to carry around.
+    pub fn changed(&self, state: &State, changes: &Changes) -> Option<State> {
+        let mut content = Content::clone(&state.0);
+        for (name, value) in &changes.variables {
+            set(&mut content.variables, name, value.as_deref());
+        }
+        for (name, value) in &changes.user_variables {
+            set(&mut content.user_variables, name, value.as_deref());
+        }
+        if let Some(role) = &changes.role {
+            content.role.clone_from(role);
+        }
+        (content.len() <= STATE_LEN_MAX).then(|| self.only(content))
+    }
+
+    fn only(&self, mut content: Content) -> State {
+        (content.reading, content.dialect) = (content.reading(), content.dialect());
+        let mut known = self.known.borrow_mut();
+        if let Some(same) = known.get(&content) {
+            return State(same.0.clone());
+        }
+        if known.len() >= self.clean_at.get() {
+            known.retain(|state| Rc::strong_count(&state.0) > 1);
+            self.clean_at.set((known.len() * 2).max(CLEAN_MIN));
+        }
+        let content = Rc::new(content);
+        known.insert(ByContent(content.clone()));
+        State(content)
+    }
+}
+
+/// Names are in order. `None` takes one out.
+fn set(entries: &mut Vec<Entry>, name: &[u8], value: Option<&[u8]>) {
+    match (entries.binary_search_by(|entry| (*entry.0).cmp(name)), value) {
+        (Ok(at), Some(value)) => entries[at].1 = value.into(),
+        (Ok(at), None) => drop(entries.remove(at)),
+        (Err(at), Some(value)) => entries.insert(at, (name.into(), value.into())),
+        (Err(_), None) => {}
+    }
+}
+
+/// What a statement has changed of a state.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// System variables; `None` for one that is as if it had never been set.
+    pub variables: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    /// User variables, by expressions of their values.
+    pub user_variables: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub role: Option<Option<Box<[u8]>>>,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.variables.is_empty() && self.user_variables.is_empty() && self.role.is_none()
+    }
+}
+
+impl Content {
+    fn variable(&self, name: &[u8]) -> Option<&[u8]> {
+        let at = self.variables.binary_search_by(|entry| (*entry.0).cmp(name)).ok()?;
+        Some(&self.variables[at].1)
+    }
+
+    fn reading(&self) -> Reading {
+        let ansi = |modes: &[u8]| modes.split(|byte| *byte == b',').any(|mode| mode == b"ANSI_QUOTES");
+        Reading {
+            charset: self.variable(b"character_set_client").map(Charset::by_name),
+            ansi_quotes: self.variable(b"sql_mode").map(ansi),
+        }
+    }
+
+    fn dialect(&self) -> Box<[u8]> {
+        let set = DIALECT.iter().filter_map(|name| Some((name, self.variable(name)?)));
+        set.flat_map(|(name, value)| [*name, value]).collect::<Vec<_>>().join(&0).into()
+    }
+
+    fn len(&self) -> usize {
+        let entries = self.variables.iter().chain(&self.user_variables);
+        entries.map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
+impl State {
+    /// The value of a system variable, if the session has set it.
+    pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0.variable(name)
+    }
+
+    /// What the session has set of that by which a statement means something else when it is prepared: equal for equal
+    /// meanings.
+    pub fn dialect(&self) -> &[u8] {
+        &self.0.dialect
+    }
+
+    pub fn reading(&self) -> Reading {
+        self.0.reading
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self.0 == Content::default()
+    }
+
+    /// The expression of a user variable, if the session has set it.
+    pub fn user_variable(&self, name: &[u8]) -> Option<&[u8]> {
+        let at = self.0.user_variables.binary_search_by(|entry| (*entry.0).cmp(name)).ok()?;
+        Some(&self.0.user_variables[at].1)
+    }
+
+    pub fn role(&self) -> Option<&[u8]> {
+        self.0.role.as_deref()
+    }
+
+    /// Whether there are user variables that `wanted` does not have.
+    pub fn has_user_variables_beside(&self, wanted: &State) -> bool {
+        pairs(&self.0.user_variables, &wanted.0.user_variables)
+            .any(|(_, has, wants)| has.is_some() && wants.is_none())
+    }
+
+    /// The statements that bring a link from `self` to `wanted`; `base` is what its login gave a variable, where that
+    /// is known. Empty if it is there already.
+    pub fn way_to<'a>(&self, wanted: &State, base: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Vec<Vec<u8>> {
+        if self == wanted {
+            return Vec::new();
+        }
+        let mut assignments = Assignments(Vec::new());
+        for (name, has, wants) in pairs(&self.0.variables, &wanted.0.variables) {
+            let by_login = base(name);
+            if wants.or(by_login) != has.or(by_login) {
+                assignments.variable(name, wants.or(by_login));
+            } else if wants.is_none() && has.is_some() && by_login.is_none() {
+                assignments.variable(name, None);
+            }
+        }
+        for (name, has, wants) in pairs(&self.0.user_variables, &wanted.0.user_variables) {
+            if has != wants {
+                assignments.user_variable(name, wants);
+            }
+        }
+        let mut statements = Vec::new();
+        if self.0.role != wanted.0.role {
+            let role = wanted.0.role.as_deref().or_else(|| base(ROLE)).unwrap_or(b"DEFAULT");
+            statements.push([b"SET ROLE ", role].concat());
+        }
+        if !assignments.0.is_empty() {
+            statements.push(assignments.0);
+        }
+        statements
+    }
+}
+
+/// What a base calls the role of a login: no variable has a blank in its name.
+pub const ROLE: &[u8] = b"current role";
+
+/// Whether a variable's value can be set on another link.
+pub fn is_movable(name: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    name.iter().all(plain) && UNMOVABLE.binary_search(&name).is_err()
+}
+
+/// The name under which a variable is kept.
+pub fn canonical(name: &[u8]) -> &[u8] {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
+}
+
+/// The variables that may have changed along with this one, itself among them; none if it stands alone.
+pub fn coupled(name: &[u8]) -> impl Iterator<Item = &'static [u8]> {
+    COUPLED.iter().filter(move |pair| pair.contains(&name)).flatten().copied()
+}
+
+/// The entries of both lists by their names.
+fn pairs<'a>(
+    has: &'a [Entry],
+    wants: &'a [Entry],
+) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>, Option<&'a [u8]>)> {
+    let (mut has, mut wants) = (has.iter().peekable(), wants.iter().peekable());
+    std::iter::from_fn(move || {
+        let order = match (has.peek(), wants.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(has), Some(wants)) => has.0.cmp(&wants.0),
+        };
+        let has = if order.is_le() { has.next() } else { None };
+        let wants = if order.is_ge() { wants.next() } else { None };
+        let name = &has.or(wants)?.0;
+        Some((&**name, has.map(|entry| &*entry.1), wants.map(|entry| &*entry.1)))
+    })
+}
+
+/// The text of a SET with several assignments.
+struct Assignments(Vec<u8>);
+
+impl Assignments {
+    fn begin(&mut self) {
+        self.0.extend_from_slice(if self.0.is_empty() { b"SET " } else { b"," });
+    }
+
+    /// `None`: what it is globally.
+    fn variable(&mut self, name: &[u8], value: Option<&[u8]>) {
+        self.begin();
+        self.0.extend_from_slice(b"@@session.");
+        self.0.extend_from_slice(name);
+        self.0.push(b'=');
+        match value {
+            None if NO_DEFAULT.contains(&name) => self.0.extend_from_slice(&[b"@@global.", name].concat()),
+            None | Some(b"DEFAULT") => self.0.extend_from_slice(b"DEFAULT"),
+            Some(b"") if NULLABLE.contains(&name) => self.0.extend_from_slice(b"NULL"),
+            Some(number) if is_number(number) => self.0.extend_from_slice(number),
+            Some(text) => quote(text, &mut self.0),
+        }
+    }
+
+    fn user_variable(&mut self, name: &[u8], value: Option<&[u8]>) {
+        self.begin();
+        self.0.push(b'@');
+        quote_name(name, &mut self.0);
+        self.0.extend_from_slice(b":=");
+        match value {
+            Some(value) => self.0.extend_from_slice(value),
+            None => self.0.extend_from_slice(&null_of(UNSET, name)),
+        }
+    }
+}
+
+/// `@` is followed by this.
+pub fn quote_name(name: &[u8], out: &mut Vec<u8>) {
+    out.push(b'`');
+    for byte in name {
+        out.push(*byte);
+        if *byte == b'`' {
+            out.push(b'`');
+        }
+    }
+    out.push(b'`');
+}
+
+/// A server refuses a number in quotes for a variable that is one.
+fn is_number(value: &[u8]) -> bool {
+    let digits = value.strip_prefix(b"-").unwrap_or(value);
+    let plain = digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    plain
+        && digits.first().is_some_and(u8::is_ascii_digit)
+        && digits.iter().filter(|byte| **byte == b'.').count() < 2
+}
+
+/// A string literal that means the same under any mode of quotes and any character set.
+pub fn quote(text: &[u8], out: &mut Vec<u8>) {
+    let plain = text.iter().all(|byte| (b' '..=b'~').contains(byte) && !matches!(byte, b'\'' | b'\\'));
+    if plain {
+        out.extend_from_slice(b"_utf8mb4'");
+        out.extend_from_slice(text);
+        out.push(b'\'');
+        return;
+    }
+    let mut hex = String::with_capacity(text.len() * 2 + 12);
+    hex.push_str("_utf8mb4 X'");
+    for byte in text {
+        // Writing to a string can't fail.
+        let _ = write!(hex, "{byte:02X}");
+    }
+    hex.push('\'');
+    out.extend_from_slice(hex.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(variables: &[(&str, Option<&str>)], users: &[(&str, Option<&str>)]) -> Changes {
+        let owned = |entries: &[(&str, Option<&str>)]| {
+            let entry = |(name, value): &(&str, Option<&str>)| {
+                (name.as_bytes().into(), value.map(|value| value.as_bytes().into()))
+            };
+            entries.iter().map(entry).collect()
+        };
+        Changes { variables: owned(variables), user_variables: owned(users), role: None }
+    }
+
+    fn way(from: &State, to: &State) -> Vec<String> {
+        let base = |name: &[u8]| (name == b"sql_mode").then_some(&b"ANSI"[..]);
+        from.way_to(to, base).into_iter().map(|sql| String::from_utf8_lossy(&sql).into_owned()).collect()
+    }
+
+    #[test]
+    fn equal_states_are_one() {
+        let states = States::default();
+        let empty = states.empty();
+        let set = changes(&[("time_zone", Some("+01:00"))], &[("a", Some("1"))]);
+        let one = states.changed(&empty, &set).unwrap();
+        assert!(one != empty && one == states.changed(&empty, &set).unwrap());
+        assert_eq!(one.variable(b"time_zone"), Some(&b"+01:00"[..]));
+        let back = states.changed(&one, &changes(&[("time_zone", None)], &[("a", None)])).unwrap();
+        assert!(back == empty);
+        for n in 0..3 * CLEAN_MIN {
+            let value = n.to_string();
+            states.changed(&empty, &changes(&[("time_zone", Some(&value))], &[])).unwrap();
+        }
+        assert!(states.known.borrow().len() <= CLEAN_MIN + 2);
+        let long = "x".repeat(STATE_LEN_MAX);
+        assert!(states.changed(&empty, &changes(&[], &[("a", Some(&long))])).is_none());
+    }
+
+    #[test]
+    fn a_link_is_brought_by_what_differs() {
+        let states = States::default();
+        let empty = states.empty();
+        let of = |variables: &[(&str, Option<&str>)], users: &[(&str, Option<&str>)]| {
+            states.changed(&empty, &changes(variables, users)).unwrap()
+        };
+        let one = of(&[("sql_mode", Some("")), ("long_query_time", Some("1.5"))], &[("a`", Some("1"))]);
+        assert_eq!(
+            way(&empty, &one),
+            ["SET @@session.long_query_time=1.5,@@session.sql_mode=_utf8mb4'',@`a```:=1"]
+        );
+        assert_eq!(
+            way(&one, &empty),
+            [
+                "SET @@session.long_query_time=DEFAULT,@@session.sql_mode=_utf8mb4'ANSI',@`a```:=_binary X'',@`a```:=NULL"
+            ]
+        );
+        assert_eq!(way(&one, &one), [""; 0]);
+        // What the login gave is there without being set.
+        let by_login = of(&[("sql_mode", Some("ANSI"))], &[]);
+        assert_eq!(way(&empty, &by_login), [""; 0]);
+        assert_eq!(way(&by_login, &empty), [""; 0]);
+        let odd = of(&[("character_set_results", Some("")), ("x", Some("a'b"))], &[]);
+        assert_eq!(
+            way(&empty, &odd),
+            ["SET @@session.character_set_results=NULL,@@session.x=_utf8mb4 X'612762'"]
+        );
+    }
+
+    #[test]
+    fn what_counts_or_names_the_connection_stays() {
+        assert!(UNMOVABLE.is_sorted());
+        assert!(
+            is_movable(b"time_zone")
+                && !is_movable(b"timestamp")
+                && !is_movable(b"a.b")
+                && !is_movable(b"\xC3")
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! The values of user variables, as SQL expressions that give them back on another link: with their types, and strings
+//! with their collations.
+
+use super::errand::Table;
+use super::state::quote_name;
+
+/// Columns of the answer for each variable.
+const COLUMNS: usize = 4;
+
+/// A column definition ends in a fixed part of these bytes: character set, length, type, flags, decimals, filler.
+const FIXED_LEN: usize = 12;
+
+/// `MYSQL_TYPE_*` of what a user variable can hold besides strings.
+const LONGLONG: u8 = 8;
+const LONG: u8 = 3;
+const DOUBLE: u8 = 5;
+const NEWDECIMAL: u8 = 246;
+const GEOMETRY: u8 = 255;
+
+const UNSIGNED_FLAG: u16 = 0x20;
+
+/// The question for the values of these variables; [`values`] reads the answer.
+pub fn question(names: &[Vec<u8>]) -> Vec<u8> {
+    let mut sql = b"SELECT ".to_vec();
+    for (n, name) in names.iter().enumerate() {
+        if n > 0 {
+            sql.push(b',');
+        }
+        let mut variable = vec![b'@'];
+        quote_name(name, &mut variable);
+        for after in [",HEX(", "),CHARSET(", "),COLLATION(", ")"] {
+            sql.extend_from_slice(&variable);
+            sql.extend_from_slice(after.as_bytes());
+        }
+    }
+    sql
+}
+
+/// An expression for each of the variables that were asked for, or `None` where there is none that gives the same value.
+/// Nothing at all if the answer is not to that question.
+pub fn values(names: &[Vec<u8>], table: &Table) -> Option<Vec<Option<Vec<u8>>>> {
+    let [row] = table.rows.as_slice() else { return None };
+    if row.len() != table.columns.len() || row.len() != names.len() * COLUMNS {
+        return None;
+    }
+    let columns = table.columns.chunks_exact(COLUMNS).map(|columns| columns.first());
+    let variables = names.iter().zip(row.chunks_exact(COLUMNS)).zip(columns);
+    Some(variables.map(|((name, value), column)| expression(name, value, column?)).collect())
+}
+
+/// A variable that is set to NULL keeps the type that it had.
+pub fn null_of(value: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut expression = [value, b",@"].concat();
+    quote_name(name, &mut expression);
+    expression.extend_from_slice(b":=NULL");
+    expression
+}
+
+/// The value of a variable that was never set.
+pub const UNSET: &[u8] = b"_binary X''";
+
+fn expression(name: &[u8], value: &[Option<Vec<u8>>], column: &[u8]) -> Option<Vec<u8>> {
+    let [text, hex, charset, collation] = value else { return None };
+    let (kind, unsigned) = kind(column)?;
+    let text = text.as_deref();
+    let is_null = text.is_none();
+    let number = |text: Option<&[u8]>| {
+        let text = std::str::from_utf8(text.unwrap_or(b"0")).ok()?;
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+            .then(|| text.to_owned())
+    };
+    let value = match kind {
+        LONGLONG | LONG if unsigned => format!("CAST({} AS UNSIGNED)", number(text)?).into_bytes(),
+        LONGLONG | LONG => number(text)?.into_bytes(),
+        DOUBLE => {
+            let text = number(text)?;
+            if text.contains('e') { text.into_bytes() } else { (text + "e0").into_bytes() }
+        }
+        NEWDECIMAL => {
+            let text = number(text)?;
+            if text.contains('.') { text.into_bytes() } else { (text + ".").into_bytes() }
+        }
+        GEOMETRY => return None,
+        _ => string(hex.as_deref().unwrap_or_default(), charset.as_deref()?, collation.as_deref()?)?,
+    };
+    Some(if is_null { null_of(&value, name) } else { value })
+}
+
+fn string(hex: &[u8], charset: &[u8], collation: &[u8]) -> Option<Vec<u8>> {
+    let name = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    if !name(charset) || !name(collation) || !hex.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    if charset == b"binary" {
+        return Some([b"_binary X'", hex, b"'"].concat());
+    }
+    Some([b"_", charset, b" X'", hex, b"' COLLATE ", collation].concat())
+}
+
+/// The same for a string of ASCII characters, of which the text of a statement tells the value.
+pub fn literal(text: &[u8], charset: &[u8], collation: &[u8]) -> Option<Vec<u8>> {
+    let hex: String = text.iter().map(|byte| format!("{byte:02X}")).collect();
+    // Of several bytes for a letter, as in UCS-2, the bytes of the text are not the value's.
+    let by_byte = !matches!(charset, b"ucs2" | b"utf16" | b"utf16le" | b"utf32");
+    string(hex.as_bytes(), charset, collation).filter(|_| by_byte)
+}
+
+/// The type of a column, and whether it is unsigned.
+fn kind(column: &[u8]) -> Option<(u8, bool)> {
+    let fixed: &[u8; FIXED_LEN] = column.last_chunk()?;
+    let flags = u16::from_le_bytes([fixed[7], fixed[8]]);
+    Some((fixed[6], flags & UNSIGNED_FLAG != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(kind: u8, flags: u16) -> Vec<u8> {
+        let flags = flags.to_le_bytes();
+        vec![1, b'x', 0x0c, 63, 0, 1, 0, 0, 0, kind, flags[0], flags[1], 0, 0, 0]
+    }
+
+    fn told(kind: u8, flags: u16, value: [Option<&str>; 4]) -> Option<String> {
+        let row: Vec<_> = value.iter().map(|value| value.map(|value| value.as_bytes().to_vec())).collect();
+        let columns = vec![column(kind, flags), vec![], vec![], vec![]];
+        let values = values(&[b"v".to_vec()], &Table { columns, rows: vec![row] })?;
+        Some(String::from_utf8_lossy(values.first()?.as_deref()?).into_owned())
+    }
+
+    #[test]
+    fn each_type_is_written_so_that_it_stays() {
+        let number = |text| [Some(text), Some("1"), Some("binary"), Some("binary")];
+        assert_eq!(told(LONGLONG, 0, number("-5")).as_deref(), Some("-5"));
+        assert_eq!(told(LONGLONG, UNSIGNED_FLAG, number("5")).as_deref(), Some("CAST(5 AS UNSIGNED)"));
+        assert_eq!(told(DOUBLE, 0, number("1.5")).as_deref(), Some("1.5e0"));
+        assert_eq!(told(DOUBLE, 0, number("1e100")).as_deref(), Some("1e100"));
+        assert_eq!(told(NEWDECIMAL, 0, number("1.50")).as_deref(), Some("1.50"));
+        assert_eq!(told(NEWDECIMAL, 0, number("7")).as_deref(), Some("7."));
+        let null = [None, None, Some("binary"), Some("binary")];
+        assert_eq!(told(251, 0, null).as_deref(), Some("_binary X'',@`v`:=NULL"));
+        assert_eq!(told(LONGLONG, 0, null).as_deref(), Some("0,@`v`:=NULL"));
+        assert_eq!(told(GEOMETRY, 0, number("x")), None);
+        let text = [Some("a"), Some("61"), Some("latin1"), Some("latin1_bin")];
+        assert_eq!(told(251, 0, text).as_deref(), Some("_latin1 X'61' COLLATE latin1_bin"));
+        assert_eq!(told(251, 0, [Some("a"), Some("61"), Some("l'"), Some("x")]), None);
+        assert_eq!(literal(b"ab", b"ucs2", b"ucs2_bin"), None);
+    }
+
+    #[test]
+    fn names_are_quoted() {
+        let sql = question(&[b"a`b".to_vec()]);
+        let expected = "SELECT @`a``b`,HEX(@`a``b`),CHARSET(@`a``b`),COLLATION(@`a``b`)";
+        assert_eq!(String::from_utf8_lossy(&sql), expected);
+    }
+}

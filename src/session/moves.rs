@@ -1,0 +1,218 @@
+//! The part of a session that moves: what its statements have set, by the server's trackers and by their texts.
+
+use crate::metrics::label::BoundReason;
+use std::rc::Rc;
+
+use crate::parser::{Effect, Facts, Hazards, Literal, SqlMode, StatementKind, effects, facts};
+use crate::pool::{Changes, Link, canonical, coupled, is_movable, user_variables};
+
+use super::driver::Session;
+use super::holds::{OF_SCHEMA, is_own};
+use super::seen::Seen;
+
+impl Seen {
+    /// Whether a statement may have changed something that moves.
+    pub fn changes_state(&self, facts: Facts) -> bool {
+        !self.effects.is_empty()
+            || !self.variables.is_empty()
+            || self.state_change
+            || self.error.is_some()
+            || facts.hazards.intersects(Hazards::CALL | Hazards::UNSURE)
+    }
+}
+
+/// A statement that was prepared as text, as far as it is known what it does.
+#[derive(Debug)]
+pub(super) struct TextPrepared {
+    facts: Facts,
+    effects: Vec<Effect>,
+}
+
+impl Session {
+    /// What a text does, by name, and what the statements do that it executes, which are taken into its facts.
+    pub fn effects_of(&mut self, text: &[u8], mode: SqlMode, of_text: &mut Facts) -> Vec<Effect> {
+        let ends = of_text.hazards.contains(Hazards::MULTI)
+            || matches!(of_text.kind, StatementKind::Ddl | StatementKind::Unlock | StatementKind::Other);
+        let unseen = self.holds.may_begin_unseen();
+        if !of_text.has_effects() && !(self.holds.has_names() && ends) && !unseen {
+            return Vec::new();
+        }
+        let mut all = effects(text, mode);
+        if of_text.hazards.contains(Hazards::TEXT_PREPARE) {
+            let inner = SqlMode { one_statement: true, ..mode };
+            for at in 0..all.len() {
+                self.execute_text(at, &mut all, inner, of_text);
+            }
+        }
+        all
+    }
+
+    /// Follows PREPARE and EXECUTE among the effects of a text.
+    fn execute_text(&mut self, at: usize, all: &mut Vec<Effect>, mode: SqlMode, of_text: &mut Facts) {
+        let read = |text: &[u8]| TextPrepared { facts: facts(text, mode), effects: effects(text, mode) };
+        let executed = match all.get(at) {
+            Some(Effect::Prepare { name, text }) => {
+                match text {
+                    Some(text) => drop(self.text_prepared.insert(name.clone(), Rc::new(read(text)))),
+                    None => drop(self.text_prepared.remove(name)),
+                }
+                return;
+            }
+            Some(Effect::Deallocate(name)) => {
+                self.text_prepared.remove(name);
+                return;
+            }
+            Some(Effect::Execute(name)) => self.text_prepared.get(name).cloned(),
+            Some(Effect::ExecuteImmediate(text)) => text.as_deref().map(|text| Rc::new(read(text))),
+            _ => return,
+        };
+        match executed {
+            Some(executed) => {
+                of_text.hazards |= executed.facts.hazards;
+                all.extend(executed.effects.iter().cloned());
+            }
+            // It may be anything.
+            None => of_text.hazards |= Hazards::UNSURE,
+        }
+    }
+
+    /// Takes in what a statement has set. What is not told with its value has to be read from the link.
+    pub fn take_in_state(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
+        let mut changes = Changes::default();
+        self.take_in_variables(&mut changes, facts, seen);
+        let mut explained = !changes.is_empty() || !self.unread.variables.is_empty();
+        let (mut writes_users, mut hidden) = (false, false);
+        for effect in &seen.effects {
+            match effect {
+                Effect::UserVariable { name, value } => {
+                    (explained, writes_users) = (true, true);
+                    let expression = value.as_ref().filter(|_| seen.error.is_none());
+                    match expression.and_then(|value| self.expression(link, name, value)) {
+                        Some(expression) => {
+                            self.unread.knows_user_variable(name);
+                            changes.user_variables.push((name.clone().into(), Some(expression.into())));
+                        }
+                        None => self.unread.user_variable(name),
+                    }
+                }
+                Effect::SetRole(_) => (explained, self.unread.role) = (true, true),
+                Effect::SetVariable { .. }
+                | Effect::CreateTemporary(_)
+                | Effect::Prepare { .. }
+                | Effect::Deallocate(_) => explained = true,
+                Effect::NamedLock(_) | Effect::ReleaseNamedLock(_) => self.unread.locks = true,
+                Effect::StoredFunction => hidden = true,
+                Effect::Call { schema, name } if !self.may_move(schema.as_deref(), name) => {
+                    self.holds.keep_in_doubt();
+                }
+                _ => {}
+            }
+        }
+        if (seen.state_change && !explained) || (writes_users && hidden) {
+            self.holds.keep(BoundReason::Unknown);
+        }
+        self.change_state(link, &changes);
+    }
+
+    fn take_in_variables(&mut self, changes: &mut Changes, facts: Facts, seen: &Seen) {
+        // On a MariaDB other statements change variables in passing, and set them back without a word.
+        let once = self.is_on_mariadb()
+            && (seen.effects.contains(&Effect::OneShotVariables) || facts.kind != StatementKind::Set);
+        let old = self.has_old_names();
+        let by_text = |name: &[u8]| {
+            seen.effects.iter().rev().find_map(|effect| match effect {
+                Effect::SetVariable { name: set, default } if own_name(set, old) == name => Some(*default),
+                _ => None,
+            })
+        };
+        for (told, value) in &seen.variables {
+            let name = canonical(told);
+            let mut along = coupled(name).peekable();
+            if name == b"last_insert_id" || name == b"identity" {
+                self.unread.insert_id = true;
+            } else if is_own(name) || (OF_SCHEMA.contains(&name) && by_text(told).is_none()) {
+            } else if !is_movable(name) || OF_SCHEMA.contains(&name) {
+                if by_text(told).is_none() {
+                    self.holds.keep(BoundReason::SessionState);
+                }
+            } else if along.peek().is_some() {
+                along.for_each(|name| self.unread.variable(name));
+            } else if !value.is_ascii() {
+                self.unread.variable(name);
+            } else if once {
+                self.unread.variable(name);
+                changes.variables.push((name.into(), Some(value.clone())));
+            } else if by_text(told) == Some(true) && !facts.hazards.contains(Hazards::MULTI) {
+                changes.variables.push((name.into(), None));
+            } else {
+                changes.variables.push((name.into(), Some(value.clone())));
+            }
+        }
+        // Not everything is told; and while a client's own trackers are on the link, only what that has asked for.
+        if seen.error.is_none() {
+            for effect in &seen.effects {
+                if let Effect::SetVariable { name, .. } = effect
+                    && is_movable(name)
+                    && !is_own(name)
+                    && !OF_SCHEMA.contains(&&**name)
+                {
+                    let name = own_name(name, old);
+                    if !seen.variables.iter().any(|(told, _)| **told == *name) {
+                        self.unread.variable(canonical(name));
+                    }
+                }
+            }
+        }
+        self.unread.after_error |= seen.error.is_some();
+    }
+
+    /// Whether the server is a MariaDB that has the older names of two variables.
+    fn has_old_names(&self) -> bool {
+        let server = self.cluster().pool.profile().map(|profile| profile.server);
+        server.is_some_and(|server| server.mariadb && server.version < 110_100)
+    }
+
+    /// The value of a literal as a user variable takes it.
+    fn expression(&self, link: &Link, name: &[u8], value: &Literal) -> Option<Vec<u8>> {
+        let variable = |name: &[u8]| self.state.variable(name).or_else(|| link.base_value(name));
+        match value {
+            Literal::Integer(digits) => Some(digits.clone()),
+            // It keeps the type that it had.
+            Literal::Null => self.state.user_variable(name).is_none().then(|| b"NULL".to_vec()),
+            Literal::Text(text) => {
+                let (charset, collation) =
+                    (variable(b"character_set_connection")?, variable(b"collation_connection")?);
+                user_variables::literal(text, charset, collation)
+            }
+        }
+    }
+
+    /// Whether the operator has said that a procedure leaves nothing behind but what servers tell.
+    fn may_move(&self, schema: Option<&[u8]>, name: &[u8]) -> bool {
+        let schema = schema.or(self.schema.as_deref());
+        self.cluster().pool.settings.movable_procedures.iter().any(|movable| movable.is(schema, name))
+    }
+
+    /// The session's state is another one now, and the link carries it.
+    pub fn change_state(&mut self, link: &mut Link, changes: &Changes) {
+        if !changes.is_empty() {
+            match self.cluster().pool.states.changed(&self.state, changes) {
+                Some(state) => self.state = state,
+                None => self.holds.keep(BoundReason::SessionState),
+            }
+        }
+        if self.unread.is_too_much() {
+            self.holds.keep(BoundReason::SessionState);
+        }
+        link.carries = (!self.unread.has_state() && !self.unread.after_error).then(|| self.state.clone());
+    }
+}
+
+/// A variable by the name that it has on a server with `old` names.
+fn own_name(name: &[u8], old: bool) -> &[u8] {
+    match name {
+        b"transaction_isolation" if old => b"tx_isolation",
+        b"transaction_read_only" if old => b"tx_read_only",
+        name => name,
+    }
+}

@@ -1,0 +1,33 @@
+//! What does keep a link shows, and for how long.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::common::stage::Stage;
+use crate::common::wire::Login;
+use crate::common::{PATIENCE, TestResult, eventually};
+use crate::{configure, holder, unbound};
+
+#[test]
+fn the_age_of_the_oldest_bound_link_shows() -> TestResult {
+    let stage = Stage::start_with("state_age", |config| configure(config, 4))?;
+    // A core that is kept from its work may miss a page.
+    let wait_for = |what: &str, fits: &dyn Fn(f64) -> bool| {
+        eventually(what, PATIENCE, || {
+            let age = stage.athena.metric("athena_links_bound_oldest_seconds", &[]);
+            let age = age.map_err(|error| error.to_string())?;
+            if fits(age) { Ok(age) } else { Err(format!("{age} s")) }
+        })
+    };
+    wait_for("none is bound", &|age| age == 0.0);
+    let mut first = holder(&stage, &Login::app())?;
+    thread::sleep(Duration::from_millis(300));
+    let mut second = holder(&stage, &Login::app())?;
+    let oldest = wait_for("the first counts", &|age| age >= 0.3);
+    first.run("COMMIT")?;
+    wait_for("the second counts", &|age| age > 0.0 && age < oldest);
+    second.run("COMMIT")?;
+    unbound(&stage)?;
+    wait_for("none is bound", &|age| age == 0.0);
+    Ok(())
+}
