@@ -21,13 +21,14 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
 	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test drivers lint bench crowd fuzz suite mysql-test mysql-root clean
+.PHONY: help deps build demo test drivers lint bench bench-state crowd fuzz suite mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
 	@echo "make test   all tests                      make lint   formatting, clippy, the rules of the house"
 	@echo "make drivers  every driver with all there is, SQLAlchemy's whole suite among it"
 	@echo "make bench  Athena beside its peers        make build  target/release/athena"
+	@echo "make bench-state  what it costs that clients have set something"
 	@echo "make crowd  2,000 clients with states of their own on 16 links"
 	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
 	@echo "make suite  MariaDB's own tests through Athena, all of the set"
@@ -74,6 +75,10 @@ lint:
 
 bench: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin bench -- $(BENCH)
+
+# With an older program: make bench-state BENCH="--older /path/to/athena"
+bench-state: deps build
+	$(CARGO) run --release --quiet -p athena-perf --bin bench-state -- $(BENCH)
 
 crowd: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin crowd -- $(CROWD)

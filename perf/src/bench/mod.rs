@@ -6,10 +6,13 @@
 //! backend share another.
 
 mod idle;
+mod loader;
 mod machine;
 mod measure;
+mod median;
 mod report;
 mod stack;
+mod state;
 mod syscalls;
 
 use std::path::PathBuf;
@@ -17,12 +20,13 @@ use std::time::Duration;
 
 pub use idle::IdleCost;
 pub use measure::{Sample, Workload};
-pub use stack::Target;
+pub use stack::{Backend, Target};
+pub use state::{StatePlan, run as run_state};
 pub use syscalls::SyscallCount;
 
 use crate::error::Result;
 use crate::lab::Lab;
-use stack::{Backend, Stack};
+use stack::Stack;
 
 /// Clients at which system calls are counted.
 const SYSCALL_CLIENTS: [usize; 2] = [1, 64];

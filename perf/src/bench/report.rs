@@ -7,6 +7,7 @@ use super::Plan;
 use super::idle::{self, IdleCost};
 use super::machine;
 use super::measure::{Sample, Workload};
+use super::median::{Spread, median};
 use super::stack::{Backend, Target};
 use super::syscalls::SyscallCount;
 
@@ -129,16 +130,13 @@ fn ratios(plan: &Plan, samples: &[Sample], workload: Workload, text: &mut String
                 .collect()
         };
         let middle = |values: Vec<f64>| median(values).unwrap_or(f64::NAN);
-        let cpu = of(&|sample| sample.cpu_us_per_query);
-        let least = cpu.iter().copied().fold(f64::INFINITY, f64::min);
-        let greatest = cpu.iter().copied().fold(0.0, f64::max);
         let _ = writeln!(
             text,
-            "| {clients} | {:.2} | {:.2} | {:.2} | {:.2} ({least:.2}–{greatest:.2}) |",
+            "| {clients} | {:.2} | {:.2} | {:.2} | {} |",
             middle(of(&|sample| Some(sample.queries_per_second))),
             middle(of(&|sample| Some(micros(&sample.percentiles[0])))),
             middle(of(&|sample| Some(micros(&sample.percentiles[2])))),
-            middle(cpu),
+            Spread::of(of(&|sample| sample.cpu_us_per_query)),
         );
     }
     text.push('\n');
@@ -167,27 +165,4 @@ fn select(
 
 fn micros(duration: &Duration) -> f64 {
     duration.as_secs_f64() * 1e6
-}
-
-/// The middle value, or the mean of the two in the middle; `None` of nothing.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => values.get(half).copied(),
-        _ => Some((values[half - 1] + values[half]) / 2.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
-    }
 }

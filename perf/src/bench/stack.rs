@@ -1,6 +1,7 @@
 //! A backend with both proxies in front of it.
 
 use std::fmt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -64,7 +65,11 @@ enum Running {
 impl Stack {
     pub(super) fn start(plan: &Plan, lab: &Lab, backend: Backend) -> Result<Self> {
         let (running, backend_port) = match backend {
-            Backend::Null => start_null(plan, lab)?,
+            Backend::Null => {
+                let (daemon, port) = start_null(&plan.null_backend, plan.load_cpus.as_deref(), lab)?;
+                let number = port.number();
+                (Running::Null { _daemon: daemon, _port: port }, number)
+            }
             Backend::MariaDb => start_mariadb(plan, lab)?,
         };
         let cpu = plan.proxy_cpu.as_deref();
@@ -112,18 +117,18 @@ fn athena_config(plan: &Plan, backend: Backend, backend_port: u16) -> AthenaConf
     }
 }
 
-fn start_null(plan: &Plan, lab: &Lab) -> Result<(Running, u16)> {
+/// Starts a null backend on the CPUs of `cpus`.
+pub(super) fn start_null(program: &Path, cpus: Option<&str>, lab: &Lab) -> Result<(Daemon, Port)> {
     let port = Port::free()?;
     let number = port.number();
-    let program = plan.null_backend.display().to_string();
-    let mut arguments = vec![program, format!("--port={number}")];
-    if let Some(cpus) = &plan.load_cpus {
-        arguments.splice(0..0, ["taskset".to_owned(), "-c".to_owned(), cpus.clone()]);
+    let mut arguments = vec![program.display().to_string(), format!("--port={number}")];
+    if let Some(cpus) = cpus {
+        arguments.splice(0..0, ["taskset".to_owned(), "-c".to_owned(), cpus.to_owned()]);
     }
     let program = arguments.remove(0);
     let daemon = Daemon::start(program.as_ref(), &arguments, &lab.folder().join("null-backend.log"))?;
     daemon.wait_ready(Duration::from_secs(5), || crate::lab::greets(number))?;
-    Ok((Running::Null { _daemon: daemon, _port: port }, number))
+    Ok((daemon, port))
 }
 
 fn start_mariadb(plan: &Plan, lab: &Lab) -> Result<(Running, u16)> {

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Plan;
-use super::measure::{LoadLimit, Workload, load};
+use super::loader::LoadLimit;
+use super::measure::{Workload, loader};
 use super::stack::{Stack, Target};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
@@ -43,7 +44,8 @@ pub(super) fn count(
         let Some(pid) = stack.pid(target) else { continue };
         let table = lab.folder().join(format!("strace-{target}-{clients}-{workload:?}"));
         let tracer = attach(pid, &table)?;
-        let figures = load(plan, stack.port(target), workload, clients, LoadLimit::Queries(QUERIES), || ())?;
+        let figures =
+            loader(plan, workload, clients).run(stack.port(target), LoadLimit::Queries(QUERIES), || ())?;
         tracer.signal(Signal::SIGINT);
         tracer.wait(ATTACH_TIMEOUT).ok_or_else(|| Error::Timeout("strace does not end".to_owned()))?;
         let text = fs::read_to_string(&table).map_err(Error::file(&table))?;
