@@ -1,7 +1,10 @@
 //! A server that speaks MySQL and does nothing: every login succeeds, every `SELECT` returns the same row, everything else
-//! is OK. What is left of a round trip through a proxy is then the proxy and the kernel.
+//! is OK. What is left of a round trip through a proxy is then the proxy and the kernel. System variables are kept, told of
+//! and answered for, since a proxy may depend on them.
 //!
 //! One thread, one epoll, all replies made beforehand: three system calls a query at one connection, two with many.
+
+mod state;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,6 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{Error, Result};
 use crate::wire::{self, capability, command};
+use state::{Variables, push_string};
 
 const CAPABILITIES: u32 = 1 // long passwords: says "MySQL's meaning of the flags" to clients that know MariaDB's
     | capability::CONNECT_WITH_DB
@@ -124,11 +128,18 @@ struct Connection {
     output: Vec<u8>,
     /// The client's flags, once it has logged in.
     capabilities: Option<u32>,
+    variables: Variables,
 }
 
 impl Connection {
     fn new(stream: TcpStream) -> Self {
-        Self { stream, input: Vec::new(), output: Vec::new(), capabilities: None }
+        Self {
+            stream,
+            input: Vec::new(),
+            output: Vec::new(),
+            capabilities: None,
+            variables: Variables::default(),
+        }
     }
 
     /// Answers everything that has arrived. An error ends the connection.
@@ -174,20 +185,38 @@ impl Connection {
         let (command, body) = payload.split_first().ok_or(io::ErrorKind::InvalidData)?;
         match *command {
             command::QUIT => return Err(io::ErrorKind::ConnectionAborted.into()),
+            command::QUERY if asks_for_variables(body) => self.answer_variables(body, capabilities),
             command::QUERY if is_select(body) => self.output.extend_from_slice(&results.text),
             command::STMT_EXECUTE => self.output.extend_from_slice(&results.binary),
             command::STMT_PREPARE if is_select(body) => prepared(&mut self.output, body, capabilities),
             command::STMT_CLOSE | command::STMT_SEND_LONG_DATA => {}
+            command::QUERY if starts_with(body, b"set") => {
+                let tracked = capabilities & capability::SESSION_TRACK != 0;
+                let ok = self.variables.set(&String::from_utf8_lossy(body), tracked);
+                wire::push_packet(&mut self.output, 1, &ok);
+            }
+            command::RESET_CONNECTION => {
+                self.variables.reset();
+                self.output.extend_from_slice(&replies.ok);
+            }
             command::QUERY
             | command::INIT_DB
             | command::PING
             | command::CHANGE_USER
             | command::STMT_RESET
-            | command::SET_OPTION
-            | command::RESET_CONNECTION => self.output.extend_from_slice(&replies.ok),
+            | command::SET_OPTION => self.output.extend_from_slice(&replies.ok),
             _ => self.output.extend_from_slice(&replies.unknown_command),
         }
         Ok(())
+    }
+
+    fn answer_variables(&mut self, statement: &[u8], capabilities: u32) {
+        let values = self.variables.select(&String::from_utf8_lossy(statement)).unwrap_or_default();
+        let mut row = Vec::new();
+        values.iter().for_each(|(_, value)| push_string(&mut row, value.as_bytes()));
+        let columns = values.iter().map(|(name, _)| column(name.get(..250).unwrap_or(name).as_bytes()));
+        let deprecate_eof = capabilities & capability::DEPRECATE_EOF != 0;
+        self.output.extend_from_slice(&result_set(columns.collect(), &row, deprecate_eof));
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -234,12 +263,15 @@ impl ResultSets {
         wire::push_short_string(&mut text_row, &VALUE);
         let mut binary_row = vec![0, 0]; // header, null bitmap
         wire::push_short_string(&mut binary_row, &VALUE);
-        Self { text: result_set(&text_row, deprecate_eof), binary: result_set(&binary_row, deprecate_eof) }
+        let set = |row: &[u8]| result_set(vec![column(b"c")], row, deprecate_eof);
+        Self { text: set(&text_row), binary: set(&binary_row) }
     }
 }
 
-fn result_set(row: &[u8], deprecate_eof: bool) -> Vec<u8> {
-    let mut packets = vec![vec![1], column(b"c")];
+/// Of few columns: their number is one byte.
+fn result_set(columns: Vec<Vec<u8>>, row: &[u8], deprecate_eof: bool) -> Vec<u8> {
+    let mut packets = vec![vec![u8::try_from(columns.len()).unwrap_or(u8::MAX)]];
+    packets.extend(columns);
     if !deprecate_eof {
         packets.push(wire::eof_payload());
     }
@@ -283,8 +315,16 @@ fn prepared(out: &mut Vec<u8>, statement: &[u8], capabilities: u32) {
 }
 
 fn is_select(statement: &[u8]) -> bool {
+    starts_with(statement, b"select")
+}
+
+fn asks_for_variables(statement: &[u8]) -> bool {
+    is_select(statement) && statement.windows(2).any(|letters| letters == b"@@")
+}
+
+fn starts_with(statement: &[u8], word: &[u8]) -> bool {
     let text = statement.trim_ascii_start();
-    text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"select"))
+    text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
 fn greeting(slot: usize) -> Vec<u8> {
