@@ -18,15 +18,7 @@ use common::wire::{self, Connection, Login};
 const READ_OUT_TIMEOUT: Duration = Duration::from_secs(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Runs `test` on a MariaDB, and on a MySQL where there is one, with one core and so many links.
-fn on_each_server(name: &str, links: usize, test: impl Fn(&Stage) -> TestResult) -> TestResult {
-    test(&Stage::start_with(name, |config| configure(config, links))?)?;
-    match Stage::start_on_mysql(name, |config| configure(config, links))? {
-        Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
-        None => Ok(()),
-    }
-}
-
+/// One core, so that all of `links` serve all clients.
 fn configure(config: AthenaConfig, links: usize) -> AthenaConfig {
     config.set("runtime", "cpus", "\"0\"").set("pool", "max_connections", &links.to_string()).set(
         "pool",

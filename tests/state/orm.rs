@@ -10,7 +10,7 @@ use athena_perf::lab::Flavor;
 use crate::common::TestResult;
 use crate::common::stage::Stage;
 use crate::common::wire::{self, Column, Connection, Login, Reply, ResultSet, Value, capability, command};
-use crate::{holder, on_each_server, unbound};
+use crate::{configure, holder, unbound};
 
 const FILES: [(&str, &str); 10] = [
     ("dotnet", include_str!("orm/dotnet.sql")),
@@ -59,19 +59,29 @@ const MOMENTARY: [&str; 13] = [
 
 #[test]
 fn what_orms_send_at_connect_binds_no_link() -> TestResult {
-    on_each_server("state_orm", LINKS, |stage| {
-        let profiles = FILES.iter().flat_map(|(file, text)| profiles(file, text));
-        let failures: Vec<String> = profiles
-            .filter_map(|profile| {
-                let error = check(stage, &profile).err()?;
-                Some(format!("{}: {error}", profile.title))
-            })
-            .collect();
-        assert!(failures.is_empty(), "{} profiles fail\n{}", failures.len(), failures.join("\n"));
-        let closed = stage.athena.metric("athena_links_closed_total", &[("reason", "dirty")])?;
-        assert_eq!(closed, 0.0, "links that could not be used again");
-        Ok(())
-    })
+    check_all(&Stage::start_with("state_orm", |config| configure(config, LINKS))?)
+}
+
+#[test]
+fn what_orms_send_at_connect_binds_no_link_to_a_mysql() -> TestResult {
+    match Stage::start_on_mysql("state_orm", |config| configure(config, LINKS))? {
+        Some(stage) => check_all(&stage),
+        None => Ok(()),
+    }
+}
+
+fn check_all(stage: &Stage) -> TestResult {
+    let profiles = FILES.iter().flat_map(|(file, text)| profiles(file, text));
+    let failures: Vec<String> = profiles
+        .filter_map(|profile| {
+            let error = check(stage, &profile).err()?;
+            Some(format!("{}: {error}", profile.title))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} profiles fail\n{}", failures.len(), failures.join("\n"));
+    let closed = stage.athena.metric("athena_links_closed_total", &[("reason", "dirty")])?;
+    assert_eq!(closed, 0.0, "links that could not be used again");
+    Ok(())
 }
 
 /// What one kind of client does when it connects.
