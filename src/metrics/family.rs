@@ -168,6 +168,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "Prepared statements that had to be prepared again on another backend connection.",
         Read::Sum(|core| core.statements_reprepared.get()),
     ),
+    counter(
+        "athena_state_replays_total",
+        "Statements for which a backend connection was first brought to the state of their session.",
+        Read::Sum(|core| core.state_replays.get()),
+    ),
+    counter(
+        "athena_state_readouts_total",
+        "Times that a backend connection was asked for what only it knew of its session, to be given back.",
+        Read::Sum(|core| core.state_readouts.get()),
+    ),
     histogram(
         "athena_checkout_wait_seconds",
         "Time that sessions waited for a backend connection.",

@@ -43,6 +43,8 @@ pub struct Link {
     pub status: StatusFlags,
     /// What sessions have set here, beyond the login; `None` if that is not known, and a reset has to come first.
     pub carries: Option<State>,
+    /// A session has chosen a role here.
+    pub has_had_role: bool,
     /// Sessions have had user variables here that are NULL now: what was never set has another type.
     pub has_ghosts: bool,
     /// The mark of the session whose warnings or errors the server may still list here: a statement without a table
@@ -87,6 +89,7 @@ impl Link {
             schema,
             status: connected.status,
             carries: Some(states.empty()),
+            has_had_role: false,
             has_ghosts: false,
             // An error of the last question.
             warnings_of: connected.base.is_unknown().then_some(Self::NO_SESSION),
@@ -108,12 +111,14 @@ impl Link {
     /// The mark that no session has, of commands of Athena's own.
     pub(super) const NO_SESSION: u32 = 0;
 
-    /// Empties the server's list of warnings: any statement that reads a table does.
+    /// Empties the server's list of warnings: any statement that reads a table does, and on a MySQL any other.
     ///
     /// # Errors
     /// As [`Link::command`].
     pub async fn clear_warnings(&mut self) -> Result<SmallReply, LinkError> {
-        let reply = self.query("SELECT 1 FROM information_schema.SCHEMATA LIMIT 0").await?;
+        let by_table = self.trackers.reports().mariadb;
+        let sql = if by_table { "SELECT 1 FROM information_schema.SCHEMATA LIMIT 0" } else { "DO 0" };
+        let reply = self.query(sql).await?;
         if !matches!(reply, SmallReply::Err(_)) {
             self.warnings_of = None;
         }
@@ -189,9 +194,11 @@ impl Link {
     }
 
     /// What a session has set here can't be taken back: the server ran statements of its own at the login, which set
-    /// nobody knows what.
+    /// nobody knows what, or is a MariaDB, which has no way back to the role of a login.
     pub(super) fn is_settled(&self) -> bool {
-        self.base.init_connect && !self.carries.as_ref().is_some_and(State::is_empty)
+        let set = |set: fn(&State) -> bool| self.carries.as_ref().is_none_or(set);
+        let role = self.trackers.reports().mariadb && set(|state| state.role().is_some());
+        role || (self.base.init_connect && set(|state| !state.is_empty()))
     }
 
     /// COM_STMT_CLOSE, which has no reply.
@@ -266,7 +273,8 @@ impl Link {
     /// Brings the link back to how it was after its login, but for its schema: rolls back, releases, forgets
     /// (COM_RESET_CONNECTION), then sets the trackers and the character set again. False if that can't be done.
     pub(super) async fn reset(&mut self, states: &States) -> Result<bool, LinkError> {
-        let Some(set_names) = self.set_names.clone() else { return Ok(false) };
+        // A role survives.
+        let Some(set_names) = self.set_names.clone().filter(|_| !self.has_had_role) else { return Ok(false) };
         let mut conversation = Conversation::new(&self.socket, 0);
         conversation.send(0, &[Command::ResetConnection as u8]);
         conversation.send(0, &query(self.trackers.statement(), self.identity.flags));

@@ -54,6 +54,8 @@ impl Link {
                 return Ok(Brought::Refused(err));
             }
         }
+        self.warnings_of = Some(Self::NO_SESSION);
+        self.has_had_role |= state.role().is_some();
         self.has_ghosts |= carries.has_user_variables_beside(state);
         self.carries = Some(state.clone());
         match of_schema {

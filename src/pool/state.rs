@@ -57,6 +57,10 @@ const NULLABLE: [&[u8]; 8] = [
     b"innodb_tmpdir",
 ];
 
+/// What SET NAMES sets.
+const OF_NAMES: [&[u8]; 4] =
+    [b"character_set_client", b"character_set_connection", b"character_set_results", b"collation_connection"];
+
 /// Those by which the text of a statement means one thing or another.
 const DIALECT: [&[u8]; 7] = [
     b"character_set_client",
@@ -291,14 +295,33 @@ impl State {
             .any(|(_, has, wants)| has.is_some() && wants.is_none())
     }
 
+    /// The character set and the collation, where SET NAMES can have set them: a character set that is set by itself brings
+    /// its own collation to results, and that of a login or of SET NAMES another.
+    fn names<'a>(&'a self, base: &impl Fn(&[u8]) -> Option<&'a [u8]>) -> Option<[&'a [u8]; 2]> {
+        let value = |name: &[u8]| self.variable(name).or_else(|| base(name));
+        let [client, connection, results, collation] = OF_NAMES.map(value);
+        let charset = client?;
+        let all = connection == Some(charset) && results == Some(charset) && !charset.is_empty();
+        all.then_some([charset, collation?])
+    }
+
     /// The statements that bring a link from `self` to `wanted`; `base` is what its login gave a variable, where that
     /// is known. Empty if it is there already.
-    pub fn way_to<'a>(&self, wanted: &State, base: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Vec<Vec<u8>> {
+    pub fn way_to<'a>(&'a self, wanted: &'a State, base: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Vec<Vec<u8>> {
         if self == wanted {
             return Vec::new();
         }
         let mut assignments = Assignments(Vec::new());
+        let names = self.names(&base);
+        let wanted_names = wanted.names(&base);
+        let by_names = wanted_names.is_some() && names != wanted_names;
+        if let Some(names) = wanted_names.filter(|_| by_names) {
+            assignments.names(names);
+        }
         for (name, has, wants) in pairs(&self.0.variables, &wanted.0.variables) {
+            if by_names && OF_NAMES.contains(&name) {
+                continue;
+            }
             let by_login = base(name);
             if wants.or(by_login) != has.or(by_login) {
                 assignments.variable(name, wants.or(by_login));
@@ -368,6 +391,11 @@ struct Assignments(Vec<u8>);
 impl Assignments {
     fn begin(&mut self) {
         self.0.extend_from_slice(if self.0.is_empty() { b"SET " } else { b"," });
+    }
+
+    fn names(&mut self, [charset, collation]: [&[u8]; 2]) {
+        self.begin();
+        self.0.extend_from_slice(&[b"NAMES ", charset, b" COLLATE ", collation].concat());
     }
 
     /// `None`: what it is globally.
@@ -503,6 +531,34 @@ mod tests {
             way(&empty, &odd),
             ["SET @@session.character_set_results=NULL,@@session.x=_utf8mb4 X'612762'"]
         );
+    }
+
+    #[test]
+    fn character_sets_are_set_as_they_were() {
+        let states = States::default();
+        let of = |results, collation| {
+            let set = [
+                ("character_set_client", Some("latin1")),
+                ("character_set_connection", Some("latin1")),
+                ("character_set_results", Some(results)),
+                ("collation_connection", Some(collation)),
+            ];
+            states.changed(&states.empty(), &changes(&set, &[])).unwrap()
+        };
+        let base = |name: &[u8]| match name {
+            b"collation_connection" => Some(&b"utf8mb4_bin"[..]),
+            name if OF_NAMES.contains(&name) => Some(&b"utf8mb4"[..]),
+            _ => None,
+        };
+        let way = |from: &State, to: &State| {
+            let way = from.way_to(to, base);
+            way.iter().map(|sql| String::from_utf8_lossy(sql).into_owned()).collect::<Vec<_>>()
+        };
+        let (empty, latin1, mixed) = (states.empty(), of("latin1", "latin1_bin"), of("koi8r", "latin1_bin"));
+        assert_eq!(way(&empty, &latin1), ["SET NAMES latin1 COLLATE latin1_bin"]);
+        assert_eq!(way(&latin1, &empty), ["SET NAMES utf8mb4 COLLATE utf8mb4_bin"]);
+        assert_eq!(way(&latin1, &of("latin1", "latin1_bin")), [""; 0]);
+        assert_eq!(way(&latin1, &mixed), ["SET @@session.character_set_results=_utf8mb4'koi8r'"]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ const USUAL_NAMES: &str = "auto_increment_increment,auto_increment_offset,autoco
 /// The statements that set what links report, made once for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reports {
-    mariadb: bool,
+    pub(super) mariadb: bool,
     usual: Rc<str>,
     /// See [`SET_TRACKERS_BY_CACHE`].
     by_cache: Rc<str>,

@@ -79,7 +79,7 @@ impl Session {
     /// Takes in what a statement has set. What is not told with its value has to be read from the link.
     pub fn take_in_state(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
         let mut changes = Changes::default();
-        self.take_in_variables(&mut changes, facts, seen);
+        self.take_in_variables(&mut changes, link, facts, seen);
         let mut explained = !changes.is_empty() || !self.unread.variables.is_empty();
         let (mut writes_users, mut hidden) = (false, false);
         for effect in &seen.effects {
@@ -95,7 +95,10 @@ impl Session {
                         None => self.unread.user_variable(name),
                     }
                 }
-                Effect::SetRole(_) => (explained, self.unread.role) = (true, true),
+                Effect::SetRole(_) => {
+                    (explained, self.unread.role) = (true, true);
+                    link.has_had_role = true;
+                }
                 Effect::SetVariable { .. }
                 | Effect::CreateTemporary(_)
                 | Effect::Prepare { .. }
@@ -114,7 +117,7 @@ impl Session {
         self.change_state(link, &changes);
     }
 
-    fn take_in_variables(&mut self, changes: &mut Changes, facts: Facts, seen: &Seen) {
+    fn take_in_variables(&mut self, changes: &mut Changes, link: &Link, facts: Facts, seen: &Seen) {
         // On a MariaDB other statements change variables in passing, and set them back without a word.
         let once = self.is_on_mariadb()
             && (seen.effects.contains(&Effect::OneShotVariables) || facts.kind != StatementKind::Set);
@@ -142,7 +145,10 @@ impl Session {
             } else if once {
                 self.unread.variable(name);
                 changes.variables.push((name.into(), Some(value.clone())));
-            } else if by_text(told) == Some(true) && !facts.hazards.contains(Hazards::MULTI) {
+            } else if by_text(told) == Some(true)
+                && !facts.hazards.contains(Hazards::MULTI)
+                && link.base_value(name).is_none_or(|base| *base == **value)
+            {
                 changes.variables.push((name.into(), None));
             } else {
                 changes.variables.push((name.into(), Some(value.clone())));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{
-    Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
+    Facts, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
 };
 use crate::pool::{Brought, Lease, LinkError};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -61,7 +61,9 @@ impl Session {
             seen.uses_table = Some(uses_table(&text.text, mode));
         }
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
-        let mut link = self.take_link(NO_SQL).await?;
+        // What it finds of user variables settles the types of its columns.
+        let prepares = Facts { hazards: facts.hazards & Hazards::USER_VARIABLE, ..NO_SQL };
+        let mut link = self.take_link(prepares).await?;
         let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
         if outcome.is_ok() {
             if let Some(ok) = seen.prepared {

@@ -63,6 +63,11 @@ impl Session {
         self.before.after(facts, seen, &mut self.unread, mariadb);
         if seen.warned || seen.error.is_some() {
             link.lease().warnings_of = Some(self.mark);
+        } else if seen.status.is_some()
+            && (!mariadb || seen.uses_table == Some(true))
+            && !asks_for_list(facts)
+        {
+            link.lease().warnings_of = None;
         }
         self.note_insert_id(link.lease(), facts, seen);
         let circumstances = Circumstances {
@@ -170,6 +175,12 @@ impl Session {
             }
         }
     }
+}
+
+/// SHOW WARNINGS and its like leave the list as it is, as commands do that are no statements.
+fn asks_for_list(facts: Facts) -> bool {
+    let show = matches!(facts.kind, StatementKind::Show | StatementKind::Other);
+    (show && facts.hazards.contains(Hazards::READS_DIAGNOSTICS)) || facts.kind == StatementKind::Empty
 }
 
 /// Whether the server closes the connection behind its reply.
