@@ -1,0 +1,300 @@
+//! What a session says next.
+
+use std::collections::VecDeque;
+
+use crate::ballast::Ballast;
+use crate::client::Reply;
+use crate::common::TestResult;
+use crate::common::random::Random;
+use crate::common::wire::Value;
+use crate::grammar::{Class, Grammar, Speaker};
+use crate::step::{SLOTS, Step};
+
+const IN_TRANSACTION: u16 = 0x0001;
+const AUTOCOMMIT: u16 = 0x0002;
+
+/// Percent of the steps that are about a binary prepared statement.
+const BINARY: usize = 14;
+/// Percent of the steps of a session that holds something after which it begins to let go.
+const LET_GO: usize = 12;
+/// Percent of its steps that are about what it holds.
+const ABOUT_HELD: usize = 45;
+/// One step in so many is a COM_RESET_CONNECTION, or a new connection.
+const RESET: usize = 150;
+const RECONNECT: usize = 500;
+
+/// A type of parameters: a statement keeps those that it was given first.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Int,
+    Double,
+    Text,
+}
+
+/// A binary prepared statement.
+#[derive(Debug, Clone)]
+struct Prepared {
+    parameters: Vec<Kind>,
+    /// The server knows the types.
+    typed: bool,
+    table: bool,
+}
+
+/// One session's choice of steps.
+#[derive(Debug)]
+pub struct Voice {
+    speaker: Speaker,
+    pending: VecDeque<Step>,
+    /// Sections of the grammar that it has spoken from, and not ended.
+    held: Vec<usize>,
+    /// It may keep a link.
+    token: bool,
+    /// With the last of the pending steps it holds nothing any more.
+    ending: bool,
+    in_transaction: bool,
+    autocommit: bool,
+    slots: [Option<Prepared>; SLOTS],
+}
+
+impl Voice {
+    pub fn new(number: usize, life: usize) -> Self {
+        Self {
+            speaker: Speaker { number, life },
+            pending: VecDeque::new(),
+            held: Vec::new(),
+            token: false,
+            ending: false,
+            in_transaction: false,
+            autocommit: true,
+            slots: Default::default(),
+        }
+    }
+
+    pub fn has_token(&self) -> bool {
+        self.token
+    }
+
+    /// The next step.
+    pub fn next(
+        &mut self,
+        grammar: &Grammar,
+        random: &mut Random,
+        ballast: &mut Ballast,
+    ) -> TestResult<Step> {
+        if self.pending.is_empty() && self.ending {
+            self.after_end(ballast)?;
+        }
+        if self.pending.is_empty() {
+            self.think(grammar, random, ballast)?;
+        }
+        Ok(self.pending.pop_front().expect("something to say"))
+    }
+
+    /// The next step on the way to holding nothing; `None` once that is so.
+    pub fn farewell(
+        &mut self,
+        grammar: &Grammar,
+        random: &mut Random,
+        ballast: &mut Ballast,
+    ) -> TestResult<Option<Step>> {
+        if self.pending.is_empty() && !self.ending && self.token {
+            self.let_go(grammar, random);
+        }
+        if self.pending.is_empty() && self.ending {
+            self.after_end(ballast)?;
+        }
+        if self.pending.is_empty() && self.in_transaction {
+            self.pending.push_back(Step::Query(b"ROLLBACK".to_vec()));
+        }
+        Ok(self.pending.pop_front())
+    }
+
+    /// Takes in what the server said to a step.
+    pub fn heard(&mut self, step: &Step, reply: &Reply, prepared: bool) {
+        if let Some(status) = reply.status {
+            self.in_transaction = status & IN_TRANSACTION != 0;
+            self.autocommit = status & AUTOCOMMIT != 0;
+        }
+        match step {
+            Step::Prepare { slot, .. } if !prepared => self.slots[*slot] = None,
+            Step::Close { slot } => self.slots[*slot] = None,
+            Step::ResetConnection => self.slots = Default::default(),
+            Step::Reconnect => {
+                self.slots = Default::default();
+                (self.in_transaction, self.autocommit) = (false, true);
+                self.speaker.life += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn after_end(&mut self, ballast: &mut Ballast) -> TestResult {
+        if self.in_transaction {
+            self.pending.push_back(Step::Query(b"ROLLBACK".to_vec()));
+            return Ok(());
+        }
+        self.ending = false;
+        self.held.clear();
+        if std::mem::take(&mut self.token) {
+            ballast.give_back().map_err(|error| format!("no link came free: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn think(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> TestResult {
+        if self.in_transaction && !self.token {
+            let end = if random.below(2) == 0 { &b"COMMIT"[..] } else { b"ROLLBACK" };
+            self.pending.push_back(Step::Query(end.to_vec()));
+        } else if self.token && random.below(100) < LET_GO {
+            self.let_go(grammar, random);
+        } else if random.below(100) < BINARY {
+            self.binary(grammar, random, ballast)?;
+        } else if !self.token && random.below(RESET) == 0 {
+            self.pending.push_back(Step::ResetConnection);
+        } else if random.below(RECONNECT) == 0 && !self.holds_xa(grammar) {
+            self.pending.push_back(Step::Reconnect);
+            self.ending = true;
+        } else {
+            self.speak(grammar, random, ballast)?;
+        }
+        Ok(())
+    }
+
+    fn speak(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> TestResult {
+        let about_held = !self.held.is_empty() && random.below(100) < ABOUT_HELD;
+        let mut section = if about_held {
+            self.held[random.below(self.held.len())]
+        } else {
+            let classes = [Class::Calm, Class::Hold, Class::Table];
+            grammar.choose(if self.may_read() { &classes } else { &classes[..2] }, random)
+        };
+        if grammar.class(section) == Class::Hold && !self.token {
+            self.token = ballast.take()?;
+            if !self.token {
+                let classes = [Class::Calm, Class::Table];
+                section = grammar.choose(if self.may_read() { &classes } else { &classes[..1] }, random);
+            }
+        }
+        if grammar.class(section) == Class::Hold && !self.held.contains(&section) {
+            self.held.push(section);
+        }
+        let texts = grammar.say(section, self.speaker, random);
+        self.pending.extend(texts.iter().map(|text| Step::from_text(text)));
+        Ok(())
+    }
+
+    /// With autocommit off whoever reads a table is in a transaction.
+    fn may_read(&self) -> bool {
+        self.autocommit || self.token
+    }
+
+    fn holds_xa(&self, grammar: &Grammar) -> bool {
+        self.held.iter().any(|section| grammar.name(*section) == "xa")
+    }
+
+    /// Ends all that is held, each by its own statement, or by a reset.
+    fn let_go(&mut self, grammar: &Grammar, random: &mut Random) {
+        let mut held = self.held.clone();
+        held.sort_by_key(|section| (grammar.name(*section) != "xa", *section));
+        if !self.holds_xa(grammar) && random.below(4) == 0 {
+            held.clear();
+            self.pending.push_back(Step::ResetConnection);
+        }
+        for section in held {
+            let texts = grammar.end(section, self.speaker, random);
+            self.pending.extend(texts.iter().map(|text| Step::from_text(text)));
+        }
+        self.ending = true;
+    }
+
+    fn binary(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> TestResult {
+        let slot = random.below(SLOTS);
+        let Some(prepared) = self.slots[slot].clone().filter(|_| random.below(8) > 0) else {
+            return self.prepare(slot, grammar, random);
+        };
+        if prepared.table && !self.may_read() {
+            self.pending.push_back(Step::Reset { slot });
+            return Ok(());
+        }
+        let parameters = prepared.parameters.iter().map(|kind| parameter(*kind, random)).collect();
+        match random.below(20) {
+            0 => self.pending.push_back(Step::Close { slot }),
+            1 => self.pending.push_back(Step::Reset { slot }),
+            2 | 3 if self.script(ballast)? => {
+                self.pending.push_back(Step::Execute { slot, parameters, types: true, cursor: true });
+                for _ in 0..random.below(4) {
+                    self.pending.push_back(Step::Fetch { slot, rows: 1 + random.below(3) as u32 });
+                }
+                self.pending.push_back(Step::Reset { slot });
+                self.set_typed(slot, false);
+            }
+            4 | 5 if self.script(ballast)? => self.long_data(slot, parameters, &prepared.parameters, random),
+            _ => {
+                let types = !prepared.typed || random.below(4) == 0;
+                self.set_typed(slot, (types || prepared.typed) && !parameters.contains(&Value::Null));
+                self.pending.push_back(Step::Execute { slot, parameters, types, cursor: false });
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, slot: usize, grammar: &Grammar, random: &mut Random) -> TestResult {
+        let sql = grammar.say(grammar.section("prepared"), self.speaker, random).remove(0);
+        let text = String::from_utf8_lossy(&sql);
+        let table = ["FROM ", "INTO s", "INTO t", "UPDATE "].iter().any(|word| text.contains(word));
+        if table && !self.may_read() {
+            self.pending.push_back(Step::Ping);
+            return Ok(());
+        }
+        let kinds = [Kind::Int, Kind::Int, Kind::Double, Kind::Text];
+        let count = sql.iter().filter(|byte| **byte == b'?').count();
+        let parameters = (0..count).map(|_| kinds[random.below(kinds.len())]).collect();
+        self.slots[slot] = Some(Prepared { parameters, typed: false, table });
+        self.pending.push_back(Step::Prepare { slot, sql });
+        Ok(())
+    }
+
+    /// Pieces of the first text among the parameters, then the rest.
+    fn long_data(&mut self, slot: usize, mut parameters: Vec<Value>, kinds: &[Kind], random: &mut Random) {
+        if let Some(index) = kinds.iter().position(|kind| matches!(kind, Kind::Text)) {
+            for _ in 0..=random.below(2) {
+                let piece = text(random);
+                self.pending.push_back(Step::LongData { slot, parameter: index as u16, piece });
+            }
+            parameters[index] = Value::LongData;
+        }
+        self.set_typed(slot, false);
+        self.pending.push_back(Step::Execute { slot, parameters, types: true, cursor: false });
+    }
+
+    /// Steps follow that need the link from the first to the last.
+    fn script(&mut self, ballast: &mut Ballast) -> TestResult<bool> {
+        if !self.token {
+            self.token = ballast.take()?;
+            self.ending = self.token;
+        }
+        Ok(self.token)
+    }
+
+    fn set_typed(&mut self, slot: usize, typed: bool) {
+        if let Some(prepared) = &mut self.slots[slot] {
+            prepared.typed = typed;
+        }
+    }
+}
+
+fn parameter(kind: Kind, random: &mut Random) -> Value {
+    if random.below(12) == 0 {
+        return Value::Null;
+    }
+    match kind {
+        Kind::Int => Value::Int(random.below(12) as i64 - 1),
+        Kind::Double => Value::Double(random.below(100) as f64 / 4.0),
+        Kind::Text => Value::Bytes(text(random)),
+    }
+}
+
+fn text(random: &mut Random) -> Vec<u8> {
+    let texts: [&[u8]; 7] = [b"abc", b"", "été".as_bytes(), b"1", b"12x", b"it's", b"\xbf\\"];
+    texts[random.below(texts.len())].to_vec()
+}
