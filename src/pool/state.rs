@@ -550,15 +550,17 @@ mod tests {
             name if OF_NAMES.contains(&name) => Some(&b"utf8mb4"[..]),
             _ => None,
         };
-        let way = |from: &State, to: &State| {
-            let way = from.way_to(to, base);
-            way.iter().map(|sql| String::from_utf8_lossy(sql).into_owned()).collect::<Vec<_>>()
-        };
+        fn told(way: Vec<Vec<u8>>) -> Vec<String> {
+            way.iter().map(|sql| String::from_utf8_lossy(sql).into_owned()).collect()
+        }
         let (empty, latin1, mixed) = (states.empty(), of("latin1", "latin1_bin"), of("koi8r", "latin1_bin"));
-        assert_eq!(way(&empty, &latin1), ["SET NAMES latin1 COLLATE latin1_bin"]);
-        assert_eq!(way(&latin1, &empty), ["SET NAMES utf8mb4 COLLATE utf8mb4_bin"]);
-        assert_eq!(way(&latin1, &of("latin1", "latin1_bin")), [""; 0]);
-        assert_eq!(way(&latin1, &mixed), ["SET @@session.character_set_results=_utf8mb4'koi8r'"]);
+        assert_eq!(told(empty.way_to(&latin1, base)), ["SET NAMES latin1 COLLATE latin1_bin"]);
+        assert_eq!(told(latin1.way_to(&empty, base)), ["SET NAMES utf8mb4 COLLATE utf8mb4_bin"]);
+        assert_eq!(told(latin1.way_to(&of("latin1", "latin1_bin"), base)), [""; 0]);
+        assert_eq!(
+            told(latin1.way_to(&mixed, base)),
+            ["SET @@session.character_set_results=_utf8mb4'koi8r'"]
+        );
     }
 
     #[test]

@@ -11,21 +11,32 @@ mod common;
 mod grammar;
 mod pair;
 mod run;
+mod saboteur;
 mod schema;
+mod shrink;
 mod step;
 mod voice;
 
-use std::sync::atomic::Ordering;
+use std::cell::RefCell;
 use std::time::Instant;
 
 use athena_perf::lab::{Flavor, Lab, Server, ServerOptions};
+use athena_perf::proxy::{Athena, AthenaConfig};
 use common::TestResult;
 use grammar::Grammar;
-use pair::Sides;
+use pair::{Difference, Sides};
 use run::{Plan, Tally};
+use saboteur::{Prey, Saboteur};
+use shrink::Again;
 
 const STATEMENTS: u64 = 20_000;
 const SESSIONS: usize = 24;
+/// Links beside those that sessions may keep.
+const FREE_LINKS: usize = 4;
+/// Time for making a finding small.
+const SHRINK_SECONDS: u64 = 60;
+/// Replays that are let through before one is spoilt.
+const SPARED: usize = 20;
 
 /// A number from the environment.
 fn chosen<T: std::str::FromStr>(variable: &str, otherwise: T) -> T {
@@ -64,25 +75,115 @@ fn server(lab: &Lab, flavor: Flavor) -> TestResult<Option<Server>> {
     Ok(server)
 }
 
+/// Two servers, and Athena in front of the first.
+struct Stage {
+    athena: RefCell<Vec<Athena>>,
+    lab: Lab,
+    servers: [Server; 2],
+    /// The port of Athena's server.
+    backend: u16,
+    mark: &'static [u8],
+}
+
+impl Stage {
+    /// `None` where there is no such server.
+    fn start(name: &str, flavor: Flavor) -> TestResult<Option<Self>> {
+        let lab = Lab::new(name)?;
+        let (Some(behind), Some(direct)) = (server(&lab, flavor)?, server(&lab, flavor)?) else {
+            return Ok(None);
+        };
+        let backend = behind.port();
+        Ok(Some(Self { athena: RefCell::default(), lab, servers: [behind, direct], backend, mark: b"" }))
+    }
+
+    fn is_mysql(&self) -> bool {
+        self.servers[0].flavor() == Flavor::MySql
+    }
+
+    /// Both sides, with something else in Athena's place.
+    fn sides(&self, athena: u16) -> Sides {
+        let [behind, direct] = self.servers.each_ref().map(Server::port);
+        Sides { athena, behind, direct, mysql: self.is_mysql(), mark: self.mark }
+    }
+
+    /// Starts an Athena with so many links, on one core so that all sessions share them, in the place of the one before.
+    fn athena(&self, links: usize) -> TestResult<u16> {
+        self.athena.borrow_mut().clear();
+        let config = AthenaConfig::new(self.backend)
+            .set("runtime", "cpus", "\"0\"")
+            .set("pool", "max_connections", &links.to_string())
+            .set("pool", "checkout_timeout_ms", "4000");
+        let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), self.lab.folder(), &config)?;
+        let port = athena.port();
+        self.athena.borrow_mut().push(athena);
+        Ok(port)
+    }
+
+    /// Runs a plan through Athena; a finding is made small.
+    fn run(&self, plan: Plan) -> TestResult<Option<String>> {
+        let free_links = chosen("ATHENA_GATE_LINKS", FREE_LINKS);
+        let sides = self.sides(self.athena(free_links + plan.threads() * run::TOKENS_PER_THREAD)?);
+        let (grammar, tally, start) = (grammar(self.is_mysql()), Tally::default(), Instant::now());
+        let finding = run::run(sides, plan, &grammar, &tally)?;
+        println!("{:?} {tally:?}", start.elapsed());
+        let Some(finding) = finding else { return Ok(None) };
+        let (seed, thread, round) = (plan.seed, finding.thread, finding.round);
+        println!("seed {seed}, thread {thread}, round {round}: a difference; it is made small");
+        let found = format!("expected:\n{}found:\n{}", finding.difference.expected, finding.difference.found);
+        let links = self.athena.borrow()[0].metrics()?;
+        let links: Vec<_> = links
+            .lines()
+            .filter(|line| line.starts_with("athena_links{") || line.starts_with("athena_links_bound"))
+            .collect();
+        println!("{found}{}", links.join("\n"));
+        let again = Again {
+            servers: self.servers.each_ref(),
+            start: &|links| self.athena(links),
+            sides,
+            deadline: shrink::deadline(chosen("ATHENA_GATE_SHRINK_SECONDS", SHRINK_SECONDS)),
+        };
+        Ok(Some(format!(
+            "seed {seed}, thread {thread}, round {round}: {}",
+            again.shrink(&finding, free_links)?
+        )))
+    }
+}
+
 /// Two servers give equal answers: what differs through Athena is Athena's.
 fn agree(flavor: Flavor) -> TestResult {
-    let lab = Lab::new("gate_direct")?;
-    let (Some(one), Some(other)) = (server(&lab, flavor)?, server(&lab, flavor)?) else { return Ok(()) };
-    let mysql = flavor == Flavor::MySql;
-    let sides = Sides { athena: one.port(), behind: one.port(), direct: other.port(), mysql, mark: b"" };
-    let (plan, tally) = (plan(), Tally::default());
-    let start = Instant::now();
-    let finding = run::run(sides, plan, &grammar(mysql), &tally)?;
-    println!("{:?} {tally:?}", start.elapsed());
-    if let Some(finding) = finding {
-        for entry in finding.trace.iter().rev().filter(|entry| entry.session / 4 == finding.thread).take(40) {
-            println!("{} s{} {} {}", entry.order, entry.session, entry.token, entry.step);
+    let Some(stage) = Stage::start("gate_direct", flavor)? else { return Ok(()) };
+    let sides = stage.sides(stage.servers[0].port());
+    let plan = Plan { statements: plan().statements / 4, ..plan() };
+    let finding = run::run(sides, plan, &grammar(stage.is_mysql()), &Tally::default())?;
+    match finding {
+        None => Ok(()),
+        Some(finding) => {
+            let last = finding.trace.last().map(|entry| entry.step.to_string());
+            let Difference { expected, found } = finding.difference;
+            Err(format!("without Athena: {last:?}\nexpected:\n{expected}found:\n{found}").into())
         }
-        let difference = finding.difference;
-        println!("round {}, checkout {}", finding.round, difference.is_checkout());
-        return Err(format!("expected\n{}found\n{}", difference.expected, difference.found).into());
     }
-    assert!(tally.steps.load(Ordering::Relaxed) >= plan.statements);
+}
+
+fn through_athena(name: &str, flavor: Flavor) -> TestResult {
+    let Some(stage) = Stage::start(name, flavor)? else { return Ok(()) };
+    match stage.run(plan())? {
+        None => Ok(()),
+        Some(small) => Err(small.into()),
+    }
+}
+
+/// What the gate is for: a replay that goes wrong is found, and soon.
+fn finds(name: &str, prey: Prey) -> TestResult {
+    let Some(mut stage) = Stage::start(name, Flavor::MariaDb)? else { return Ok(()) };
+    let saboteur = Saboteur::start(stage.backend, prey, SPARED)?;
+    stage.backend = saboteur.port();
+    stage.mark = saboteur::MARK;
+    let start = Instant::now();
+    let small = stage.run(Plan { statements: 20_000, ..plan() })?;
+    println!("after {:?}, {} spoilt: {small:?}", start.elapsed(), saboteur.spoilt());
+    assert!(saboteur.spoilt() > 0, "there was nothing to spoil");
+    assert!(small.is_some(), "nothing was found");
     Ok(())
 }
 
@@ -94,4 +195,24 @@ fn two_mariadbs_agree() -> TestResult {
 #[test]
 fn two_mysqls_agree() -> TestResult {
     agree(Flavor::MySql)
+}
+
+#[test]
+fn mariadb_through_athena() -> TestResult {
+    through_athena("gate_mariadb", Flavor::MariaDb)
+}
+
+#[test]
+fn mysql_through_athena() -> TestResult {
+    through_athena("gate_mysql", Flavor::MySql)
+}
+
+#[test]
+fn a_spoilt_set_is_found() -> TestResult {
+    finds("gate_set", Prey::Set)
+}
+
+#[test]
+fn a_spoilt_schema_is_found() -> TestResult {
+    finds("gate_schema", Prey::Schema)
 }

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use crate::client::{Client, Packet, Reply, Role, comparable};
 use crate::common::TestResult;
-use crate::common::wire::{Login, Result, capability as cap};
+use crate::common::wire::{Error, Login, Result, capability as cap};
 use crate::step::{Step, readable};
 
 /// Packets that are shown before the first that differs.
 const SHOWN_BEFORE: usize = 1;
+
+const NO_LINK: &str = "no link came free: ";
 
 /// Where the two sides are, and what marks the texts.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +34,14 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// Somebody keeps a link without a reason, so that none came free when it should have.
+    pub fn no_link(error: &Error) -> Self {
+        Self { expected: "    a link comes free\n".to_owned(), found: format!("    {NO_LINK}{error}\n") }
+    }
+
     /// Whether a session waited for a link in vain.
     pub fn is_checkout(&self) -> bool {
-        self.found.contains("ERR 3168")
+        self.found.contains("ERR 3168") || self.found.contains(NO_LINK)
     }
 }
 

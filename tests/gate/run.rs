@@ -146,13 +146,21 @@ impl Run<'_> {
                 speaking = random.below(sessions.len());
             }
             let (voice, pair, number) = &mut sessions[speaking];
-            let step = voice.next(self.grammar, &mut random, ballast)?;
+            let step = match voice.next(self.grammar, &mut random, ballast) {
+                Ok(step) => step,
+                Err(error) => return Ok(Some(Difference::no_link(&error))),
+            };
             if let Some(difference) = self.say(thread, *number, voice, pair, step)? {
                 return Ok(Some(difference));
             }
         }
         for (voice, pair, number) in &mut sessions {
-            while let Some(step) = voice.farewell(self.grammar, &mut random, ballast)? {
+            loop {
+                let step = match voice.farewell(self.grammar, &mut random, ballast) {
+                    Ok(Some(step)) => step,
+                    Ok(None) => break,
+                    Err(error) => return Ok(Some(Difference::no_link(&error))),
+                };
                 if let Some(difference) = self.say(thread, *number, voice, pair, step)? {
                     return Ok(Some(difference));
                 }

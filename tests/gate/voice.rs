@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 
 use crate::ballast::Ballast;
 use crate::client::Reply;
-use crate::common::TestResult;
 use crate::common::random::Random;
-use crate::common::wire::Value;
+use crate::common::wire::{Result, Value};
 use crate::grammar::{Class, Grammar, Speaker};
 use crate::step::{SLOTS, Step};
 
@@ -75,12 +74,10 @@ impl Voice {
     }
 
     /// The next step.
-    pub fn next(
-        &mut self,
-        grammar: &Grammar,
-        random: &mut Random,
-        ballast: &mut Ballast,
-    ) -> TestResult<Step> {
+    ///
+    /// # Errors
+    /// When tokens can't be taken or given back.
+    pub fn next(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> Result<Step> {
         if self.pending.is_empty() && self.ending {
             self.after_end(ballast)?;
         }
@@ -96,7 +93,7 @@ impl Voice {
         grammar: &Grammar,
         random: &mut Random,
         ballast: &mut Ballast,
-    ) -> TestResult<Option<Step>> {
+    ) -> Result<Option<Step>> {
         if self.pending.is_empty() && !self.ending && self.token {
             self.let_go(grammar, random);
         }
@@ -128,7 +125,7 @@ impl Voice {
         }
     }
 
-    fn after_end(&mut self, ballast: &mut Ballast) -> TestResult {
+    fn after_end(&mut self, ballast: &mut Ballast) -> Result<()> {
         if self.in_transaction {
             self.pending.push_back(Step::Query(b"ROLLBACK".to_vec()));
             return Ok(());
@@ -136,12 +133,12 @@ impl Voice {
         self.ending = false;
         self.held.clear();
         if std::mem::take(&mut self.token) {
-            ballast.give_back().map_err(|error| format!("no link came free: {error}"))?;
+            ballast.give_back()?;
         }
         Ok(())
     }
 
-    fn think(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> TestResult {
+    fn think(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> Result<()> {
         if self.in_transaction && !self.token {
             let end = if random.below(2) == 0 { &b"COMMIT"[..] } else { b"ROLLBACK" };
             self.pending.push_back(Step::Query(end.to_vec()));
@@ -160,7 +157,7 @@ impl Voice {
         Ok(())
     }
 
-    fn speak(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> TestResult {
+    fn speak(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> Result<()> {
         let about_held = !self.held.is_empty() && random.below(100) < ABOUT_HELD;
         let mut section = if about_held {
             self.held[random.below(self.held.len())]
@@ -207,7 +204,7 @@ impl Voice {
         self.ending = true;
     }
 
-    fn binary(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> TestResult {
+    fn binary(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> Result<()> {
         let slot = random.below(SLOTS);
         let Some(prepared) = self.slots[slot].clone().filter(|_| random.below(8) > 0) else {
             return self.prepare(slot, grammar, random);
@@ -238,7 +235,7 @@ impl Voice {
         Ok(())
     }
 
-    fn prepare(&mut self, slot: usize, grammar: &Grammar, random: &mut Random) -> TestResult {
+    fn prepare(&mut self, slot: usize, grammar: &Grammar, random: &mut Random) -> Result<()> {
         let sql = grammar.say(grammar.section("prepared"), self.speaker, random).remove(0);
         let text = String::from_utf8_lossy(&sql);
         let table = ["FROM ", "INTO s", "INTO t", "UPDATE "].iter().any(|word| text.contains(word));
@@ -268,7 +265,7 @@ impl Voice {
     }
 
     /// Steps follow that need the link from the first to the last.
-    fn script(&mut self, ballast: &mut Ballast) -> TestResult<bool> {
+    fn script(&mut self, ballast: &mut Ballast) -> Result<bool> {
         if !self.token {
             self.token = ballast.take()?;
             self.ending = self.token;
