@@ -129,6 +129,10 @@ bitflags! {
         const PROFILES = 1 << 40;
         /// FOUND_ROWS() may be another number than that of the rows: LIMIT with an offset, UNION and the like.
         const OTHER_FOUND_ROWS = 1 << 41;
+        /// SELECT as a part of another statement.
+        const SELECTS = 1 << 42;
+        /// SHOW of what FOUND_ROWS() counts, and DESCRIBE of a table.
+        const SHOWS_TABLE = 1 << 43;
     }
 }
 

@@ -185,6 +185,7 @@ impl<'a> Scanner<'a> {
             Keyword::Union | Keyword::Except | Keyword::Intersect | Keyword::Offset => {
                 self.hazards |= Hazards::OTHER_FOUND_ROWS;
             }
+            Keyword::Select => self.hazards |= Hazards::SELECTS,
             Keyword::Limit => {
                 let mut ahead = self.lexer;
                 if ahead.token().kind == TokenKind::Byte(b',') {

@@ -46,7 +46,8 @@ impl Scanner<'_> {
             K::Handler => (S::Handler, Hazards::HANDLER),
             K::Xa => (S::Xa, Hazards::XA),
             K::Do => (S::Do, Hazards::empty()),
-            K::Explain | K::Describe | K::Desc => (S::Explain, Hazards::empty()),
+            K::Explain | K::Describe | K::Desc if self.explains_statement() => (S::Explain, Hazards::empty()),
+            K::Explain | K::Describe | K::Desc => (S::Explain, Hazards::SHOWS_TABLE),
             K::Backup => (S::Admin, Hazards::INSTANCE_LOCK),
             // Replays events as if this session had made them, with their session state.
             K::Binlog => (S::Admin, Hazards::WRITES | Hazards::UNSURE),
@@ -112,6 +113,9 @@ impl Scanner<'_> {
             Some(Count | Errors | Warnings) => self.hazards |= Hazards::READS_DIAGNOSTICS,
             Some(Profile | Profiles) => self.hazards |= Hazards::PROFILES,
             _ => {}
+        }
+        if !self.shows_no_table() {
+            self.hazards |= Hazards::SHOWS_TABLE;
         }
         let full = self.take(Keyword::Full);
         if self.take(Keyword::Processlist) && self.at_end() {
@@ -246,6 +250,50 @@ impl Scanner<'_> {
         }
         // A column of the file may go to a user variable.
         self.with_parameters(StatementKind::Load, Hazards::WRITES)
+    }
+}
+
+impl Scanner<'_> {
+    /// Behind EXPLAIN: another statement, or how to explain one, and not the name of a table.
+    fn explains_statement(&self) -> bool {
+        const WORDS: [&[u8]; 14] = [
+            b"analyze",
+            b"connection",
+            b"delete",
+            b"extended",
+            b"for",
+            b"format",
+            b"insert",
+            b"into",
+            b"partitions",
+            b"replace",
+            b"select",
+            b"table",
+            b"update",
+            b"with",
+        ];
+        let word = self.token.kind == TokenKind::Word;
+        self.is(b'(') || (word && WORDS.iter().any(|known| self.token.text.eq_ignore_ascii_case(known)))
+    }
+
+    /// Behind SHOW: what no table of the server's lists.
+    fn shows_no_table(&self) -> bool {
+        const WORDS: [&[u8]; 13] = [
+            b"binary",
+            b"create",
+            b"engine",
+            b"errors",
+            b"grants",
+            b"master",
+            b"privileges",
+            b"processlist",
+            b"profile",
+            b"profiles",
+            b"replica",
+            b"slave",
+            b"warnings",
+        ];
+        WORDS.iter().any(|known| self.token.text.eq_ignore_ascii_case(known))
     }
 }
 

@@ -78,7 +78,7 @@ impl StatelessPool {
             let all = Key { user: 0, shard: 0 };
             let _turn = self.errands.enter(all).await.map_err(|_| ErrandError::QueueFull)?;
             if let Some(mut lease) = self.take_any(identity.as_ref()) {
-                if let Brought::Refused(err) = lease.bring(None, &self.states.empty()).await? {
+                if let Brought::Refused(err) = lease.bring(None, &self.states.empty(), &self.states).await? {
                     lease.give_back();
                     return Ok(Told::Err(err));
                 }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use crate::metrics::label::ClosedReason;
 use crate::net::Timer;
 
-use super::error::LinkError;
 use super::link::Link;
 use super::stateless::StatelessPool;
 
@@ -54,17 +53,6 @@ impl Lease {
     pub async fn reset_and_close(mut self) {
         self.reset_in_time().await;
         self.close(ClosedReason::Dirty);
-    }
-
-    /// Resets the link, to be used at once. False if that can't be done.
-    ///
-    /// # Errors
-    /// As [`Link::command`].
-    pub async fn start_over(&mut self) -> Result<bool, LinkError> {
-        let pool = self.pool.clone();
-        let done = self.reset(&pool.states).await?;
-        pool.metrics.link_resets.inc();
-        Ok(done)
     }
 
     async fn reset_in_time(&mut self) -> bool {

@@ -45,8 +45,6 @@ pub struct Link {
     pub carries: Option<State>,
     /// A session has chosen a role here.
     pub has_had_role: bool,
-    /// Sessions have had user variables here that are NULL now: what was never set has another type.
-    pub has_ghosts: bool,
     /// The mark of the session whose warnings or errors the server may still list here: a statement without a table
     /// does not clear them on MariaDB. `None` if the list is empty.
     pub warnings_of: Option<u32>,
@@ -68,7 +66,7 @@ pub struct Link {
     pub(super) set_names: Option<String>,
     /// The server has judged the password itself at the login.
     pub(super) gave_password: bool,
-    trackers: Trackers,
+    pub(super) trackers: Trackers,
     statements: Statements,
 }
 
@@ -90,7 +88,6 @@ impl Link {
             status: connected.status,
             carries: Some(states.empty()),
             has_had_role: false,
-            has_ghosts: false,
             // An error of the last question.
             warnings_of: connected.base.is_unknown().then_some(Self::NO_SESSION),
             insert_id: Some(0),
@@ -198,7 +195,9 @@ impl Link {
     pub(super) fn is_settled(&self) -> bool {
         let set = |set: fn(&State) -> bool| self.carries.as_ref().is_none_or(set);
         let role = self.trackers.reports().mariadb && set(|state| state.role().is_some());
-        role || (self.base.init_connect && set(|state| !state.is_empty()))
+        // A reset takes user variables away, and leaves a role.
+        let users = self.has_had_role && set(State::has_user_variables);
+        role || users || (self.base.init_connect && set(|state| !state.is_empty()))
     }
 
     /// COM_STMT_CLOSE, which has no reply.
@@ -294,10 +293,15 @@ impl Link {
         }
         over(&conversation)?;
         self.status = status;
-        (self.carries, self.insert_id) = (Some(states.empty()), Some(0));
-        (self.has_ghosts, self.warnings_of) = (false, None);
-        self.statements.clear();
+        self.carries = Some(states.empty());
+        self.forget();
         Ok(done)
+    }
+
+    /// The server forgets what it does at a reset.
+    pub(super) fn forget(&mut self) {
+        (self.insert_id, self.warnings_of) = (Some(0), None);
+        self.statements.clear();
     }
 
     /// Says goodbye; the drop that follows closes the socket.

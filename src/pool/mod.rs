@@ -13,7 +13,8 @@
 //!   expressions that give the values of user variables back.
 //! - `accounts` counts the links of each account, and knows which may have no more.
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
-//! - `stateless` has the idle links, those who wait for one, and the numbers; `transaction` what is bound.
+//! - `stateless` has the idle links and the numbers, `waiting` those who wait for one, and `on_call` those who can do without
+//!   theirs; `transaction` what is bound.
 //! - `errand` runs commands of Athena's own (KILL, the list of processes) that must not wait for a link.
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
@@ -28,6 +29,7 @@ mod identity;
 mod lease;
 mod link;
 mod maintain;
+mod on_call;
 mod replay;
 mod state;
 mod stateless;
@@ -35,6 +37,7 @@ mod statements;
 mod trackers;
 mod transaction;
 pub mod user_variables;
+mod waiting;
 
 pub use base::Base;
 pub use connect::ServerProfile;

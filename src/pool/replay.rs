@@ -7,12 +7,12 @@ use crate::protocol::command::Command;
 use crate::protocol::response::ErrPacket;
 use crate::protocol::warnings::WarningList;
 
-use super::connect::query_of;
+use super::connect::{query, query_of};
 use super::conversation::Conversation;
 use super::errand::{REPLY_MAX, Told, read_table};
 use super::error::LinkError;
 use super::link::{Link, over};
-use super::state::State;
+use super::state::{State, States};
 
 /// How a link was brought to a session's state.
 #[derive(Debug)]
@@ -34,12 +34,32 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::command`].
-    pub async fn bring(&mut self, schema: Option<&Rc<[u8]>>, state: &State) -> Result<Brought, LinkError> {
+    pub async fn bring(
+        &mut self,
+        schema: Option<&Rc<[u8]>>,
+        state: &State,
+        states: &States,
+    ) -> Result<Brought, LinkError> {
+        let empty = states.empty();
         let schema = schema.filter(|schema| self.schema.as_ref() != Some(schema));
         let Some(carries) = self.carries.clone() else { return Err(LinkError::Closed) };
-        let way = carries.way_to(state, |name| self.base_value(name));
-        let mut commands: Vec<_> = way.iter().map(|sql| query_of(sql, self.identity.flags)).collect();
-        if let Some(schema) = schema {
+        // What was never set is of another type than what is NULL: only a reset takes a user variable away.
+        let starts_over = carries.has_user_variables_beside(state);
+        let mut commands = Vec::new();
+        let way = match self.set_names.as_deref().filter(|_| starts_over) {
+            Some(set_names) => {
+                commands.push(vec![Command::ResetConnection as u8]);
+                commands.push(query(self.trackers.statement(), self.identity.flags));
+                commands.push(query(set_names, self.identity.flags));
+                empty.way_to(state, |name| self.base_value(name))
+            }
+            None => carries.way_to(state, |name| self.base_value(name)),
+        };
+        let resets = !commands.is_empty();
+        commands.extend(way.iter().map(|sql| query_of(sql, self.identity.flags)));
+        // A reset keeps the schema and forgets its character set, by which LOAD DATA reads files.
+        let schema = schema.or(self.schema.as_ref().filter(|_| resets)).cloned();
+        if let Some(schema) = &schema {
             commands.push([&[Command::InitDb as u8], &schema[..]].concat());
         }
         if commands.is_empty() {
@@ -47,8 +67,11 @@ impl Link {
             return Ok(Brought::Already);
         }
         self.carries = None;
+        if resets {
+            self.forget();
+        }
         let (mut told, _) = self.run(&commands).await?;
-        let of_schema = schema.and_then(|_| told.pop());
+        let of_schema = schema.as_ref().and_then(|_| told.pop());
         for answer in told {
             if let Told::Err(err) = answer {
                 return Ok(Brought::Refused(err));
@@ -56,11 +79,10 @@ impl Link {
         }
         self.warnings_of = Some(Self::NO_SESSION);
         self.has_had_role |= state.role().is_some();
-        self.has_ghosts |= carries.has_user_variables_beside(state);
         self.carries = Some(state.clone());
         match of_schema {
             Some(Told::Err(err)) => return Ok(Brought::NoSchema(err)),
-            Some(_) => self.schema = schema.cloned(),
+            Some(_) => self.schema = schema,
             None => {}
         }
         Ok(Brought::Done)

@@ -289,6 +289,10 @@ impl State {
         self.0.role.as_deref()
     }
 
+    pub fn has_user_variables(&self) -> bool {
+        !self.0.user_variables.is_empty()
+    }
+
     /// Whether there are user variables that `wanted` does not have.
     pub fn has_user_variables_beside(&self, wanted: &State) -> bool {
         pairs(&self.0.user_variables, &wanted.0.user_variables)

@@ -11,19 +11,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::circuit::Gate;
 use crate::config::{self, Instance};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
-use crate::net::{Executor, Poker, Timer};
+use crate::net::{Executor, Timer};
 use crate::protocol::auth::Secret;
 
 use super::accounts::Accounts;
@@ -34,8 +31,10 @@ use super::error::{ConnectError, PoolError};
 use super::identity::{BackendAccount, Fit, Identity, Want};
 use super::lease::Lease;
 use super::link::Link;
+use super::on_call::OnCall;
 use super::state::States;
 use super::transaction::BoundSince;
+use super::waiting::{Answer, Waiter, Waiting};
 
 /// A waiter for whom no idle link fits is passed over by those behind it for no longer than this.
 const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
@@ -58,6 +57,8 @@ pub struct StatelessPool {
     /// What sessions have set on this core.
     pub states: States,
     state: RefCell<State>,
+    /// Sessions whose links only need to be read out.
+    pub on_call: OnCall,
     /// What the server said of itself the last time.
     profile: RefCell<Option<Rc<ServerProfile>>>,
     /// What links began with that there are.
@@ -86,54 +87,7 @@ struct State {
     retry_after: Option<Instant>,
     accounts: Accounts,
     last_want: Option<Want>,
-    /// Sessions whose links only need to be read out.
-    on_call: VecDeque<Rc<Call>>,
     closed: bool,
-}
-
-struct Call {
-    called: Cell<bool>,
-    poker: Poker,
-}
-
-/// A session that gives its link up when it is called.
-pub struct OnCall {
-    pool: Rc<StatelessPool>,
-    call: Rc<Call>,
-}
-
-impl OnCall {
-    /// Whether somebody waits for a link.
-    pub fn is_called(&self) -> bool {
-        self.call.called.get()
-    }
-}
-
-impl Drop for OnCall {
-    fn drop(&mut self) {
-        self.pool.state.borrow_mut().on_call.retain(|call| !Rc::ptr_eq(call, &self.call));
-    }
-}
-
-struct Waiter {
-    want: Want,
-    since: Instant,
-    answer: RefCell<Answer>,
-}
-
-enum Answer {
-    None(Option<Waker>),
-    Link(Box<Link>),
-    Failed(PoolError),
-    Taken,
-}
-
-impl Waiter {
-    fn give(&self, answer: Answer) {
-        if let Answer::None(Some(waker)) = self.answer.replace(answer) {
-            waker.wake();
-        }
-    }
 }
 
 impl StatelessPool {
@@ -156,6 +110,7 @@ impl StatelessPool {
             eras,
             states: States::default(),
             state: RefCell::default(),
+            on_call: OnCall::default(),
             profile: RefCell::default(),
             bases: Bases::default(),
             profile_era: Cell::new(Era::FIRST),
@@ -229,10 +184,7 @@ impl StatelessPool {
         let since = self.core.timers.now();
         let waiter = Rc::new(Waiter { want: want.clone(), since, answer: RefCell::new(Answer::None(None)) });
         state.waiters.push_back(waiter.clone());
-        if let Some(call) = state.on_call.pop_front() {
-            call.called.set(true);
-            call.poker.poke();
-        }
+        self.on_call.call_one();
         state.last_want = Some(want.clone());
         Ok(waiter)
     }
@@ -476,17 +428,14 @@ impl StatelessPool {
         self.state.borrow_mut().idle.iter_mut().for_each(|link| link.forget_statements());
     }
 
-    /// Has the session that waits behind `poker` called when somebody needs its link; for as long as what is returned
-    /// lives.
-    pub fn on_call(self: &Rc<Self>, poker: Poker) -> OnCall {
-        let call = Rc::new(Call { called: Cell::new(false), poker });
-        let mut state = self.state.borrow_mut();
-        if state.waiters.is_empty() {
-            state.on_call.push_back(call.clone());
-        } else {
-            call.called.set(true);
-        }
-        OnCall { pool: self.clone(), call }
+    /// Somebody waits no longer.
+    pub(super) fn leave_queue(&self, waiter: &Rc<Waiter>) {
+        self.state.borrow_mut().waiters.retain(|other| !Rc::ptr_eq(other, waiter));
+    }
+
+    /// Whether somebody waits for a link.
+    pub fn is_waited_for(&self) -> bool {
+        !self.state.borrow().waiters.is_empty()
     }
 
     /// Room for one more link.
@@ -600,42 +549,5 @@ impl State {
             return Next::MakeRoom;
         }
         at.and_then(|at| self.waiters.remove(at)).map_or(Next::Nobody, Next::Serve)
-    }
-}
-
-/// A place in the queue. Dropping it leaves the queue, or passes on what had come already.
-struct Waiting {
-    pool: Rc<StatelessPool>,
-    waiter: Rc<Waiter>,
-}
-
-impl Future for Waiting {
-    type Output = Result<Lease, PoolError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut answer = self.waiter.answer.borrow_mut();
-        if let Answer::None(waker) = &mut *answer {
-            *waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        match std::mem::replace(&mut *answer, Answer::Taken) {
-            Answer::Link(link) => Poll::Ready(Ok(Lease::new(&self.pool, link))),
-            Answer::Failed(error) => Poll::Ready(Err(error)),
-            Answer::None(_) | Answer::Taken => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let answer = self.waiter.answer.replace(Answer::Taken);
-        match answer {
-            Answer::None(_) => {
-                let waiters = &mut self.pool.state.borrow_mut().waiters;
-                waiters.retain(|waiter| !Rc::ptr_eq(waiter, &self.waiter));
-            }
-            Answer::Link(link) => self.pool.put(link),
-            Answer::Failed(_) | Answer::Taken => {}
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::task::Poll;
 use crate::circuit::{Key, Permit};
 use crate::metrics::label::{ClosedReason, ErrorKind, RateLimitReason};
 use crate::parser::{Charset, Facts, Hazards, Ids, Server, SqlMode, StatementKind};
-use crate::pool::{Bound, Brought, Lease, Link, LinkError, PoolError, SmallReply, Want};
+use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 
 use super::context::Phase;
@@ -72,7 +72,7 @@ impl Session {
         };
         let mut link = match self.bound.take() {
             Some(bound) => Use { held: Held::Bound(bound), permit },
-            None => self.free_link(facts, permit).await?,
+            None => self.free_link(permit).await?,
         };
         if facts.hazards.intersects(INSERT_ID) && self.has_other_insert_id(link.lease()) {
             link = Box::pin(self.bring_insert_id(link)).await?;
@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// A link from the pool in the session's schema and state.
-    async fn free_link(&mut self, facts: Facts, permit: Option<Permit>) -> Result<Use, Stop> {
+    async fn free_link(&mut self, permit: Option<Permit>) -> Result<Use, Stop> {
         let want = Want {
             identity: self.identity.clone(),
             schema: self.schema.clone(),
@@ -98,27 +98,15 @@ impl Session {
         };
         let fits = lease.carries.as_ref() == Some(&self.state)
             && (self.schema.is_none() || self.schema == lease.schema);
-        let ghosts = lease.has_ghosts && facts.hazards.contains(Hazards::USER_VARIABLE);
-        let mut link = Use { held: Held::Free(lease), permit };
-        if ghosts {
-            link = Box::pin(self.lay_ghosts(link)).await?;
-        }
-        if fits && !ghosts { Ok(link) } else { Box::pin(self.bring(link)).await }
-    }
-
-    /// Variables of others that are NULL now are still of a type: only a reset makes them as if they had never been set.
-    async fn lay_ghosts(&mut self, mut link: Use) -> Result<Use, Stop> {
-        match self.backend(link.lease().start_over()).await {
-            Ok(true) => Ok(link),
-            Ok(false) => Err(self.lost(link, LinkError::Closed.into())),
-            Err(stop) => Err(self.lost(link, stop)),
-        }
+        let link = Use { held: Held::Free(lease), permit };
+        if fits { Ok(link) } else { Box::pin(self.bring(link)).await }
     }
 
     /// Brings a link to the session's schema and state. Without them no statement of the session runs there.
     async fn bring(&mut self, mut link: Use) -> Result<Use, Stop> {
         let lease = link.lease();
-        let brought = self.backend(lease.bring(self.schema.as_ref(), &self.state)).await;
+        let brought =
+            self.backend(lease.bring(self.schema.as_ref(), &self.state, &self.cluster().pool.states)).await;
         let brought = match brought {
             Ok(brought) => brought,
             Err(stop) => return Err(self.lost(link, stop)),

@@ -69,6 +69,9 @@ impl Session {
         match executed {
             Some(executed) => {
                 of_text.hazards |= executed.facts.hazards;
+                if !of_text.hazards.contains(Hazards::MULTI) {
+                    of_text.kind = executed.facts.kind;
+                }
                 all.extend(executed.effects.iter().cloned());
             }
             // It may be anything.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{
-    Facts, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
+    Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
 };
 use crate::pool::{Brought, Lease, LinkError};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -61,9 +61,7 @@ impl Session {
             seen.uses_table = Some(uses_table(&text.text, mode));
         }
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
-        // What it finds of user variables settles the types of its columns.
-        let prepares = Facts { hazards: facts.hazards & Hazards::USER_VARIABLE, ..NO_SQL };
-        let mut link = self.take_link(prepares).await?;
+        let mut link = self.take_link(NO_SQL).await?;
         let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
         if outcome.is_ok() {
             if let Some(ok) = seen.prepared {
@@ -467,7 +465,7 @@ impl Session {
         let state = if otherwise { &text.state } else { &self.state };
         let moves = (elsewhere || otherwise) && lease.carries.is_some();
         if moves {
-            match self.backend(lease.bring(text.schema.as_ref(), state)).await? {
+            match self.backend(lease.bring(text.schema.as_ref(), state, &self.cluster().pool.states)).await? {
                 Brought::Already | Brought::Done => {}
                 Brought::NoSchema(err) => {
                     self.bring_back(lease, back.as_ref()).await?;
@@ -500,7 +498,7 @@ impl Session {
 
     /// Brings a link back to the session after something of the session's was prepared elsewhere.
     async fn bring_back(&self, lease: &mut Lease, schema: Option<&Rc<[u8]>>) -> Result<(), Stop> {
-        match self.backend(lease.bring(schema, &self.state)).await? {
+        match self.backend(lease.bring(schema, &self.state, &self.cluster().pool.states)).await? {
             Brought::Already | Brought::Done => Ok(()),
             // The link is where the session is not.
             Brought::NoSchema(_) | Brought::Refused(_) => Err(LinkError::Closed.into()),

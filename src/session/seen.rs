@@ -48,6 +48,8 @@ pub(super) struct Seen {
     pub affected_rows: u64,
     /// The first number in the text of the last OK packet: rows that were selected, or found.
     pub records: Option<u64>,
+    /// Some result was a set of rows.
+    pub had_rows: bool,
     /// The execution has opened a cursor.
     pub opened_cursor: bool,
     /// Whether the statement uses a table, where that matters.
@@ -111,6 +113,7 @@ impl Observer for Seen {
         self.status = Some(ok.status);
         (self.affected_rows, self.rows) = (ok.affected_rows, rows);
         self.records = if ok.info.is_empty() { None } else { first_number(ok.info) };
+        self.had_rows |= rows.is_some();
         self.opened_cursor |= ok.status.contains(StatusFlags::CURSOR_EXISTS);
         self.warned |= ok.warnings > 0;
         self.warnings = ok.warnings;

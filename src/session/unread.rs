@@ -157,7 +157,10 @@ impl Session {
     /// Waits for `next` as long as the link may stay with the session unread. `None`: read it out.
     pub async fn wait_a_moment<F: Future + Unpin>(&self, next: &mut F, until: Phase) -> Option<F::Output> {
         let pool = &self.cluster().pool;
-        let called = pool.on_call(self.timer.poker());
+        if pool.is_waited_for() {
+            return None;
+        }
+        let called = pool.on_call.enter(self.timer.poker());
         let watched = std::future::poll_fn(|cx| match Pin::new(&mut *next).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending if called.is_called() => Poll::Ready(None),
