@@ -205,7 +205,7 @@ pub const KEYS: &[Key] = &[
     number("pool", "connect_timeout_ms", 3000, 1..=MS_MAX, "time to connect a link and log it in"),
     number("pool", "query_timeout_ms", 0, 0..=MS_MAX, "time the server has for a statement; 0 is no limit"),
     number("pool", "max_prepared_statements", 256, 1..=65_536, "prepared statements that a link keeps open on the server"),
-    list("pool", "movable_procedures", "none", "procedures that leave nothing of a session behind but what servers tell: CALL of these keeps no link; \"name\" or \"schema.name\""),
+    list("pool", "movable_routines", "none", "procedures and functions that leave nothing of a session behind but what servers tell: calls of these keep no link; \"name\" or \"schema.name\""),
 
     flag("circuit", "enabled", true, "limits the statements that run at a time; without the section nothing is limited"),
     number("circuit", "max_concurrent_per_user_shard", 10, 1..=CONNECTIONS_MAX, "statements of one user on one shard that run at a time, whole process"),

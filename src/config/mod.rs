@@ -36,7 +36,7 @@ pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
     Acceptor, Account, AccountTls, Auth, AuthPlugin, AuthSource, BackendLogin, Circuit, ClientCompression,
     Cluster, Config, Connector, Cpus, Instance, LinkCompression, LinkTls, Log, LogFormat, Origin, Pool,
-    ProcedureName, Runtime, Secret, Server, ServerTls,
+    RoutineName, Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
 pub use tls::{TlsError, TlsFiles};

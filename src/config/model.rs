@@ -309,19 +309,19 @@ pub struct Pool {
     pub query_timeout: Option<Duration>,
     /// Statements that a link keeps prepared on the server.
     pub max_prepared_statements: usize,
-    /// Procedures that change nothing of a session but what servers tell: CALL of these keeps no link.
-    pub movable_procedures: Vec<ProcedureName>,
+    /// Procedures and functions that change nothing of a session but what servers tell: calls of these keep no link.
+    pub movable_routines: Vec<RoutineName>,
 }
 
-/// A procedure by its name, in one schema or in all.
+/// A procedure or a function by its name, in one schema or in all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcedureName {
+pub struct RoutineName {
     pub schema: Option<String>,
     pub name: String,
 }
 
-impl ProcedureName {
-    /// Whether a CALL of this name, in this schema, means it. Servers know no case in the names of procedures.
+impl RoutineName {
+    /// Whether a call of this name, in this schema, means it. Servers know no case in the names of routines.
     pub fn is(&self, schema: Option<&[u8]>, name: &[u8]) -> bool {
         let in_schema = self.schema.as_deref().is_none_or(|own| schema == Some(own.as_bytes()));
         in_schema && self.name.as_bytes().eq_ignore_ascii_case(name)

@@ -12,7 +12,7 @@ use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
     Auth, AuthPlugin, AuthSource, Circuit, ClientCompression, Cluster, Config, Cpus, Instance,
-    LinkCompression, Log, LogFormat, Pool, ProcedureName, Runtime, Server,
+    LinkCompression, Log, LogFormat, Pool, RoutineName, Runtime, Server,
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
@@ -226,7 +226,7 @@ fn pool(section: &Section<'_>) -> Pool {
         connect_timeout: section.millis("connect_timeout_ms"),
         query_timeout: section.millis_unless_zero("query_timeout_ms"),
         max_prepared_statements: section.count("max_prepared_statements"),
-        movable_procedures: procedures(section),
+        movable_routines: routines(section),
     }
 }
 
@@ -240,14 +240,14 @@ fn circuit(section: &Section<'_>) -> Circuit {
 }
 
 /// The endpoint's address; [`check`] refuses a default port that does not exist.
-/// Names of procedures, each with a schema or without.
-fn procedures(section: &Section<'_>) -> Vec<ProcedureName> {
-    let names = section.list("movable_procedures").unwrap_or_default();
-    let procedure = |name: String| match name.split_once('.') {
-        Some((schema, name)) => ProcedureName { schema: Some(schema.to_owned()), name: name.to_owned() },
-        None => ProcedureName { schema: None, name },
+/// Names of routines, each with a schema or without.
+fn routines(section: &Section<'_>) -> Vec<RoutineName> {
+    let names = section.list("movable_routines").unwrap_or_default();
+    let routine = |name: String| match name.split_once('.') {
+        Some((schema, name)) => RoutineName { schema: Some(schema.to_owned()), name: name.to_owned() },
+        None => RoutineName { schema: None, name },
     };
-    names.into_iter().map(procedure).collect()
+    names.into_iter().map(routine).collect()
 }
 
 fn metrics(section: &Section<'_>, listen: SocketAddr) -> Option<SocketAddr> {

@@ -133,6 +133,8 @@ bitflags! {
         const SELECTS = 1 << 42;
         /// SHOW of what FOUND_ROWS() counts, and DESCRIBE of a table.
         const SHOWS_TABLE = 1 << 43;
+        /// Something is called, or stands before a parenthesis, that may be a stored function.
+        const MAY_CALL = 1 << 44;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The values of INSERT and REPLACE, as far as one of them may be an id.
 
+use super::facts::Hazards;
 use super::ids::Ids;
 use super::keyword::Keyword;
 use super::lexer::TokenKind;
@@ -10,9 +11,12 @@ impl Scanner<'_> {
     /// nothing else.
     pub(super) fn given_ids(&mut self) -> Ids {
         use Keyword::{Select, Set, Table, Value, Values, With};
+        let called = self.hazards & Hazards::MAY_CALL;
         self.pass_until(|scanner| {
             matches!(scanner.keyword(), Some(Select | Set | Table | Value | Values | With))
         });
+        // The table, and its columns.
+        self.hazards = (self.hazards - Hazards::MAY_CALL) | called;
         let ids = match self.keyword() {
             Some(Value | Values) => self.rows(),
             Some(Set) => self.assigned(),

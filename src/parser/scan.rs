@@ -1,5 +1,6 @@
 //! Passes over tokens, and finds the hazards that look the same in every statement.
 
+use super::effects::{Spelling, is_never_stored};
 use super::facts::{Hazards, StatementKind};
 use super::ids::Ids;
 use super::keyword::Keyword;
@@ -138,16 +139,22 @@ impl<'a> Scanner<'a> {
         let before = self.previous;
         self.advance();
         match kind {
-            TokenKind::Word => match Keyword::of(text) {
-                Some(keyword) => self.clause(keyword),
-                None => self.table(text),
-            },
+            TokenKind::Word => {
+                if self.is(b'(') && !is_never_stored(text, Spelling::Plain, self.lexer.mode.server) {
+                    self.hazards |= Hazards::MAY_CALL;
+                }
+                match Keyword::of(text) {
+                    Some(keyword) => self.clause(keyword),
+                    None => self.table(text),
+                }
+            }
             // A native function may be called by its quoted name.
             TokenKind::Quoted if self.is(b'(') => {
                 let name = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
                 if let Some(keyword) = Keyword::of(name) {
                     self.call(keyword);
                 }
+                self.hazards |= Hazards::MAY_CALL;
             }
             TokenKind::Quoted => self.table(text.get(1..text.len().saturating_sub(1)).unwrap_or_default()),
             // Behind a name or a string it is the host of an account.
@@ -163,6 +170,9 @@ impl<'a> Scanner<'a> {
             TokenKind::Byte(b'.') if matches!(self.token.kind, TokenKind::Word | TokenKind::Quoted) => {
                 let name = self.take_name();
                 self.table(name);
+                if self.is(b'(') {
+                    self.hazards |= Hazards::MAY_CALL;
+                }
             }
             _ => {}
         }

@@ -92,10 +92,27 @@ fn string(hex: &[u8], charset: &[u8], collation: &[u8]) -> Option<Vec<u8>> {
     if !name(charset) || !name(collation) || !hex.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
+    if !is_valid(hex, charset) {
+        return None;
+    }
     if charset == b"binary" {
         return Some([b"_binary X'", hex, b"'"].concat());
     }
     Some([b"_", charset, b" X'", hex, b"' COLLATE ", collation].concat())
+}
+
+/// Whether a server takes these bytes for characters, as far as that can be told: a variable may have got others by an
+/// introducer.
+fn is_valid(hex: &[u8], charset: &[u8]) -> bool {
+    let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or(0) as u8;
+    let bytes: Vec<u8> = hex.chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+    match charset {
+        b"utf8" | b"utf8mb3" | b"utf8mb4" => std::str::from_utf8(&bytes).is_ok(),
+        b"ucs2" => bytes.len().is_multiple_of(2),
+        b"utf16" | b"utf16le" | b"utf32" | b"big5" | b"cp932" | b"eucjpms" | b"euckr" | b"gb18030"
+        | b"gb2312" | b"gbk" | b"sjis" | b"ujis" => bytes.iter().all(|byte| byte.is_ascii() && *byte != 0),
+        _ => true,
+    }
 }
 
 /// The same for a string of ASCII characters, of which the text of a statement tells the value.

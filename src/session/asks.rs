@@ -19,6 +19,8 @@ use super::link::{ASKS_BACK, Held, Use};
 pub(super) enum Asked {
     /// It is to run like any other: with answers written into it, or because the server has the same ones.
     Command(Payload),
+    /// The same in other words, of whose own warnings the client is not told.
+    InOtherWords(Payload),
     /// The whole reply.
     Reply(Payload),
 }
@@ -112,7 +114,7 @@ impl Session {
                 };
                 let text_at = self.text_offset(command.get(HEADER_LEN..).unwrap_or_default());
                 let text_at = HEADER_LEN + text_at.ok_or_else(Refusal::malformed)?;
-                return self.with_text(&command, text_at, &text).map(Asked::Command);
+                return self.with_text(&command, text_at, &text).map(Asked::InOtherWords);
             }
         };
         // It counts as a statement with rows.

@@ -21,11 +21,6 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// As a connection begins.
-    pub fn of_login(mariadb: bool) -> Self {
-        Self { found_rows: u64::from(mariadb), ..Self::default() }
-    }
-
     /// Takes in what a reply showed. What it did not show is unread.
     pub fn after(&mut self, facts: Facts, seen: &Seen, unread: &mut Unread, mariadb: bool) {
         if seen.error.is_some() || seen.status.is_some() {
@@ -35,7 +30,7 @@ impl Before {
         if let Some(list) = &seen.listed {
             unread.warnings = false;
             (self.warning_count, self.warnings) = (list.rows.len() as u64, list.clone());
-        } else if failed || seen.warnings > 0 && !keeps_warnings(facts, seen, mariadb) {
+        } else if failed || (seen.warnings > 0 && !asks_for_list(facts)) {
             unread.warnings = true;
             self.failed = failed;
             self.warning_count = if failed { 1 } else { u64::from(seen.warnings) };
@@ -109,10 +104,12 @@ impl Before {
 /// Whether a statement leaves the list of warnings as it was: those that ask about it do, commands that are no statements,
 /// and on MariaDB all that use no table.
 fn keeps_warnings(facts: Facts, seen: &Seen, mariadb: bool) -> bool {
-    let asks = facts.hazards.contains(Hazards::READS_DIAGNOSTICS);
-    match facts.kind {
-        StatementKind::Show | StatementKind::Other if asks => true,
-        StatementKind::Empty if seen.prepared.is_none() => true,
-        _ => mariadb && seen.uses_table == Some(false),
-    }
+    let prepares = seen.prepared.is_some();
+    (asks_for_list(facts) && !prepares) || (mariadb && seen.uses_table == Some(false))
+}
+
+/// Whether it is SHOW WARNINGS or the like, or a command that is no statement.
+pub(super) fn asks_for_list(facts: Facts) -> bool {
+    let show = matches!(facts.kind, StatementKind::Show | StatementKind::Other);
+    (show && facts.hazards.contains(Hazards::READS_DIAGNOSTICS)) || facts.kind == StatementKind::Empty
 }

@@ -120,7 +120,7 @@ impl Holds {
         }
         let ends =
             matches!(facts.kind, StatementKind::Commit | StatementKind::Rollback | StatementKind::Begin);
-        let routine = |effect: &Effect| matches!(effect, Effect::StoredFunction | Effect::Call { .. });
+        let routine = |effect: &Effect| matches!(effect, Effect::StoredFunction { .. } | Effect::Call { .. });
         if !self.autocommit_off || (ends && seen.error.is_none()) {
             self.doubtful = false;
         } else if seen.error.is_some() || (!circumstances.mariadb && seen.effects.iter().any(routine)) {
@@ -341,9 +341,10 @@ impl Holds {
 /// Variables that follow the default schema: servers change them with it, and tell nobody.
 pub(super) const OF_SCHEMA: [&[u8]; 2] = [b"character_set_database", b"collation_database"];
 
-/// Variables that are the session's own business: what it is told of, and the id that is kept for it.
+/// Variables that are the session's own business: what it is told of, and the id that is kept for it; or the server's.
 pub(super) fn is_own(variable: &[u8]) -> bool {
-    variable.starts_with(b"session_track_") || matches!(variable, b"last_insert_id" | b"identity")
+    variable.starts_with(b"session_track_")
+        || matches!(variable, b"identity" | b"last_gtid" | b"last_insert_id")
 }
 
 #[cfg(test)]

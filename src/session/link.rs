@@ -23,6 +23,10 @@ pub(super) const ASKS_BACK: Hazards =
 const INSERT_ID: Hazards =
     Hazards::LAST_INSERT_ID.union(Hazards::CALL).union(Hazards::TEXT_PREPARE).union(Hazards::UNSURE);
 
+/// What may set LAST_INSERT_ID().
+const MAY_INSERT: Hazards =
+    Hazards::WRITES.union(Hazards::CALL).union(Hazards::MULTI).union(Hazards::TEXT_PREPARE);
+
 /// Commands that are no SQL leave nothing behind but what trackers tell.
 pub(super) const NO_SQL: Facts =
     Facts { kind: StatementKind::Empty, hazards: Hazards::empty(), ids: Ids::NONE };
@@ -74,7 +78,7 @@ impl Session {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(permit).await?,
         };
-        if facts.hazards.intersects(INSERT_ID) && self.has_other_insert_id(link.lease()) {
+        if self.needs_insert_id(facts, link.lease()) {
             link = Box::pin(self.bring_insert_id(link)).await?;
         }
         if self.entry.go_on() {
@@ -135,13 +139,30 @@ impl Session {
         Err(err.into())
     }
 
-    /// Whether LAST_INSERT_ID() is another one on the link than it is for the session.
+    /// Whether a statement is to find the session's LAST_INSERT_ID() on a link that may have another.
+    fn needs_insert_id(&self, facts: Facts, link: &Link) -> bool {
+        use StatementKind::{Insert, Replace, Update};
+        let told = matches!(facts.kind, Insert | Replace | Update);
+        // What may set it and does not tell: if it does not, the session's must be there.
+        let silent = facts.hazards.contains(Hazards::LAST_INSERT_ID_SET) && !told;
+        let lost = link.insert_id.is_none() && !self.unread.insert_id && facts.hazards.intersects(MAY_INSERT);
+        (facts.hazards.intersects(INSERT_ID) || silent || lost) && self.has_other_insert_id(link)
+    }
+
+    /// Whether LAST_INSERT_ID() may be another one on the link than it is for the session.
     pub fn has_other_insert_id(&self, link: &Link) -> bool {
-        !self.unread.insert_id && link.insert_id != Some(self.last_insert_id)
+        let has = if self.unread.insert_id { self.unread.insert_id_before } else { link.insert_id };
+        has != Some(self.last_insert_id)
     }
 
     async fn bring_insert_id(&mut self, mut link: Use) -> Result<Use, Stop> {
-        self.read_before_own(&mut link).await?;
+        self.is_last = false;
+        if !self.unread.is_empty() {
+            self.read_link(&mut link).await?;
+        }
+        if !self.has_other_insert_id(link.lease()) {
+            return Ok(link);
+        }
         let sql = format!("SET last_insert_id={}", self.last_insert_id);
         match self.backend(link.lease().query(&sql)).await {
             Ok(SmallReply::Err(err)) => {

@@ -84,11 +84,10 @@ impl Session {
         let mut changes = Changes::default();
         self.take_in_variables(&mut changes, link, facts, seen);
         let mut explained = !changes.is_empty() || !self.unread.variables.is_empty();
-        let (mut writes_users, mut hidden) = (false, false);
         for effect in &seen.effects {
             match effect {
                 Effect::UserVariable { name, value } => {
-                    (explained, writes_users) = (true, true);
+                    explained = true;
                     let expression = value.as_ref().filter(|_| seen.error.is_none());
                     match expression.and_then(|value| self.expression(link, name, value)) {
                         Some(expression) => {
@@ -107,14 +106,17 @@ impl Session {
                 | Effect::Prepare { .. }
                 | Effect::Deallocate(_) => explained = true,
                 Effect::NamedLock(_) | Effect::ReleaseNamedLock(_) => self.unread.locks = true,
-                Effect::StoredFunction => hidden = true,
+                // It may have set anything, and servers tell of that only in part.
+                Effect::StoredFunction { schema, name } if !self.may_move(schema.as_deref(), name) => {
+                    self.holds.keep(BoundReason::Unknown);
+                }
                 Effect::Call { schema, name } if !self.may_move(schema.as_deref(), name) => {
                     self.holds.keep_in_doubt();
                 }
                 _ => {}
             }
         }
-        if (seen.state_change && !explained) || (writes_users && hidden) {
+        if seen.state_change && !explained {
             self.holds.keep(BoundReason::Unknown);
         }
         self.change_state(link, &changes);
@@ -196,10 +198,10 @@ impl Session {
         }
     }
 
-    /// Whether the operator has said that a procedure leaves nothing behind but what servers tell.
+    /// Whether the operator has said that a procedure or a function leaves nothing behind but what servers tell.
     fn may_move(&self, schema: Option<&[u8]>, name: &[u8]) -> bool {
         let schema = schema.or(self.schema.as_deref());
-        self.cluster().pool.settings.movable_procedures.iter().any(|movable| movable.is(schema, name))
+        self.cluster().pool.settings.movable_routines.iter().any(|movable| movable.is(schema, name))
     }
 
     /// The session's state is another one now, and the link carries it.

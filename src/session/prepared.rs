@@ -318,7 +318,7 @@ impl Session {
     pub async fn oversized_long_data(&mut self, command: &mut Oversized) -> Result<(), Stop> {
         let id = statement_id(&command.start).map_err(|_| Refusal::malformed())?;
         let Some(text) = self.statements.get(id).map(|statement| statement.text.clone()) else {
-            return Err(Refusal::unknown_statement(id, "mysqld_stmt_send_long_data").into());
+            return Err(self.unknown_statement(id, "mysqld_stmt_send_long_data").into());
         };
         if self.has_failed_long_data(id) {
             return self.discard(command).await;
@@ -349,7 +349,7 @@ impl Session {
         let id =
             statement_id(command.get(HEADER_LEN..).unwrap_or_default()).map_err(|_| Refusal::malformed())?;
         let Some(statement) = self.statements.get(id) else {
-            return Err(Refusal::unknown_statement(id, "mysqld_stmt_reset").into());
+            return Err(self.unknown_statement(id, "mysqld_stmt_reset").into());
         };
         statement.long_data_failure = None;
         let key = statement.text.key;
@@ -387,6 +387,11 @@ impl Session {
         self.holds.long_data(id, false);
     }
 
+    /// In the words of the server's family.
+    fn unknown_statement(&self, id: u32, function: &str) -> Refusal {
+        Refusal::unknown_statement(id, if self.is_on_mariadb() { function } else { "mysql_stmt_precheck" })
+    }
+
     /// The statement that a command names, if nothing stands against its execution.
     fn statement_of(
         &mut self,
@@ -396,7 +401,7 @@ impl Session {
         let id =
             statement_id(command.get(HEADER_LEN..).unwrap_or_default()).map_err(|_| Refusal::malformed())?;
         let Some(statement) = self.statements.get(id) else {
-            return Err(Refusal::unknown_statement(id, function).into());
+            return Err(self.unknown_statement(id, function).into());
         };
         Ok((id, statement.text.clone(), statement.params))
     }
@@ -405,7 +410,7 @@ impl Session {
     /// so that the client may send all of them again.
     fn executable(&mut self, id: u32) -> Result<(Rc<StatementText>, u16), Stop> {
         let Some(statement) = self.statements.get(id) else {
-            return Err(Refusal::unknown_statement(id, "mysqld_stmt_execute").into());
+            return Err(self.unknown_statement(id, "mysqld_stmt_execute").into());
         };
         let (text, params) = (statement.text.clone(), statement.params);
         if let Some(failure) = statement.long_data_failure.take() {

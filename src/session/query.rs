@@ -50,16 +50,21 @@ impl Session {
     pub async fn special_query(&mut self, mut command: Payload, mut facts: Facts) -> Result<Payload, Stop> {
         let at = self.text_offset(command.get(HEADER_LEN..).unwrap_or_default());
         let text_at = HEADER_LEN + at.ok_or_else(Refusal::malformed)?;
+        let mut silent = false;
         if self.asks_athena(facts) {
             match self.ask_back(command, text_at, facts).await? {
                 Asked::Command(answered) => command = answered,
+                Asked::InOtherWords(answered) => (command, silent) = (answered, true),
                 Asked::Reply(reply) => return Ok(reply),
             }
         }
         let mode = self.sql_mode();
         let effects = self.effects_of(command.get(text_at..).unwrap_or_default(), mode, &mut facts);
         let mut reply = Reply::to_query(self.capabilities, self.status);
-        let mut seen = Seen::of(effects);
+        if silent {
+            reply = reply.with_warnings(0);
+        }
+        let mut seen = Seen { silent, ..Seen::of(effects) };
         seen.uses_table = Some(uses_table(command.get(text_at..).unwrap_or_default(), mode));
         let link = self.take_link(facts).await?;
         self.run_on(link, command, facts, &mut reply, &mut seen).await

@@ -27,6 +27,8 @@ pub(super) enum TransactionState {
 pub(super) struct Seen {
     /// What the statement does, as far as its text tells.
     pub effects: Vec<Effect>,
+    /// Warnings are of the way in which Athena puts the statement.
+    pub silent: bool,
     pub status: Option<StatusFlags>,
     pub error: Option<u16>,
     /// There are warnings of it.
@@ -115,8 +117,8 @@ impl Observer for Seen {
         self.records = if ok.info.is_empty() { None } else { first_number(ok.info) };
         self.had_rows |= rows.is_some();
         self.opened_cursor |= ok.status.contains(StatusFlags::CURSOR_EXISTS);
-        self.warned |= ok.warnings > 0;
-        self.warnings = ok.warnings;
+        self.warnings = if self.silent { 0 } else { ok.warnings };
+        self.warned |= self.warnings > 0;
         if ok.last_insert_id != 0 {
             self.last_insert_id = Some(ok.last_insert_id);
         }

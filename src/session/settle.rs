@@ -5,6 +5,7 @@ use crate::net::Payload;
 use crate::parser::{Facts, Hazards, StatementKind};
 use crate::pool::{Bound, Link, LinkError};
 
+use super::before::asks_for_list;
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::holds::Circumstances;
@@ -112,6 +113,9 @@ impl Session {
             }
         };
         if unclear {
+            if !self.unread.insert_id {
+                self.unread.insert_id_before = link.insert_id;
+            }
             self.unread.insert_id = true;
             link.insert_id = None;
         } else if let Some(id) = seen.last_insert_id {
@@ -175,12 +179,6 @@ impl Session {
             }
         }
     }
-}
-
-/// SHOW WARNINGS and its like leave the list as it is, as commands do that are no statements.
-fn asks_for_list(facts: Facts) -> bool {
-    let show = matches!(facts.kind, StatementKind::Show | StatementKind::Other);
-    (show && facts.hazards.contains(Hazards::READS_DIAGNOSTICS)) || facts.kind == StatementKind::Empty
 }
 
 /// Whether the server closes the connection behind its reply.

@@ -39,6 +39,8 @@ pub(super) struct Unread {
     pub found_rows: bool,
     /// What LAST_INSERT_ID() is.
     pub insert_id: bool,
+    /// What it was on the link before: if it is that still, nothing has set it, and the session's is its own.
+    pub insert_id_before: Option<u64>,
     /// Which role is in force.
     pub role: bool,
     /// Which of the named locks the session has.
@@ -242,7 +244,9 @@ impl Session {
             let mut values = table.rows.into_iter().next()?.into_iter();
             if unread.insert_id {
                 let id = parse(&values.next()??)?;
-                self.last_insert_id = id;
+                if unread.insert_id_before != Some(id) {
+                    self.last_insert_id = id;
+                }
                 link.lease().insert_id = Some(id);
             }
             if unread.role {

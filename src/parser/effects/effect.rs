@@ -87,7 +87,11 @@ pub enum Effect {
         name: Vec<u8>,
     },
     /// A function is called that may be a stored one, or a loaded one: it may do anything that those may.
-    StoredFunction,
+    StoredFunction {
+        /// Of a qualified name.
+        schema: Option<Vec<u8>>,
+        name: Vec<u8>,
+    },
     /// NEXTVAL(), NEXT VALUE FOR.
     SequenceNext,
     /// Variables for one statement only, which trackers may tell all the same: SET STATEMENT, or MySQL's hint SET_VAR.
@@ -134,7 +138,7 @@ const NAMED: Hazards = Hazards::NAMED_LOCK
 impl Facts {
     /// Whether [`effects`] has something to say that the facts don't.
     pub fn has_effects(self) -> bool {
-        self.hazards.intersects(NAMED)
+        self.hazards.intersects(NAMED | Hazards::MAY_CALL)
     }
 }
 
@@ -171,14 +175,14 @@ impl Effect {
             | Effect::DropDatabase(_)
             | Effect::UnlockTables
             | Effect::UnlockInstance
-            | Effect::StoredFunction
+            | Effect::StoredFunction { .. }
             | Effect::OneShotVariables => Hazards::empty(),
         }
     }
 }
 
 /// What the statements of a text do to their session, in the order of the text, as far as the text tells.
-/// [`Effect::StoredFunction`] is there once at most.
+/// each [`Effect::StoredFunction`] is there once.
 pub fn effects(sql: &[u8], mode: SqlMode) -> Vec<Effect> {
     let mut reader = Reader::new(sql, mode);
     while reader.skip_to_statement() {

@@ -18,6 +18,8 @@ mod reader;
 mod set;
 mod statement;
 
+pub(super) use native::{Spelling, is_never_stored};
+
 pub use effect::{Effect, Literal, TableName, effects};
 
 #[cfg(test)]

@@ -5,14 +5,17 @@
 //! arguments, and is here unless the answer was error 1305 or 1630, that there is no such function. Words that are only
 //! in MySQL since 9.0 and are no functions are left out: a link that is kept for one of them is no harm.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::LazyLock;
 
 use crate::parser::server::Server;
 
+/// Longer names are no native functions.
+const NAME_LEN_MAX: usize = 64;
+
 /// How a call is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
+pub(in crate::parser) enum Spelling {
     /// `f(`
     Plain,
     /// `f (`
@@ -36,14 +39,17 @@ use Native::{Adjacent, Always, Never, Unquoted};
 
 /// Whether the server calls no stored function by this name in this spelling. What is not known of it, or which one it
 /// is, counts as a stored function.
-pub(super) fn is_never_stored(name: &[u8], spelling: Spelling, server: Server) -> bool {
-    let name = name.to_ascii_lowercase();
+pub(in crate::parser) fn is_never_stored(name: &[u8], spelling: Spelling, server: Server) -> bool {
+    let mut lower = [0; NAME_LEN_MAX];
+    let Some(lower) = lower.get_mut(..name.len()) else { return false };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
     let needed = match spelling {
         Spelling::Plain => Adjacent,
         Spelling::Apart => Unquoted,
         Spelling::Quoted => Always,
     };
-    std::str::from_utf8(&name).is_ok_and(|name| native(name, server) >= needed)
+    std::str::from_utf8(lower).is_ok_and(|name| native(name, server) >= needed)
 }
 
 fn native(name: &str, server: Server) -> Native {

@@ -214,9 +214,11 @@ impl<'a> Reader<'a> {
                 let _ = self.variable();
             }
             TokenKind::Byte(b'.') if matches!(self.token.kind, TokenKind::Word | TokenKind::Quoted) => {
+                let name = self.token;
                 self.advance();
                 if self.is(b'(') {
-                    self.stored_function();
+                    let name = self.plain(name);
+                    self.stored_function(Some(self.plain(before)), name);
                 }
             }
             _ => {}
@@ -239,7 +241,7 @@ impl<'a> Reader<'a> {
     /// A name with the parenthesis behind it ahead, which may be a function.
     fn call(&mut self, name: Token<'a>) {
         let quoted = name.kind == TokenKind::Quoted;
-        let word = if quoted { self.unquoted(name.text).unwrap_or_default() } else { name.text.to_vec() };
+        let word = self.plain(name);
         match word.to_ascii_lowercase().as_slice() {
             b"get_lock" => {
                 let name = self.lock_name(b',');
@@ -265,7 +267,15 @@ impl<'a> Reader<'a> {
             Spelling::Plain
         };
         if !native::is_never_stored(&word, spelling, self.lexer.mode.server) && !self.is_star_ahead() {
-            self.stored_function();
+            self.stored_function(None, word);
+        }
+    }
+
+    /// A name without quotes, if it has any.
+    fn plain(&self, name: Token<'a>) -> Vec<u8> {
+        match name.kind {
+            TokenKind::Quoted => self.unquoted(name.text).unwrap_or_default(),
+            _ => name.text.to_vec(),
         }
     }
 
@@ -276,7 +286,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A call of what may be a stored function, unless a name stands there with its columns.
-    fn stored_function(&mut self) {
+    fn stored_function(&mut self, schema: Option<Vec<u8>>, name: Vec<u8>) {
         let before = self.before_name;
         let operand = matches!(
             before.kind,
@@ -287,8 +297,9 @@ impl<'a> Reader<'a> {
                 | TokenKind::Byte(b')')
         );
         let columns = BEFORE_COLUMNS.iter().any(|word| is_word(before, word));
-        if !self.definition && !operand && !columns && !self.effects.contains(&Effect::StoredFunction) {
-            self.effects.push(Effect::StoredFunction);
+        let effect = Effect::StoredFunction { schema, name };
+        if !self.definition && !operand && !columns && !self.effects.contains(&effect) {
+            self.effects.push(effect);
         }
     }
 

@@ -131,8 +131,6 @@ impl Entered {
             door.ctx.registry.admit(id, who, self.schema.clone(), door.peer, timer.poker(), timer.now());
         let pool = &door.ctx.clusters[self.account.cluster].pool;
         let (era, state) = (pool.eras.now(), pool.states.empty());
-        let mariadb = pool.profile().is_some_and(|profile| profile.is_mariadb());
-        let before = Before::of_login(mariadb);
         Session {
             ctx: door.ctx,
             socket: door.socket,
@@ -157,7 +155,7 @@ impl Entered {
             state,
             text_prepared: Default::default(),
             unread: Unread::default(),
-            before,
+            before: Before::default(),
             clears_warnings: false,
             is_last: false,
             link_ended: false,
