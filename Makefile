@@ -10,6 +10,9 @@ CROWD ?=
 FUZZ_SECONDS ?= 600
 FUZZ ?=
 SUITE ?=
+# What the gate says on each server, and by which seed
+GATE_STATEMENTS ?= 1000000
+GATE_SEED ?= 1
 
 # program:package pairs; a package is installed when its program is missing.
 # The server comes as mariadb-server-core: mariadb-server would start a system service that nobody here needs.
@@ -21,7 +24,7 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
 	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test drivers lint bench bench-state crowd fuzz suite mysql-test mysql-root clean
+.PHONY: help deps build demo test drivers lint bench bench-state crowd fuzz suite gate mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
@@ -32,6 +35,7 @@ help:
 	@echo "make crowd  2,000 clients with states of their own on 16 links"
 	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
 	@echo "make suite  MariaDB's own tests through Athena, all of the set"
+	@echo "make gate   a million statements of sessions that set, read and hold all there is, compared packet by packet"
 	@echo "make deps   Debian packages that are missing (the targets above call it)"
 	@echo "make mysql-root  a real MySQL for the lab (root; see docs/LAB.md)"
 
@@ -90,6 +94,11 @@ fuzz: deps
 # MariaDB's own tests through Athena, all of them; some minutes.
 suite: deps mysql-test build
 	$(CARGO) run --release --quiet -p athena-perf --bin suite -- run --report target/suite-report.txt $(SUITE)
+
+# That no session sees another's state, whatever it does; some minutes. A part runs with the tests.
+gate: deps build
+	ATHENA_GATE_STATEMENTS=$(GATE_STATEMENTS) ATHENA_GATE_SEED=$(GATE_SEED) \
+		$(CARGO) test --release --test gate -- --nocapture --test-threads 1
 
 mysql-test: deps
 	@perf/mysql-test.sh target/mysql-test

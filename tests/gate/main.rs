@@ -101,28 +101,31 @@ impl Stage {
     }
 
     /// Both sides, with something else in Athena's place.
-    fn sides(&self, athena: u16) -> Sides {
+    fn sides(&self, athena: u16, metrics: Option<u16>) -> Sides {
         let [behind, direct] = self.servers.each_ref().map(Server::port);
-        Sides { athena, behind, direct, mysql: self.is_mysql(), mark: self.mark }
+        Sides { athena, metrics, behind, direct, mysql: self.is_mysql(), mark: self.mark }
     }
 
     /// Starts an Athena with so many links, on one core so that all sessions share them, in the place of the one before.
-    fn athena(&self, links: usize) -> TestResult<u16> {
+    /// Gives its ports for clients and for metrics.
+    fn athena(&self, links: usize, checkout_timeout_ms: u32) -> TestResult<(u16, u16)> {
         self.athena.borrow_mut().clear();
         let config = AthenaConfig::new(self.backend)
             .set("runtime", "cpus", "\"0\"")
             .set("pool", "max_connections", &links.to_string())
-            .set("pool", "checkout_timeout_ms", "4000");
+            .set("pool", "checkout_timeout_ms", &checkout_timeout_ms.to_string());
         let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), self.lab.folder(), &config)?;
-        let port = athena.port();
+        let ports = (athena.port(), athena.metrics_port());
         self.athena.borrow_mut().push(athena);
-        Ok(port)
+        Ok(ports)
     }
 
     /// Runs a plan through Athena; a finding is made small.
     fn run(&self, plan: Plan) -> TestResult<Option<String>> {
         let free_links = chosen("ATHENA_GATE_LINKS", FREE_LINKS);
-        let sides = self.sides(self.athena(free_links + plan.threads() * run::TOKENS_PER_THREAD)?);
+        let links = free_links + plan.threads() * run::TOKENS_PER_THREAD;
+        let (athena, metrics) = self.athena(links, 5000)?;
+        let sides = self.sides(athena, Some(metrics));
         let (grammar, tally, start) = (grammar(self.is_mysql()), Tally::default(), Instant::now());
         let finding = run::run(sides, plan, &grammar, &tally)?;
         println!("{:?} {tally:?}", start.elapsed());
@@ -130,15 +133,10 @@ impl Stage {
         let (seed, thread, round) = (plan.seed, finding.thread, finding.round);
         println!("seed {seed}, thread {thread}, round {round}: a difference; it is made small");
         let found = format!("expected:\n{}found:\n{}", finding.difference.expected, finding.difference.found);
-        let links = self.athena.borrow()[0].metrics()?;
-        let links: Vec<_> = links
-            .lines()
-            .filter(|line| line.starts_with("athena_links{") || line.starts_with("athena_links_bound"))
-            .collect();
-        println!("{found}{}", links.join("\n"));
+        println!("{found}");
         let again = Again {
             servers: self.servers.each_ref(),
-            start: &|links| self.athena(links),
+            start: &|links| Ok(self.athena(links, 1000)?.0),
             sides,
             deadline: shrink::deadline(chosen("ATHENA_GATE_SHRINK_SECONDS", SHRINK_SECONDS)),
         };
@@ -152,7 +150,7 @@ impl Stage {
 /// Two servers give equal answers: what differs through Athena is Athena's.
 fn agree(flavor: Flavor) -> TestResult {
     let Some(stage) = Stage::start("gate_direct", flavor)? else { return Ok(()) };
-    let sides = stage.sides(stage.servers[0].port());
+    let sides = stage.sides(stage.servers[0].port(), None);
     let plan = Plan { statements: plan().statements / 4, ..plan() };
     let finding = run::run(sides, plan, &grammar(stage.is_mysql()), &Tally::default())?;
     match finding {

@@ -17,6 +17,8 @@ const NO_LINK: &str = "no link came free: ";
 pub struct Sides {
     /// Athena's port.
     pub athena: u16,
+    /// That of its metrics.
+    pub metrics: Option<u16>,
     /// The server behind Athena.
     pub behind: u16,
     /// The other server.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use athena_perf::proxy::http_get;
+
 use crate::ballast::Ballast;
 use crate::common::random::Random;
 use crate::common::{TestResult, join};
@@ -112,7 +114,10 @@ impl Run<'_> {
             if self.is_over() {
                 break;
             }
-            if let Some(difference) = self.round(thread, round, &mut ballast)? {
+            if let Some(mut difference) = self.round(thread, round, &mut ballast)? {
+                if let (true, Some(port)) = (difference.is_checkout(), self.sides.metrics) {
+                    difference.found += &links(port)?;
+                }
                 return Ok(Some(Finding { difference, thread, round, trace: self.trace() }));
             }
         }
@@ -201,4 +206,12 @@ impl Run<'_> {
         all.sort_by_key(|entry| entry.order);
         all
     }
+}
+
+/// Who keeps Athena's links.
+fn links(metrics: u16) -> TestResult<String> {
+    let page = http_get(metrics, "/metrics")?;
+    let about_links = |line: &&str| line.starts_with("athena_links") && line.contains('{');
+    let lines = page.lines().filter(about_links).filter(|line| !line.ends_with(" 0"));
+    Ok(lines.map(|line| format!("    {line}\n")).collect())
 }

@@ -12,7 +12,6 @@ use crate::common::wire::{Connection, Login, capability as cap};
 use crate::pair::{Difference, Pair, Sides};
 use crate::run::{Entry, Finding, SESSIONS_PER_THREAD};
 use crate::schema;
-use crate::step::Step;
 
 /// Who uses links between every two steps of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +155,7 @@ impl Again<'_> {
         checkout: bool,
         port: u16,
     ) -> TestResult<Option<(usize, Difference)>> {
-        let sides = Sides { athena: port, ..self.sides };
+        let sides = Sides { athena: port, metrics: None, ..self.sides };
         self.forget_xa()?;
         let mut sessions = BTreeMap::new();
         for entry in trace {
@@ -253,14 +252,10 @@ fn show(small: &Small) -> String {
     let _ = writeln!(text, "{links} link(s) beside those of sessions marked with *{others}:");
     for entry in &small.trace {
         let mark = if entry.token { '*' } else { ' ' };
-        let _ = writeln!(text, "  s{}{mark} {}", entry.session, shown(&entry.step));
+        let _ = writeln!(text, "  s{}{mark} {}", entry.session, entry.step);
     }
     let _ = write!(text, "expected:\n{}found:\n{}", small.difference.expected, small.difference.found);
     text
-}
-
-fn shown(step: &Step) -> String {
-    step.to_string()
 }
 
 /// When a shrinking that begins now has to end.
