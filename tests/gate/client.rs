@@ -253,6 +253,12 @@ pub fn comparable(packet: &Packet) -> Packet {
             packet.payload[1..3].fill(0);
         } else if status & STATE_CHANGED != 0 {
             let (head, mut rest) = packet.payload.split_at(at + 4);
+            // A MySQL may raise the flag and have nothing to tell.
+            if rest.is_empty() {
+                let status = status & !STATE_CHANGED;
+                packet.payload[at..at + 2].copy_from_slice(&status.to_le_bytes());
+                return packet;
+            }
             let told = take_string(&mut rest).and_then(|info| Some([head, info, &trackers(rest)?].concat()));
             packet.payload = told.unwrap_or(packet.payload);
         }

@@ -41,6 +41,10 @@ impl Difference {
         Self { expected: "    a link comes free\n".to_owned(), found: format!("    {NO_LINK}{error}\n") }
     }
 
+    fn no_login(error: &Error) -> Self {
+        Self { expected: "    a login\n".to_owned(), found: format!("    {error}\n") }
+    }
+
     /// Whether a session waited for a link in vain.
     pub fn is_checkout(&self) -> bool {
         self.found.contains("ERR 3168") || self.found.contains(NO_LINK)
@@ -77,8 +81,16 @@ impl Pair {
     /// When the server itself can't be talked to.
     pub fn run(&mut self, step: &Step) -> TestResult<(Reply, Option<Difference>)> {
         if *step == Step::Reconnect {
-            *self = Self::connect(self.sides, self.session)?;
-            return Ok((Reply::default(), None));
+            let login = login(self.session);
+            self.direct = Client::login(self.sides.direct, &login, self.sides.mark)?;
+            let difference = match Client::login(self.sides.athena, &login, self.sides.mark) {
+                Ok(client) => {
+                    self.athena = client;
+                    None
+                }
+                Err(error) => Some(Difference::no_login(&error)),
+            };
+            return Ok((Reply::default(), difference));
         }
         self.direct.send(step)?;
         let sent = self.athena.send(step);

@@ -109,7 +109,13 @@ impl Run<'_> {
     }
 
     fn rounds(&self, thread: usize) -> TestResult<Option<Finding>> {
-        let mut ballast = Ballast::new(self.sides.athena, TOKENS_PER_THREAD)?;
+        let mut ballast = match Ballast::new(self.sides.athena, TOKENS_PER_THREAD) {
+            Ok(ballast) => ballast,
+            Err(error) => {
+                let difference = Difference::no_link(&error);
+                return Ok(Some(Finding { difference, thread, round: 0, trace: self.trace() }));
+            }
+        };
         for round in 0.. {
             if self.is_over() {
                 break;

@@ -8,7 +8,7 @@ use athena_perf::lab::Server;
 
 use crate::ballast::Ballast;
 use crate::common::TestResult;
-use crate::common::wire::{Connection, Login, capability as cap};
+use crate::common::wire::{Connection, Login, Result, capability as cap};
 use crate::pair::{Difference, Pair, Sides};
 use crate::run::{Entry, Finding, SESSIONS_PER_THREAD};
 use crate::schema;
@@ -75,7 +75,7 @@ impl Again<'_> {
         ];
         let checkout = finding.difference.is_checkout();
         for (trace, way) in trials {
-            let said_again = self.say(trace, way, checkout, (self.start)(way.free_links + tokens(trace))?)?;
+            let said_again = self.differs(trace, way, checkout)?;
             if let Some((length, difference)) = said_again {
                 let small = Small { way, trace: trace[..length].to_vec(), difference };
                 return Ok(show(&self.smaller(small, checkout)?));
@@ -94,12 +94,11 @@ impl Again<'_> {
     }
 
     fn smaller(&self, mut small: Small, checkout: bool) -> TestResult<Small> {
-        let port = (self.start)(small.way.free_links + tokens(&small.trace))?;
         // The end alone.
         let mut length = 1;
         while length < small.trace.len() && self.has_time() {
             let end = small.trace[small.trace.len() - length..].to_vec();
-            if self.attempt(&mut small, end, checkout, port)? {
+            if self.attempt(&mut small, end, checkout)? {
                 break;
             }
             length *= 2;
@@ -109,7 +108,7 @@ impl Again<'_> {
         for session in sessions {
             let rest = small.trace.iter().filter(|entry| entry.session != session).cloned().collect();
             if self.has_time() {
-                self.attempt(&mut small, rest, checkout, port)?;
+                self.attempt(&mut small, rest, checkout)?;
             }
         }
         // Without pieces, which get shorter.
@@ -119,7 +118,7 @@ impl Again<'_> {
             while end > 0 && self.has_time() {
                 let start = end.saturating_sub(piece);
                 let rest = [&small.trace[..start], &small.trace[end.min(small.trace.len())..]].concat();
-                self.attempt(&mut small, rest, checkout, port)?;
+                self.attempt(&mut small, rest, checkout)?;
                 end = start.min(small.trace.len());
             }
             piece /= 2;
@@ -132,16 +131,25 @@ impl Again<'_> {
     }
 
     /// Takes the shorter trace in place of `small` if that differs, too.
-    fn attempt(&self, small: &mut Small, shorter: Vec<Entry>, checkout: bool, port: u16) -> TestResult<bool> {
+    fn attempt(&self, small: &mut Small, shorter: Vec<Entry>, checkout: bool) -> TestResult<bool> {
         if shorter.is_empty() {
             return Ok(false);
         }
-        let differs = self.say(&shorter, small.way, checkout, port)?;
+        let differs = self.differs(&shorter, small.way, checkout)?;
         if let Some((length, difference)) = &differs {
             small.trace = shorter[..*length].to_vec();
             small.difference = difference.clone();
         }
         Ok(differs.is_some())
+    }
+
+    /// Whether a trace differs, and does not without Athena: what is left of one may ask for the time, or for a random
+    /// number.
+    fn differs(&self, trace: &[Entry], way: Way, checkout: bool) -> TestResult<Option<(usize, Difference)>> {
+        let port = (self.start)(way.free_links + tokens(trace))?;
+        let Some(found) = self.say(trace, way, checkout, port)? else { return Ok(None) };
+        let without = self.say(&trace[..found.0], way, false, self.sides.behind)?;
+        Ok(Some(found).filter(|_| without.is_none()))
     }
 
     /// Says a trace with new connections and new schemas; gives the number of steps up to a difference.
@@ -166,8 +174,12 @@ impl Again<'_> {
                 sessions.insert(entry.session, (Pair::connect(sides, entry.session)?, false));
             }
         }
-        let mut ballast = Ballast::new(port, tokens(trace))?;
-        let mut other = Other::new(port, way.others)?;
+        let holders = Ballast::new(port, tokens(trace))
+            .and_then(|ballast| Ok((ballast, Other::new(port, way.others)?)));
+        let (mut ballast, mut other) = match holders {
+            Ok(holders) => holders,
+            Err(error) => return Ok(checkout.then(|| (0, Difference::no_link(&error)))),
+        };
         for (index, entry) in trace.iter().enumerate() {
             let (pair, token) = sessions.get_mut(&entry.session).expect("connected");
             let moved = match (*token, entry.token) {
@@ -206,7 +218,7 @@ impl Again<'_> {
 struct Other(Option<Connection>);
 
 impl Other {
-    fn new(port: u16, others: Others) -> TestResult<Self> {
+    fn new(port: u16, others: Others) -> Result<Self> {
         if others == Others::Nobody {
             return Ok(Self(None));
         }
@@ -217,7 +229,7 @@ impl Other {
         Ok(Self(Some(connection)))
     }
 
-    fn speak(&mut self) -> crate::common::wire::Result<()> {
+    fn speak(&mut self) -> Result<()> {
         self.0.as_mut().map_or(Ok(()), |connection| connection.run(OTHERS_SAY))
     }
 }
