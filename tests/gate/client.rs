@@ -253,14 +253,16 @@ pub fn comparable(packet: &Packet) -> Packet {
             packet.payload[1..3].fill(0);
         } else if status & STATE_CHANGED != 0 {
             let (head, mut rest) = packet.payload.split_at(at + 4);
+            let told = take_string(&mut rest).and_then(|info| Some((info.to_vec(), trackers(rest)?)));
+            let mut head = head.to_vec();
             // A MySQL may raise the flag and have nothing to tell.
-            if rest.is_empty() {
-                let status = status & !STATE_CHANGED;
-                packet.payload[at..at + 2].copy_from_slice(&status.to_le_bytes());
-                return packet;
+            match told.filter(|(info, trackers)| !info.is_empty() || !trackers.is_empty()) {
+                Some((info, trackers)) => packet.payload = [head, info, trackers].concat(),
+                None => {
+                    head[at..at + 2].copy_from_slice(&(status & !STATE_CHANGED).to_le_bytes());
+                    packet.payload = head;
+                }
             }
-            let told = take_string(&mut rest).and_then(|info| Some([head, info, &trackers(rest)?].concat()));
-            packet.payload = told.unwrap_or(packet.payload);
         }
     }
     if packet.role == Role::Error {
