@@ -230,7 +230,7 @@ fn parts(text: &str, by_name: &HashMap<&str, usize>) -> Vec<Part> {
             let reference = after[1..].split_once('>').filter(|(name, _)| is_name(name));
             let Some((name, following)) = reference else {
                 // A less-than.
-                parts.push(Part::Bytes(rest[..=start].as_bytes().to_vec()));
+                parts.push(Part::Bytes(rest.as_bytes()[..=start].to_vec()));
                 rest = &rest[start + 1..];
                 continue;
             };

@@ -145,7 +145,10 @@ impl Run<'_> {
             for port in [self.sides.behind, self.sides.direct] {
                 schema::create(port, number, self.sides.mysql)?;
             }
-            sessions.push((Voice::new(number, round * 1000), Pair::connect(self.sides, number)?, number));
+            match Pair::connect(self.sides, number) {
+                Ok(pair) => sessions.push((Voice::new(number, round * 1000), pair, number)),
+                Err(error) => return Ok(Some(Difference::no_link(&error))),
+            }
         }
         let mut speaking = 0;
         for _ in 0..ROUND {

@@ -166,12 +166,13 @@ impl Again<'_> {
         let sides = Sides { athena: port, metrics: None, ..self.sides };
         self.forget_xa()?;
         let mut sessions = BTreeMap::new();
-        for entry in trace {
-            if !sessions.contains_key(&entry.session) {
-                for port in [sides.behind, sides.direct] {
-                    schema::create(port, entry.session, sides.mysql)?;
-                }
-                sessions.insert(entry.session, (Pair::connect(sides, entry.session)?, false));
+        for number in trace.iter().map(|entry| entry.session).collect::<BTreeSet<_>>() {
+            for port in [sides.behind, sides.direct] {
+                schema::create(port, number, sides.mysql)?;
+            }
+            match Pair::connect(sides, number) {
+                Ok(pair) => drop(sessions.insert(number, (pair, false))),
+                Err(error) => return Ok(checkout.then(|| (0, Difference::no_link(&error)))),
             }
         }
         let holders = Ballast::new(port, tokens(trace))
