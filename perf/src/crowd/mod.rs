@@ -1,7 +1,7 @@
 //! Thousands of clients on few links, each with a state of its own, which every answer shows.
 //!
 //! A client sets its time zone, SQL mode, character set and user variables once, then sends a mix of point selects (text and
-//! prepared), looks at its state, inserts and small transactions in a closed loop. What it should be answered follows from
+//! prepared), looks at its state, inserts, questions about the statement before and small transactions in a closed loop. What it should be answered follows from
 //! its number alone, so that an answer made on somebody else's state is found at once. One thread drives all of them.
 
 mod client;

@@ -24,6 +24,20 @@ enum Step {
     Insert,
     /// The row inserted last.
     Inserted,
+    /// How many rows that INSERT has made.
+    RowCount,
+    /// A select that has warnings.
+    Warn,
+    /// How many.
+    WarningCount,
+    /// The first row of some, which are counted.
+    Page,
+    /// How many there were.
+    FoundRows,
+    /// A user variable that is set in passing.
+    Assign,
+    /// Its value.
+    Assigned,
     Begin,
     Commit,
     Rollback,
@@ -56,6 +70,8 @@ pub struct Script {
     random: u32,
     /// The id of the row inserted last.
     inserted: u64,
+    /// The number that a statement before had in it.
+    number: u32,
     expected: Answer,
 }
 
@@ -68,6 +84,7 @@ impl Script {
             steps: VecDeque::from([Step::Look]),
             random,
             inserted: 0,
+            number: 0,
             expected: Answer::Done { id: 0 },
         }
     }
@@ -106,12 +123,37 @@ impl Script {
                 let value = format!("{}|{number}|{zone}|{number}", self.inserted);
                 (Request::Text(sql.to_owned()), Answer::Value(value))
             }
+            Step::Warn => {
+                let sql = format!("SELECT CAST('{number}x' AS SIGNED) FROM crowd_words WHERE id = 1");
+                (Request::Text(sql), Answer::Value(number.to_string()))
+            }
+            Step::Page => {
+                self.number = self.random() % WORDS + 1;
+                let sql = "SELECT SQL_CALC_FOUND_ROWS word FROM crowd_words WHERE id <=";
+                let request = Request::Text(format!("{sql} {} ORDER BY id LIMIT 1", self.number));
+                (request, Answer::Value("word 1".to_owned()))
+            }
+            Step::Assign => {
+                self.number = self.random() % WORDS;
+                let sql = format!("SELECT @seen := {}", self.number);
+                (Request::Text(sql), Answer::Value(self.number.to_string()))
+            }
+            Step::RowCount => self.ask("ROW_COUNT()", 1),
+            Step::WarningCount => self.ask("@@warning_count", 1),
+            Step::FoundRows => self.ask("FOUND_ROWS()", self.number),
+            Step::Assigned => self.ask("@seen", self.number),
             Step::Begin => (Request::Text("BEGIN".to_owned()), done),
             Step::Commit => (Request::Text("COMMIT".to_owned()), done),
             Step::Rollback => (Request::Text("ROLLBACK".to_owned()), done),
         };
         self.expected = expected;
         request
+    }
+
+    /// A question about the statement before.
+    fn ask(&self, question: &str, answer: u32) -> (Request, Answer) {
+        let sql = format!("SELECT CONCAT_WS('|', {question}, @mine)");
+        (Request::Text(sql), Answer::Value(format!("{answer}|{}", self.own.number)))
     }
 
     /// Judges the answer to what [`Script::next`] gave.
@@ -132,12 +174,16 @@ impl Script {
 
     fn choose(&mut self) {
         let steps: &[Step] = match self.random() % 100 {
-            0..35 => &[Step::Point],
-            35..70 => &[Step::Prepared],
-            70..80 => &[Step::Look],
-            80..85 => &[Step::Insert],
-            85..92 => &[Step::Insert, Step::Inserted],
-            92..97 => &[Step::Begin, Step::Insert, Step::Point, Step::Inserted, Step::Commit],
+            0..32 => &[Step::Point],
+            32..64 => &[Step::Prepared],
+            64..74 => &[Step::Look],
+            74..79 => &[Step::Insert],
+            79..85 => &[Step::Insert, Step::Inserted],
+            85..87 => &[Step::Insert, Step::RowCount],
+            87..89 => &[Step::Warn, Step::WarningCount],
+            89..91 => &[Step::Page, Step::FoundRows],
+            91..93 => &[Step::Assign, Step::Assigned],
+            93..97 => &[Step::Begin, Step::Insert, Step::Point, Step::Inserted, Step::Commit],
             _ => &[Step::Begin, Step::Prepared, Step::Insert, Step::Inserted, Step::Rollback],
         };
         self.steps.extend(steps);
