@@ -72,6 +72,7 @@ fn main() -> Result<()> {
     println!("{} clients on {} links: {report}", arguments.clients, arguments.links);
     for (what, name) in [
         ("needed a replay", "athena_state_replays_total"),
+        ("needed a read-out", "athena_state_readouts_total"),
         ("were prepared again", "athena_statements_reprepared_total"),
         ("opened a link", "athena_links_opened_total"),
     ] {
