@@ -18,17 +18,22 @@ const QUERIES_MIN: u64 = 2000;
 #[test]
 fn two_hundred_clients_keep_their_own_state_on_sixteen_links() -> TestResult {
     let lab = Lab::new("state_crowd")?;
-    let server = lab.server(ServerOptions::default())?;
+    let server = lab.server(options())?;
     check(lab, server)
 }
 
 #[test]
 fn two_hundred_clients_keep_their_own_state_on_sixteen_links_of_a_mysql() -> TestResult {
     let lab = Lab::new("state_crowd")?;
-    match lab.mysql_server(ServerOptions::default())? {
+    match lab.mysql_server(options())? {
         Some(server) => check(lab, server),
         None => Ok(()),
     }
+}
+
+/// With a binary log, as most servers have: then they tell more of what is written.
+fn options() -> ServerOptions {
+    ServerOptions::default().binlog(true)
 }
 
 fn check(lab: Lab, server: Server) -> TestResult {

@@ -38,11 +38,12 @@ fn main() -> Result<()> {
     let beside = std::env::current_exe().map_err(|source| Error::File { path: "crowd".into(), source })?;
     let program = arguments.athena.unwrap_or_else(|| beside.with_file_name("athena"));
     let lab = Lab::new("crowd")?;
+    // Most servers have a binary log, and tell more of what is written then.
+    let options = ServerOptions::default().binlog(true);
     let server = if arguments.mysql {
-        let server = lab.mysql_server(ServerOptions::default())?;
-        server.ok_or_else(|| Error::Missing("a real MySQL".to_owned()))?
+        lab.mysql_server(options)?.ok_or_else(|| Error::Missing("a real MySQL".to_owned()))?
     } else {
-        lab.server(ServerOptions::default())?
+        lab.server(options)?
     };
     let table = |statement: &&str| server.sql(&format!("USE test; {statement}"));
     crowd::SCHEMA.iter().try_for_each(|statement| table(statement).map(drop))?;
