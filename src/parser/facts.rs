@@ -135,6 +135,8 @@ bitflags! {
         const SHOWS_TABLE = 1 << 43;
         /// Something is called, or stands before a parenthesis, that may be a stored function.
         const MAY_CALL = 1 << 44;
+        /// SET STATEMENT ... FOR.
+        const ONE_SHOT = 1 << 45;
     }
 }
 

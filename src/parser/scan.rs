@@ -96,6 +96,7 @@ impl<'a> Scanner<'a> {
             }
             // MariaDB: variables for the statement that follows only.
             if keyword == Some(Keyword::Set) && self.take(Keyword::Statement) {
+                self.hazards |= Hazards::ONE_SHOT;
                 self.pass_until(|scanner| scanner.keyword() == Some(Keyword::For));
                 self.take(Keyword::For);
                 continue;

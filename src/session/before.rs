@@ -30,7 +30,9 @@ impl Before {
         if let Some(list) = &seen.listed {
             unread.warnings = false;
             (self.warning_count, self.warnings) = (list.rows.len() as u64, list.clone());
-        } else if failed || (seen.warnings > 0 && !asks_for_list(facts)) {
+        } else if failed
+            || (seen.warnings > 0 && (!asks_for_list(facts) || facts.kind == StatementKind::Other))
+        {
             unread.warnings = true;
             self.failed = failed;
             self.warning_count = if failed { 1 } else { u64::from(seen.warnings) };

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{
-    Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
+    Effect, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
 };
-use crate::pool::{Brought, Lease, LinkError};
+use crate::pool::{Brought, Changes, Lease, Link, LinkError, user_variables};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
@@ -65,6 +65,7 @@ impl Session {
         let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
         if outcome.is_ok() {
             if let Some(ok) = seen.prepared {
+                self.note_named_variables(link.lease(), &text);
                 link.lease().add_statement(text.key, ok.statement_id);
                 let types = Vec::new();
                 let (params, settled) = (ok.params, Vec::new());
@@ -74,6 +75,22 @@ impl Session {
             self.statements.last_prepared = seen.prepared.map(|_| seen.statement_id);
         }
         self.finish(link, NO_SQL, &seen, outcome)
+    }
+
+    /// To prepare a statement that sets a user variable makes the variable, with nothing in it.
+    fn note_named_variables(&mut self, link: &mut Link, text: &StatementText) {
+        let mut changes = Changes::default();
+        for effect in &text.effects {
+            if let Effect::UserVariable { name, .. } = effect
+                && self.state.user_variable(name).is_none()
+            {
+                let unset = user_variables::null_of(user_variables::UNSET, name);
+                changes.user_variables.push((name.clone().into(), Some(unset.into())));
+            }
+        }
+        if !changes.is_empty() {
+            self.change_state(link, &changes);
+        }
     }
 
     /// Whether the client and its links have COM_STMT_BULK_EXECUTE.

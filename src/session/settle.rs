@@ -2,8 +2,9 @@
 
 use crate::metrics::label::{BoundReason, ClosedReason};
 use crate::net::Payload;
-use crate::parser::{Facts, Hazards, StatementKind};
+use crate::parser::{Effect, Facts, Hazards, StatementKind};
 use crate::pool::{Bound, Link, LinkError};
+use crate::protocol::capability::StatusFlags;
 
 use super::before::asks_for_list;
 use super::driver::Session;
@@ -43,7 +44,12 @@ impl Session {
     /// Takes in what a complete reply showed, then keeps the link or gives it back.
     pub fn settle(&mut self, mut link: Use, facts: Facts, seen: &Seen) {
         if let Some(status) = seen.status {
-            self.status = status;
+            // What is set for one statement shows in its status.
+            const OF_MODE: StatusFlags = StatusFlags::ANSI_QUOTES.union(StatusFlags::NO_BACKSLASH_ESCAPES);
+            self.status = match seen.effects.contains(&Effect::OneShotVariables) {
+                true => (status - OF_MODE) | (self.status & OF_MODE),
+                false => status,
+            };
             link.lease().status = status;
         }
         // As of before the statement: what it names without a schema was in that.

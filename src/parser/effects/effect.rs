@@ -138,7 +138,7 @@ const NAMED: Hazards = Hazards::NAMED_LOCK
 impl Facts {
     /// Whether [`effects`] has something to say that the facts don't.
     pub fn has_effects(self) -> bool {
-        self.hazards.intersects(NAMED | Hazards::MAY_CALL)
+        self.hazards.intersects(NAMED | Hazards::MAY_CALL | Hazards::ONE_SHOT)
     }
 }
 
