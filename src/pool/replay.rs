@@ -40,11 +40,28 @@ impl Link {
         state: &State,
         states: &States,
     ) -> Result<Brought, LinkError> {
+        // What was never set is of another type than what is NULL: only a reset takes a user variable away.
+        let users = self.carries.as_ref().is_some_and(|carries| carries.has_user_variables_beside(state));
+        let mut brought = self.bring_by(schema, state, states, users).await?;
+        if matches!(brought, Brought::Refused(_)) && !users && !self.has_had_role && self.set_names.is_some()
+        {
+            // Accounts may lower some variables, and not raise them again.
+            self.carries = Some(states.empty());
+            brought = self.bring_by(schema, state, states, true).await?;
+        }
+        Ok(brought)
+    }
+
+    async fn bring_by(
+        &mut self,
+        schema: Option<&Rc<[u8]>>,
+        state: &State,
+        states: &States,
+        starts_over: bool,
+    ) -> Result<Brought, LinkError> {
         let empty = states.empty();
         let schema = schema.filter(|schema| self.schema.as_ref() != Some(schema));
         let Some(carries) = self.carries.clone() else { return Err(LinkError::Closed) };
-        // What was never set is of another type than what is NULL: only a reset takes a user variable away.
-        let starts_over = carries.has_user_variables_beside(state);
         let mut commands = Vec::new();
         let way = match self.set_names.as_deref().filter(|_| starts_over) {
             Some(set_names) => {

@@ -57,6 +57,8 @@ const NULLABLE: [&[u8]; 8] = [
     b"innodb_tmpdir",
 ];
 
+const COLLATION: &[u8] = b"collation_connection";
+
 /// What SET NAMES sets.
 const OF_NAMES: [&[u8]; 4] =
     [b"character_set_client", b"character_set_connection", b"character_set_results", b"collation_connection"];
@@ -299,11 +301,14 @@ impl State {
             .any(|(_, has, wants)| has.is_some() && wants.is_none())
     }
 
-    /// The character set and the collation, where SET NAMES can have set them: a character set that is set by itself brings
-    /// its own collation to results, and that of a login or of SET NAMES another.
+    /// The character set and the collation, where SET NAMES or the login can have set them: they bring their collation to
+    /// results, too, and a character set that is set by itself brings its own.
     fn names<'a>(&'a self, base: &impl Fn(&[u8]) -> Option<&'a [u8]>) -> Option<[&'a [u8]; 2]> {
-        let value = |name: &[u8]| self.variable(name).or_else(|| base(name));
-        let [client, connection, results, collation] = OF_NAMES.map(value);
+        let own = OF_NAMES.map(|name| self.variable(name));
+        let [client, connection, results, collation] = match own {
+            [Some(_), _, Some(_), _] => own,
+            _ => OF_NAMES.map(base),
+        };
         let charset = client?;
         let all = connection == Some(charset) && results == Some(charset) && !charset.is_empty();
         all.then_some([charset, collation?])
@@ -316,18 +321,18 @@ impl State {
             return Vec::new();
         }
         let mut assignments = Assignments(Vec::new());
-        let names = self.names(&base);
         let wanted_names = wanted.names(&base);
-        let by_names = wanted_names.is_some() && names != wanted_names;
-        if let Some(names) = wanted_names.filter(|_| by_names) {
+        let names = wanted_names.filter(|names| self.names(&base) != Some(*names));
+        if let Some(names) = names {
             assignments.names(names);
         }
         for (name, has, wants) in pairs(&self.0.variables, &wanted.0.variables) {
-            if by_names && OF_NAMES.contains(&name) {
-                continue;
-            }
             let by_login = base(name);
-            if wants.or(by_login) != has.or(by_login) {
+            let by_names = names.and_then(|[charset, collation]| {
+                let of_names = OF_NAMES.contains(&name);
+                of_names.then_some(if name == COLLATION { collation } else { charset })
+            });
+            if wants.or(by_login) != by_names.or(has).or(by_login) {
                 assignments.variable(name, wants.or(by_login));
             } else if wants.is_none() && has.is_some() && by_login.is_none() {
                 assignments.variable(name, None);
@@ -561,6 +566,14 @@ mod tests {
         assert_eq!(told(empty.way_to(&latin1, base)), ["SET NAMES latin1 COLLATE latin1_bin"]);
         assert_eq!(told(latin1.way_to(&empty, base)), ["SET NAMES utf8mb4 COLLATE utf8mb4_bin"]);
         assert_eq!(told(latin1.way_to(&latin1, base)), [""; 0]);
+        // Without SET NAMES, results keep the collation of the login.
+        let set = [("character_set_connection", Some("utf8mb4")), ("collation_connection", Some("x"))];
+        let collated = states.changed(&empty, &changes(&set, &[])).unwrap();
+        assert_eq!(told(empty.way_to(&collated, base)), ["SET @@session.collation_connection=_utf8mb4'x'"]);
+        assert_eq!(
+            told(latin1.way_to(&collated, base)),
+            ["SET NAMES utf8mb4 COLLATE utf8mb4_bin,@@session.collation_connection=_utf8mb4'x'"]
+        );
         assert_eq!(
             told(latin1.way_to(&mixed, base)),
             ["SET @@session.character_set_results=_utf8mb4'koi8r'"]

@@ -13,7 +13,7 @@ use crate::protocol::warnings::{Counted, count_resultset};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
-use super::link::{ASKS_BACK, Held, Use};
+use super::link::{ASKS_BACK, Held, NO_SQL, Use};
 
 /// What became of such a statement.
 pub(super) enum Asked {
@@ -96,6 +96,10 @@ impl Session {
             self.clears_warnings = true;
             return Ok(Asked::Command(command));
         }
+        if list.columns.is_empty() && !matches!(question, Diagnostics::Get(_)) {
+            self.before.warnings.columns = self.columns_of_warnings().await?;
+        }
+        let list = &self.before.warnings;
         let (capabilities, status, mariadb) = (self.capabilities, self.own_status(), self.is_on_mariadb());
         let counted = question.clone();
         let reply = match question {
@@ -123,6 +127,19 @@ impl Session {
             self.before.found_rows = 1;
         }
         Ok(Asked::Reply(reply.into()))
+    }
+
+    /// The columns of SHOW WARNINGS in the session's character set.
+    async fn columns_of_warnings(&mut self) -> Result<Vec<Vec<u8>>, Stop> {
+        let mut link = self.take_link(NO_SQL).await?;
+        match self.backend(link.lease().warnings()).await {
+            Ok(list) => {
+                self.is_last = false;
+                self.keep_or_give_back(link);
+                Ok(list.map(|list| list.columns).unwrap_or_default())
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
     }
 
     /// GET DIAGNOSTICS as a SET of its targets. `None` if there is no such condition: a server has the words for that.

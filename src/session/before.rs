@@ -91,6 +91,14 @@ impl Before {
         }
     }
 
+    /// A statement was refused by Athena, in the place of a server.
+    pub fn refused(&mut self, code: u16, message: &str) {
+        let row = ["Error", &code.to_string(), message].map(|value| Some(value.as_bytes().to_vec())).to_vec();
+        self.row_count = -1;
+        self.warnings = WarningList { columns: Vec::new(), rows: vec![row] };
+        (self.warning_count, self.failed) = (1, true);
+    }
+
     /// A list may have been cut.
     pub fn error_count(&self) -> u64 {
         let listed = self.warnings.errors() as u64;

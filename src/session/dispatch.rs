@@ -76,6 +76,10 @@ impl Session {
             Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
             Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
             Command::Ping => {
+                // Of an error there may be several.
+                if self.unread.warnings && self.before.failed && !self.is_on_mariadb() {
+                    Box::pin(self.read_own_link()).await?;
+                }
                 self.before.row_count = 0;
                 self.is_last = false;
                 Ok(Some(self.ok_with(1, self.repeated_warnings())))
@@ -153,6 +157,8 @@ impl Session {
                 None => self.ctx.metrics.server_errors.inc(),
             }
             tracing::debug!(target: "athena::session", id = self.id, user = %self.account.name, error = %refusal.error, "refused");
+            self.before.refused(refusal.error.code, &refusal.error.message);
+            (self.unread.warnings, self.is_last, self.warnings) = (false, false, 1);
             return Ok(refusal.error.packet(seq).into());
         }
         if self.entry.is_killed() {
@@ -220,7 +226,11 @@ impl Session {
     /// The number of warnings in replies to commands that are no statements: a MySQL repeats that of the statement before,
     /// a MariaDB has none.
     pub fn repeated_warnings(&self) -> u16 {
-        if self.warnings > 0 && !self.is_on_mariadb() { self.warnings } else { 0 }
+        let counted = match self.unread.warnings {
+            true => self.warnings,
+            false => u16::try_from(self.before.warning_count).unwrap_or(u16::MAX),
+        };
+        if self.is_on_mariadb() { 0 } else { counted }
     }
 
     /// The status in a reply of Athena's own.

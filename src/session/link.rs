@@ -140,7 +140,7 @@ impl Session {
     }
 
     /// Whether a statement is to find the session's LAST_INSERT_ID() on a link that may have another.
-    fn needs_insert_id(&self, facts: Facts, link: &Link) -> bool {
+    pub fn needs_insert_id(&self, facts: Facts, link: &Link) -> bool {
         use StatementKind::{Insert, Replace, Update};
         let told = matches!(facts.kind, Insert | Replace | Update);
         // What may set it and does not tell: if it does not, the session's must be there.
@@ -155,7 +155,7 @@ impl Session {
         has != Some(self.last_insert_id)
     }
 
-    async fn bring_insert_id(&mut self, mut link: Use) -> Result<Use, Stop> {
+    pub async fn bring_insert_id(&mut self, mut link: Use) -> Result<Use, Stop> {
         self.is_last = false;
         if !self.unread.is_empty() {
             self.read_link(&mut link).await?;
@@ -181,7 +181,7 @@ impl Session {
     /// first.
     pub async fn read_before_own(&mut self, link: &mut Use) -> Result<(), Stop> {
         self.is_last = false;
-        if self.unread.warnings || self.unread.found_rows {
+        if self.unread.warnings || self.unread.found_rows || self.unread.has_state() {
             return self.read_link(link).await;
         }
         Ok(())

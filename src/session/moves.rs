@@ -83,7 +83,7 @@ impl Session {
     pub fn take_in_state(&mut self, link: &mut Link, facts: Facts, seen: &Seen) {
         let mut changes = Changes::default();
         self.take_in_variables(&mut changes, link, facts, seen);
-        let mut explained = !changes.is_empty() || !self.unread.variables.is_empty();
+        let mut explained = !seen.variables.is_empty();
         for effect in &seen.effects {
             match effect {
                 Effect::UserVariable { name, value } => {
@@ -103,6 +103,8 @@ impl Session {
                 }
                 Effect::SetVariable { .. }
                 | Effect::CreateTemporary(_)
+                | Effect::DropTable(_)
+                | Effect::RenameTable { .. }
                 | Effect::Prepare { .. }
                 | Effect::Deallocate(_) => explained = true,
                 Effect::NamedLock(_) | Effect::ReleaseNamedLock(_) => self.unread.locks = true,

@@ -34,6 +34,10 @@ impl Session {
     pub async fn prepare(&mut self, mut command: Payload) -> Result<Payload, Stop> {
         // Whatever it fails of: an EXECUTE that was sent along must not mean the statement before.
         self.statements.last_prepared = None;
+        // What the statement means depends on the session's state, which has to be known.
+        if self.unread.has_state() {
+            Box::pin(self.read_own_link()).await?;
+        }
         let mode = SqlMode { one_statement: true, ..self.sql_mode() };
         let mut facts = facts(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode);
         let own = facts.hazards.intersects(Hazards::OF_SESSIONS);
@@ -120,6 +124,10 @@ impl Session {
         let mut link = self.take_link(facts).await?;
         if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
             return Err(self.unprepared(link, stop));
+        }
+        if self.needs_insert_id(facts, link.lease()) {
+            // To prepare it elsewhere may have taken a reset.
+            link = Box::pin(self.bring_insert_id(link)).await?;
         }
         let command = match self.bound_to_link(&mut link, id, &text, command, &header) {
             Ok(command) => command,
@@ -257,8 +265,10 @@ impl Session {
     /// COM_STMT_FETCH.
     pub async fn fetch(&mut self, mut command: Payload) -> Result<Payload, Stop> {
         let (id, text, _) = self.statement_of(&command, "mysqld_stmt_fetch")?;
+        let mariadb = self.is_on_mariadb();
         let no_cursor = || {
-            let message = format!("The statement ({id}) has no open cursor.");
+            let end = if mariadb { "" } else { "." };
+            let message = format!("The statement ({id}) has no open cursor{end}");
             Stop::from(Refusal::new(ErrorKind::UnknownStatement, ErrorCode::StmtHasNoOpenCursor, message))
         };
         if !self.holds.has_cursor(id) {

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::metrics::label::BoundReason;
+use crate::pool::user_variables::Value;
 use crate::pool::{Changes, Table, Told, canonical, coupled, is_movable, quote, quote_name, user_variables};
 use crate::protocol::warnings::WarningList;
 
@@ -267,8 +268,11 @@ impl Session {
             let values = user_variables::values(names, &replies.table()?)?;
             for (name, value) in names.iter().zip(values) {
                 match value {
-                    Some(value) => changes.user_variables.push((name.clone().into(), Some(value.into()))),
-                    None => self.holds.keep(BoundReason::SessionState),
+                    Value::Expression(value) => {
+                        changes.user_variables.push((name.clone().into(), Some(value.into())));
+                    }
+                    Value::Unset => changes.user_variables.push((name.clone().into(), None)),
+                    Value::Unmovable => self.holds.keep(BoundReason::SessionState),
                 }
             }
         }
