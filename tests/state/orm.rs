@@ -6,7 +6,10 @@
 //! `\database` COM_INIT_DB, `\prepared` prepares a statement, executes it once and closes it, `\probe` names what is looked at
 //! beside the usual variables. What one kind of server refuses, it has to refuse through Athena as well.
 
-use athena_perf::lab::Flavor;
+use std::thread;
+use std::time::Duration;
+
+use athena_perf::lab::{Flavor, Lab, Server, ServerOptions};
 
 use crate::common::TestResult;
 use crate::common::stage::Stage;
@@ -29,6 +32,9 @@ const FILES: [(&str, &str); 11] = [
 
 /// One for a holder, one for the sessions that are looked at.
 const LINKS: usize = 2;
+
+/// Between statements: none, and long enough for what only the link knows to be read from it.
+const PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(10)];
 
 /// What a session is made of, as far as these statements change it; then what it makes of expressions.
 const PROBE: &str = "@@autocommit, @@sql_mode, @@time_zone, @@character_set_client, @@character_set_connection, \
@@ -59,27 +65,56 @@ const MOMENTARY: [&str; 13] = [
     "warning_count",
 ];
 
+/// Makes sessions begin with other values than those of a new server: what a session has not set goes back to these.
+const OTHER_GLOBALS: &str = "SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    SET GLOBAL character_set_server = latin1, collation_server = latin1_german1_ci, foreign_key_checks = 0,
+        group_concat_max_len = 5000, interactive_timeout = 4321, lc_time_names = de_DE, max_error_count = 7,
+        sql_mode = 'PIPES_AS_CONCAT,NO_ZERO_DATE', time_zone = '+05:00', unique_checks = 0, wait_timeout = 1234";
+
 #[test]
 fn what_orms_send_at_connect_binds_no_link() -> TestResult {
-    check_all(&Stage::start_with("state_orm", |config| configure(config, LINKS))?)
+    check_on_mariadb("")
 }
 
 #[test]
 fn what_orms_send_at_connect_binds_no_link_to_a_mysql() -> TestResult {
-    match Stage::start_on_mysql("state_orm", |config| configure(config, LINKS))? {
-        Some(stage) => check_all(&stage),
+    check_on_mysql("")
+}
+
+#[test]
+fn sessions_begin_as_their_server_has_them_begin() -> TestResult {
+    check_on_mariadb(OTHER_GLOBALS)
+}
+
+#[test]
+fn sessions_begin_as_their_mysql_has_them_begin() -> TestResult {
+    check_on_mysql(OTHER_GLOBALS)
+}
+
+fn check_on_mariadb(globals: &str) -> TestResult {
+    let lab = Lab::new("state_orm")?;
+    let server = lab.server(ServerOptions::default())?;
+    check_all(lab, server, globals)
+}
+
+fn check_on_mysql(globals: &str) -> TestResult {
+    let lab = Lab::new("state_orm")?;
+    match lab.mysql_server(ServerOptions::default())? {
+        Some(server) => check_all(lab, server, globals),
         None => Ok(()),
     }
 }
 
-fn check_all(stage: &Stage) -> TestResult {
-    stage.server.sql("CREATE TABLE test.things (id INT PRIMARY KEY, name VARCHAR(10) NOT NULL)")?;
+fn check_all(lab: Lab, server: Server, globals: &str) -> TestResult {
+    server.sql("CREATE TABLE test.things (id INT PRIMARY KEY, name VARCHAR(10) NOT NULL)")?;
+    server.sql(globals)?;
+    let stage = Stage::start_on(lab, server, |config| configure(config, LINKS))?;
     let profiles = FILES.iter().flat_map(|(file, text)| profiles(file, text));
     let failures: Vec<String> = profiles
-        .filter_map(|profile| {
-            let error = check(stage, &profile).err()?;
-            Some(format!("{}: {error}", profile.title))
+        .flat_map(|profile| {
+            PAUSES.map(|pause| (check(&stage, &profile, pause), pause, profile.title.clone()))
         })
+        .filter_map(|(result, pause, title)| Some(format!("{title}, pauses of {pause:?}: {}", result.err()?)))
         .collect();
     assert!(failures.is_empty(), "{} profiles fail\n{}", failures.len(), failures.join("\n"));
     let closed = stage.athena.metric("athena_links_closed_total", &[("reason", "dirty")])?;
@@ -143,13 +178,16 @@ fn flag(name: &str) -> u32 {
 }
 
 /// A session as a client of this kind sets it up, and one that sets nothing, take turns on each of the links.
-fn check(stage: &Stage, profile: &Profile) -> TestResult {
+fn check(stage: &Stage, profile: &Profile, pause: Duration) -> TestResult {
+    let mut session = stage.login(&profile.login)?;
+    // A MySQL has the password in its cache once a link has logged in.
+    session.run("SELECT 1")?;
     let server = || Connection::login(stage.server.port(), &profile.login);
     let (mut own, mut plain) = (server()?, server()?);
-    let mut session = stage.login(&profile.login)?;
     // One after the other: they would wait for each other's locks.
     let expected: Vec<_> = profile.steps.iter().map(|step| step.run(&mut own)).collect();
     for (step, expected) in profile.steps.iter().zip(expected) {
+        thread::sleep(pause);
         match (step.run(&mut session), expected) {
             (Ok(found), Ok(expected)) if found == expected => {}
             (Err(found), Err(expected)) if found.code() == expected.code() && found.code().is_some() => {}

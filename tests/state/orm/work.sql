@@ -97,3 +97,12 @@ SELECT missing FROM things
 SET time_zone = 'nowhere'
 INSERT INTO things VALUES (6, NULL)
 SET sql_mode = 'STRICT_ALL_TABLES', group_concat_max_len = 'x'
+
+-- == Warnings with autocommit off
+SET autocommit = 0
+SELECT CAST('x' AS SIGNED)
+SHOW WARNINGS
+SELECT CAST('x' AS SIGNED)
+SELECT @@warning_count
+COMMIT
+SET autocommit = 1
