@@ -16,7 +16,7 @@ use super::connect::{Connected, query};
 use super::conversation::Conversation;
 use super::era::Era;
 use super::error::LinkError;
-use super::identity::Identity;
+use super::identity::{Identity, Want};
 use super::state::{State, States};
 use super::statements::{OnLink, StatementKey, Statements};
 use super::trackers::{SELECT_TRACKED, Trackers, in_order, tracked};
@@ -71,10 +71,10 @@ pub struct Link {
 }
 
 impl Link {
+    /// `want` is what it was opened for.
     pub(super) fn new(
         connected: Connected,
-        identity: Identity,
-        schema: Option<Rc<[u8]>>,
+        want: &Want,
         era: Era,
         serial: u64,
         max_statements: usize,
@@ -83,8 +83,8 @@ impl Link {
     ) -> Self {
         Self {
             socket: connected.socket,
-            identity,
-            schema,
+            identity: want.identity.clone(),
+            schema: want.schema.clone(),
             status: connected.status,
             carries: Some(states.empty()),
             has_had_role: false,

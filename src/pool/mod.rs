@@ -49,7 +49,7 @@ pub use lease::Lease;
 pub use link::{Link, SmallReply};
 pub use maintain::maintain;
 pub use replay::Brought;
-pub use state::{Changes, State, States, canonical, coupled, is_movable, quote, quote_name};
+pub use state::{Changes, Entry, State, States, canonical, coupled, is_movable, quote, quote_name};
 pub use stateless::StatelessPool;
 pub use statements::{OnLink, StatementKey};
 pub use trackers::Reports;

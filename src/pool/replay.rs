@@ -12,7 +12,7 @@ use super::conversation::Conversation;
 use super::errand::{REPLY_MAX, Told, read_table};
 use super::error::LinkError;
 use super::link::{Link, over};
-use super::state::{State, States};
+use super::state::{Entry, State, States};
 
 /// How a link was brought to a session's state.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub enum Brought {
 }
 
 /// System variables, with the values that the server told.
-pub type Overheard = Vec<(Box<[u8]>, Box<[u8]>)>;
+pub type Overheard = Vec<Entry>;
 
 impl Link {
     /// Brings the link to `schema` (any will do for a session without one) and `state`.

@@ -100,7 +100,10 @@ const COUPLED: [[&[u8]; 2]; 7] = [
 ];
 
 /// A name and what belongs to it.
-type Entry = (Box<[u8]>, Box<[u8]>);
+pub type Entry = (Box<[u8]>, Box<[u8]>);
+
+/// A name and what belongs to it now, if anything does.
+pub type Change = (Box<[u8]>, Option<Box<[u8]>>);
 
 /// What a session has set. Equal states of a core are one value, which makes comparing them cheap.
 #[derive(Debug, Clone)]
@@ -224,9 +227,9 @@ fn set(entries: &mut Vec<Entry>, name: &[u8], value: Option<&[u8]>) {
 #[derive(Debug, Default)]
 pub struct Changes {
     /// System variables; `None` for one that is as if it had never been set.
-    pub variables: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub variables: Vec<Change>,
     /// User variables, by expressions of their values.
-    pub user_variables: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub user_variables: Vec<Change>,
     pub role: Option<Option<Box<[u8]>>>,
 }
 

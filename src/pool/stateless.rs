@@ -356,8 +356,7 @@ impl StatelessPool {
         };
         let now = self.core.timers.now();
         let max = self.settings.max_prepared_statements;
-        let (identity, schema) = (want.identity.clone(), want.schema.clone());
-        Ok(Link::new(connected, identity, schema, era, serial, max, now, &self.states))
+        Ok(Link::new(connected, want, era, serial, max, now, &self.states))
     }
 
     /// A link could not be opened. If the account may have no more, those who wait get the ones that it has. If it was for

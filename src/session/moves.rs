@@ -34,7 +34,8 @@ impl Session {
         let ends = of_text.hazards.contains(Hazards::MULTI)
             || matches!(of_text.kind, StatementKind::Ddl | StatementKind::Unlock | StatementKind::Other);
         let unseen = self.holds.may_begin_unseen();
-        if !of_text.has_effects() && !(self.holds.has_names() && ends) && !unseen {
+        let may_end = self.holds.has_names() && ends;
+        if !(of_text.has_effects() || unseen || may_end) {
             return Vec::new();
         }
         let mut all = effects(text, mode);

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::parser::Effect;
+use crate::pool::Entry;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::reply::Observer;
 use crate::protocol::response::OkPacket;
@@ -45,7 +46,7 @@ pub(super) struct Seen {
     /// Characteristics of the next or the running transaction are set.
     pub characteristics: Option<bool>,
     /// Session variables that are told with a value.
-    pub variables: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub variables: Vec<Entry>,
     /// Rows that the last OK packet says were affected.
     pub affected_rows: u64,
     /// The first number in the text of the last OK packet: rows that were selected, or found.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use crate::metrics::label::BoundReason;
 use crate::pool::user_variables::Value;
-use crate::pool::{Changes, Table, Told, canonical, coupled, is_movable, quote, quote_name, user_variables};
+use crate::pool::{
+    Changes, Entry, Table, Told, canonical, coupled, is_movable, quote, quote_name, user_variables,
+};
 use crate::protocol::warnings::WarningList;
 
 use super::context::Phase;
@@ -220,7 +222,7 @@ impl Session {
         unread: &Unread,
         locks: &[Vec<u8>],
         told: Vec<Told>,
-        overheard: &[(Box<[u8]>, Box<[u8]>)],
+        overheard: &[Entry],
     ) -> Option<()> {
         let wide = matches!(
             self.state.variable(b"character_set_results"),
@@ -281,7 +283,7 @@ impl Session {
     }
 
     /// What changed before a statement failed.
-    fn take_overheard(&mut self, changes: &mut Changes, overheard: &[(Box<[u8]>, Box<[u8]>)]) {
+    fn take_overheard(&mut self, changes: &mut Changes, overheard: &[Entry]) {
         for (name, value) in overheard {
             let name = canonical(name);
             if name == FLUSHED && self.state.variable(FLUSHED).is_none()
