@@ -42,29 +42,37 @@ impl Link {
     ) -> Result<Brought, LinkError> {
         // What was never set is of another type than what is NULL: only a reset takes a user variable away.
         let users = self.carries.as_ref().is_some_and(|carries| carries.has_user_variables_beside(state));
-        let mut brought = self.bring_by(schema, state, states, users).await?;
+        let mut brought = self.bring_by(schema, state, users.then(|| states.empty())).await?;
         if matches!(brought, Brought::Refused(_)) && !users && !self.has_had_role && self.set_names.is_some()
         {
             // Accounts may lower some variables, and not raise them again.
             self.carries = Some(states.empty());
-            brought = self.bring_by(schema, state, states, true).await?;
+            brought = self.bring_by(schema, state, Some(states.empty())).await?;
         }
         Ok(brought)
     }
 
+    /// Brings a link to another state of its own session for a moment, whatever else is on it. What the session has set
+    /// since comes back with the way back.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn visit(&mut self, schema: Option<&Rc<[u8]>>, state: &State) -> Result<Brought, LinkError> {
+        self.bring_by(schema, state, None).await
+    }
+
+    /// By a reset to the empty state, if that is given, or from what the link carries.
     async fn bring_by(
         &mut self,
         schema: Option<&Rc<[u8]>>,
         state: &State,
-        states: &States,
-        starts_over: bool,
+        starts_over: Option<State>,
     ) -> Result<Brought, LinkError> {
-        let empty = states.empty();
         let schema = schema.filter(|schema| self.schema.as_ref() != Some(schema));
         let Some(carries) = self.carries.clone() else { return Err(LinkError::Closed) };
         let mut commands = Vec::new();
-        let way = match self.set_names.as_deref().filter(|_| starts_over) {
-            Some(set_names) => {
+        let way = match starts_over.zip(self.set_names.as_deref()) {
+            Some((empty, set_names)) => {
                 commands.push(vec![Command::ResetConnection as u8]);
                 commands.push(query(self.trackers.statement(), self.identity.flags));
                 commands.push(query(set_names, self.identity.flags));

@@ -11,7 +11,8 @@
 //! - `binlog` serves replicas: one endless reply.
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `options` is what a client changes about its connection after the login.
-//! - `prepared` and `statements` are the commands and the book-keeping of prepared statements.
+//! - `prepared` and `statements` are the commands and the book-keeping of prepared statements; `reprepare` has them on
+//!   further links.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share.
@@ -39,6 +40,7 @@ mod processlist;
 mod query;
 mod registry;
 mod relay;
+mod reprepare;
 mod seen;
 mod settle;
 mod statements;

@@ -7,7 +7,7 @@ use crate::net::Payload;
 use crate::parser::{
     Effect, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
 };
-use crate::pool::{Brought, Changes, Lease, Link, LinkError, user_variables};
+use crate::pool::{Changes, Link, user_variables};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
@@ -25,9 +25,6 @@ use super::statements::{Meant, Statement, StatementText};
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
 const STATEMENTS_MAX: usize = 16_382;
-
-/// `ER_MAX_PREPARED_STMT_COUNT_REACHED`: the server has as many as it may for all its connections together.
-const MAX_PREPARED_STATEMENTS: u16 = 1461;
 
 impl Session {
     /// COM_STMT_PREPARE.
@@ -86,6 +83,7 @@ impl Session {
         let mut changes = Changes::default();
         for effect in &text.effects {
             if let Effect::UserVariable { name, .. } = effect
+                && text.facts.kind == StatementKind::Set
                 && self.state.user_variable(name).is_none()
             {
                 let unset = user_variables::null_of(user_variables::UNSET, name);
@@ -447,31 +445,6 @@ impl Session {
         Ok((text, params))
     }
 
-    /// Prepares the statement on the link unless it is already.
-    async fn have_prepared(&mut self, link: &mut Use, id: u32, text: &StatementText) -> Result<(), Stop> {
-        let lease = link.lease();
-        if let Some(on_link) = lease.statement(text.key) {
-            let settled = self.statements.get(id).is_none_or(|statement| statement.is_settled_as(on_link));
-            if settled || self.holds.has_long_data(id) || !self.types_stick() {
-                return Ok(());
-            }
-            lease.remove_statement(text.key);
-        } else if self.holds.has_long_data(id) {
-            let message = "Parameters sent ahead were lost: the session has too many statements prepared \
-                           ([pool] max_prepared_statements)";
-            self.holds.long_data(id, false);
-            return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::UnknownStmtHandler, message).into());
-        }
-        self.ctx.metrics.statements_reprepared.inc();
-        Box::pin(self.prepare_anew(link, text)).await
-    }
-
-    /// Whether the first EXECUTE of a statement settles the types of its parameters for good, so that others are
-    /// converted to them (MySQL from 8.0.22 on). For a session that began with other types it has to be another one.
-    fn types_stick(&self) -> bool {
-        !self.is_on_mariadb()
-    }
-
     /// Keeps the parameter types that a command brings: the client sends them once.
     fn note_types(&mut self, id: u32, payload: &[u8], header: &ExecuteHeader) {
         if header.new_params_bound
@@ -479,72 +452,6 @@ impl Session {
             && !header.param_types(payload).eq(statement.types.iter().copied())
         {
             statement.types = header.param_types(payload).collect();
-        }
-    }
-
-    /// Prepares the statement in the schema and the dialect that the session had when it prepared it, which may not be
-    /// those that it has now: names would mean other tables, and quotes other things.
-    async fn prepare_anew(&mut self, link: &mut Use, text: &StatementText) -> Result<(), Stop> {
-        if matches!(link.held, Held::Bound(_)) {
-            self.read_before_own(link).await?;
-        }
-        self.entry.wait();
-        let lease = link.lease();
-        let back = lease.schema.clone();
-        let elsewhere = text.schema.is_some() && text.schema != back;
-        let otherwise = text.state.dialect() != self.state.dialect()
-            || (text.facts.hazards.contains(Hazards::USER_VARIABLE) && text.state != self.state);
-        let state = if otherwise { &text.state } else { &self.state };
-        let moves = (elsewhere || otherwise) && lease.carries.is_some();
-        if moves {
-            match self.backend(lease.bring(text.schema.as_ref(), state, &self.cluster().pool.states)).await? {
-                Brought::Already | Brought::Done => {}
-                Brought::NoSchema(err) => {
-                    self.bring_back(lease, back.as_ref()).await?;
-                    return Err(Refusal::of_server(err).into());
-                }
-                Brought::Refused(_) => return Err(LinkError::Closed.into()),
-            }
-        }
-        self.entry.on_link(lease.connection_id);
-        let mut refused = self.backend(lease.prepare(text.key, &text.text)).await?;
-        if refused.as_ref().is_some_and(|err| err.code == MAX_PREPARED_STATEMENTS) {
-            self.cluster().pool.free_statements();
-            lease.forget_statements();
-            refused = self.backend(lease.prepare(text.key, &text.text)).await?;
-        }
-        if self.entry.off_link() {
-            self.kills_land(lease).await;
-        }
-        self.entry.wait();
-        if moves {
-            self.bring_back(lease, back.as_ref()).await?;
-        }
-        let interrupted = !self.entry.go_on();
-        match refused {
-            None if interrupted => Err(Refusal::interrupted().into()),
-            None => Ok(()),
-            Some(err) => Err(Refusal::of_server(err).into()),
-        }
-    }
-
-    /// Brings a link back to the session after something of the session's was prepared elsewhere.
-    async fn bring_back(&self, lease: &mut Lease, schema: Option<&Rc<[u8]>>) -> Result<(), Stop> {
-        match self.backend(lease.bring(schema, &self.state, &self.cluster().pool.states)).await? {
-            Brought::Already | Brought::Done => Ok(()),
-            // The link is where the session is not.
-            Brought::NoSchema(_) | Brought::Refused(_) => Err(LinkError::Closed.into()),
-        }
-    }
-
-    /// What becomes of the link when a statement could not be prepared on it: an error of the server's leaves it whole.
-    fn unprepared(&mut self, link: Use, stop: Stop) -> Stop {
-        match stop {
-            Stop::Refuse(refusal) if refusal.leaves_link() => {
-                self.keep_or_give_back(link);
-                Stop::Refuse(refusal)
-            }
-            stop => self.lost(link, stop),
         }
     }
 
