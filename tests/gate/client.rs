@@ -13,8 +13,9 @@ const STATE_CHANGED: u16 = 0x4000;
 const SYSTEM_VARIABLES: u8 = 0;
 /// SERVER_QUERY_NO_INDEX_USED, _NO_GOOD_INDEX_USED, _WAS_SLOW: they depend on the moment.
 const OF_THE_PLAN: u16 = 0x0830;
-/// What an EOF packet in front of rows is compared by: IN_TRANS and AUTOCOMMIT. The rest a server tells behind them, too.
-const OF_THE_SESSION: u16 = 0x0003;
+/// What an EOF packet in front of rows is compared by: AUTOCOMMIT. The rest a server tells behind them, too; links have no
+/// such packet, so Athena can't know there that a statement has begun a transaction.
+const OF_THE_SESSION: u16 = 0x0002;
 
 /// What a packet is, which its bytes alone do not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
