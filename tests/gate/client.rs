@@ -64,8 +64,11 @@ pub struct Client {
 
 impl Client {
     pub fn login(port: u16, login: &Login, mark: &'static [u8]) -> Result<Self> {
+        let mut connection = Connection::login(port, login)?;
+        // A MariaDB counts FOUND_ROWS() on from what another connection has left.
+        connection.run("SELECT 1")?;
         Ok(Self {
-            connection: Connection::login(port, login)?,
+            connection,
             deprecate_eof: login.capabilities & cap::DEPRECATE_EOF != 0,
             statements: [None; SLOTS],
             mark,

@@ -37,6 +37,8 @@ struct Prepared {
     /// The server knows the types.
     typed: bool,
     table: bool,
+    /// Its texts have letters of every character set: it may put them into a variable.
+    plain: bool,
 }
 
 /// One session's choice of steps.
@@ -213,7 +215,8 @@ impl Voice {
             self.pending.push_back(Step::Reset { slot });
             return Ok(());
         }
-        let parameters = prepared.parameters.iter().map(|kind| parameter(*kind, random)).collect();
+        let parameters =
+            prepared.parameters.iter().map(|kind| parameter(*kind, prepared.plain, random)).collect();
         match random.below(20) {
             0 => self.pending.push_back(Step::Close { slot }),
             1 => self.pending.push_back(Step::Reset { slot }),
@@ -225,7 +228,7 @@ impl Voice {
                 self.pending.push_back(Step::Reset { slot });
                 self.set_typed(slot, false);
             }
-            4 | 5 if self.script(ballast)? => self.long_data(slot, parameters, &prepared.parameters, random),
+            4 | 5 if self.script(ballast)? => self.long_data(slot, parameters, &prepared, random),
             _ => {
                 let types = !prepared.typed || random.below(4) == 0;
                 self.set_typed(slot, (types || prepared.typed) && !parameters.contains(&Value::Null));
@@ -246,16 +249,22 @@ impl Voice {
         let kinds = [Kind::Int, Kind::Int, Kind::Double, Kind::Text];
         let count = sql.iter().filter(|byte| **byte == b'?').count();
         let parameters = (0..count).map(|_| kinds[random.below(kinds.len())]).collect();
-        self.slots[slot] = Some(Prepared { parameters, typed: false, table });
+        self.slots[slot] = Some(Prepared { parameters, typed: false, table, plain: sql.contains(&b'@') });
         self.pending.push_back(Step::Prepare { slot, sql });
         Ok(())
     }
 
     /// Pieces of the first text among the parameters, then the rest.
-    fn long_data(&mut self, slot: usize, mut parameters: Vec<Value>, kinds: &[Kind], random: &mut Random) {
-        if let Some(index) = kinds.iter().position(|kind| matches!(kind, Kind::Text)) {
+    fn long_data(
+        &mut self,
+        slot: usize,
+        mut parameters: Vec<Value>,
+        prepared: &Prepared,
+        random: &mut Random,
+    ) {
+        if let Some(index) = prepared.parameters.iter().position(|kind| matches!(kind, Kind::Text)) {
             for _ in 0..=random.below(2) {
-                let piece = text(random);
+                let piece = text(prepared.plain, random);
                 self.pending.push_back(Step::LongData { slot, parameter: index as u16, piece });
             }
             parameters[index] = Value::LongData;
@@ -280,18 +289,18 @@ impl Voice {
     }
 }
 
-fn parameter(kind: Kind, random: &mut Random) -> Value {
+fn parameter(kind: Kind, plain: bool, random: &mut Random) -> Value {
     if random.below(12) == 0 {
         return Value::Null;
     }
     match kind {
         Kind::Int => Value::Int(random.below(12) as i64 - 1),
         Kind::Double => Value::Double(random.below(100) as f64 / 4.0),
-        Kind::Text => Value::Bytes(text(random)),
+        Kind::Text => Value::Bytes(text(plain, random)),
     }
 }
 
-fn text(random: &mut Random) -> Vec<u8> {
-    let texts: [&[u8]; 7] = [b"abc", b"", "été".as_bytes(), b"1", b"12x", b"it's", b"\xbf\\"];
-    texts[random.below(texts.len())].to_vec()
+fn text(plain: bool, random: &mut Random) -> Vec<u8> {
+    let texts: [&[u8]; 7] = [b"abc", b"", b"1", b"12x", b"it's", "été".as_bytes(), b"\xbf\\"];
+    texts[random.below(if plain { 5 } else { texts.len() })].to_vec()
 }
