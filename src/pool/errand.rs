@@ -133,7 +133,7 @@ impl Link {
         let mut conversation = Conversation::new(&self.socket, 0).with_packets_up_to(REPLY_MAX);
         conversation.send(0, &query(sql, self.identity.flags));
         conversation.expect_reply();
-        let told = read_table(&mut conversation, &mut Vec::new()).await?;
+        let told = read_table(&mut conversation, &mut Overheard::default()).await?;
         over(&conversation)?;
         Ok(told)
     }
@@ -180,9 +180,10 @@ pub(super) async fn read_table(
 
 fn overhear(ok: &[u8], overheard: &mut Overheard) -> Result<(), LinkError> {
     let ok = OkPacket::parse(ok, Capabilities::SESSION_TRACK)?;
+    overheard.status = Some(ok.status);
     for tracker in Trackers::new(ok.session_state) {
         if let Tracker::SystemVariable { name, value } = tracker? {
-            overheard.push((name.to_ascii_lowercase().into(), value.into()));
+            overheard.variables.push((name.to_ascii_lowercase().into(), value.into()));
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
 use crate::protocol::response::ErrPacket;
 use crate::protocol::warnings::WarningList;
@@ -26,8 +27,14 @@ pub enum Brought {
     Refused(ErrPacket),
 }
 
-/// System variables, with the values that the server told.
-pub type Overheard = Vec<Entry>;
+/// What the server told beside its answers.
+#[derive(Debug, Default)]
+pub struct Overheard {
+    /// System variables, with their values.
+    pub variables: Vec<Entry>,
+    /// As of the last answer that was no error.
+    pub status: Option<StatusFlags>,
+}
 
 impl Link {
     /// Brings the link to `schema` (any will do for a session without one) and `state`.
@@ -140,7 +147,7 @@ impl Link {
         for command in commands {
             conversation.send(0, command);
         }
-        let (mut told, mut overheard) = (Vec::with_capacity(commands.len()), Vec::new());
+        let (mut told, mut overheard) = (Vec::with_capacity(commands.len()), Overheard::default());
         for _ in commands {
             conversation.expect_reply();
             told.push(read_table(&mut conversation, &mut overheard).await?);

@@ -13,6 +13,16 @@ pub type TextValue = Option<Vec<u8>>;
 /// What stands for NULL in a text row.
 const NULL: u8 = 0xFB;
 
+/// How the values of rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFormat {
+    Text,
+    /// Of these columns the ones at these places are `MYSQL_TYPE_LONG`, the others texts.
+    Binary {
+        numbers: &'static [usize],
+    },
+}
+
 /// The whole reply, for a client with these capabilities: `columns` are column definitions as a server sent them. The
 /// first packet has sequence id 1.
 pub fn text_resultset(
@@ -20,6 +30,17 @@ pub fn text_resultset(
     status: StatusFlags,
     columns: &[Vec<u8>],
     rows: &[Vec<TextValue>],
+) -> Vec<u8> {
+    resultset(capabilities, status, columns, rows, RowFormat::Text)
+}
+
+/// The same with rows in either format.
+pub fn resultset(
+    capabilities: Capabilities,
+    status: StatusFlags,
+    columns: &[Vec<u8>],
+    rows: &[Vec<TextValue>],
+    format: RowFormat,
 ) -> Vec<u8> {
     let eof = EofPacket { warnings: 0, status }.encode();
     let deprecated = capabilities.contains(Capabilities::DEPRECATE_EOF);
@@ -35,11 +56,9 @@ pub fn text_resultset(
     }
     for row in rows {
         payload.clear();
-        for value in row {
-            match value {
-                Some(value) => payload.put_lenenc_bytes(value),
-                None => payload.push(NULL),
-            }
+        match format {
+            RowFormat::Text => text_row(row, &mut payload),
+            RowFormat::Binary { numbers } => binary_row(row, numbers, &mut payload),
         }
         seq = write_packet(&mut out, seq, &payload);
     }
@@ -52,9 +71,49 @@ pub fn text_resultset(
     out
 }
 
+fn text_row(row: &[TextValue], payload: &mut Vec<u8>) {
+    for value in row {
+        match value {
+            Some(value) => payload.put_lenenc_bytes(value),
+            None => payload.push(NULL),
+        }
+    }
+}
+
+/// Protocol section: "Binary Protocol Resultset Row".
+fn binary_row(row: &[TextValue], numbers: &[usize], payload: &mut Vec<u8>) {
+    const FIRST_NULL_BIT: usize = 2;
+    payload.push(0);
+    let mut nulls = vec![0u8; (row.len() + FIRST_NULL_BIT).div_ceil(8)];
+    for (at, _) in row.iter().enumerate().filter(|(_, value)| value.is_none()) {
+        let bit = at + FIRST_NULL_BIT;
+        if let Some(byte) = nulls.get_mut(bit / 8) {
+            *byte |= 1 << (bit % 8);
+        }
+    }
+    payload.extend_from_slice(&nulls);
+    for (at, value) in row.iter().enumerate() {
+        let Some(value) = value else { continue };
+        if numbers.contains(&at) {
+            let digits = value.iter().filter(|byte| byte.is_ascii_digit());
+            let number = digits.fold(0u32, |number, digit| number.wrapping_mul(10) + u32::from(digit - b'0'));
+            payload.extend_from_slice(&number.to_le_bytes());
+        } else {
+            payload.put_lenenc_bytes(value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn binary_rows_have_their_nulls_first() {
+        let mut row = Vec::new();
+        binary_row(&[Some(b"ab".to_vec()), Some(b"1292".to_vec()), None], &[1], &mut row);
+        assert_eq!(row, b"\x00\x10\x02ab\x0c\x05\0\0");
+    }
 
     #[test]
     fn both_dialects_end_their_rows() {

@@ -4,7 +4,7 @@
 
 use super::buf::WriteExt;
 use super::capability::{Capabilities, StatusFlags};
-use super::resultset::{TextValue, text_resultset};
+use super::resultset::{RowFormat, TextValue, resultset, text_resultset};
 
 /// The result set of SHOW WARNINGS without a limit, which SHOW ERRORS has the same columns as. It holds for the character
 /// set of results in which it was read; a session that chooses another needs it read again.
@@ -37,10 +37,19 @@ pub enum Counted {
 }
 
 impl WarningList {
+    /// Rows of an EXECUTE: the code is a number.
+    pub const BINARY: RowFormat = RowFormat::Binary { numbers: &[1] };
+
     /// The reply to SHOW WARNINGS.
-    pub fn show_warnings(&self, capabilities: Capabilities, status: StatusFlags, range: RowRange) -> Vec<u8> {
+    pub fn show_warnings(
+        &self,
+        capabilities: Capabilities,
+        status: StatusFlags,
+        range: RowRange,
+        format: RowFormat,
+    ) -> Vec<u8> {
         let rows = picked(self.rows.iter(), range);
-        text_resultset(capabilities, status, &self.columns, &rows)
+        resultset(capabilities, status, &self.columns, &rows, format)
     }
 
     /// The reply to SHOW ERRORS. A limit counts errors on a MySQL, and every row on a MariaDB.
@@ -49,6 +58,7 @@ impl WarningList {
         capabilities: Capabilities,
         status: StatusFlags,
         range: RowRange,
+        format: RowFormat,
         mariadb: bool,
     ) -> Vec<u8> {
         let errors = |row: &&Vec<TextValue>| is_error(row);
@@ -57,7 +67,7 @@ impl WarningList {
         } else {
             picked(self.rows.iter().filter(errors), range)
         };
-        text_resultset(capabilities, status, &self.columns, &rows)
+        resultset(capabilities, status, &self.columns, &rows, format)
     }
 
     /// The errors that are listed. `@@error_count` and SHOW COUNT(*) also count those beyond `max_error_count`.
@@ -169,9 +179,18 @@ mod tests {
         ] {
             for capabilities in [Capabilities::empty(), Capabilities::DEPRECATE_EOF] {
                 let list = list();
-                assert_eq!(messages(&list.show_warnings(capabilities, STATUS, range)), warnings);
-                assert_eq!(messages(&list.show_errors(capabilities, STATUS, range, false)), errors);
-                assert_eq!(messages(&list.show_errors(capabilities, STATUS, range, true)), mariadb_errors);
+                assert_eq!(
+                    messages(&list.show_warnings(capabilities, STATUS, range, RowFormat::Text)),
+                    warnings
+                );
+                assert_eq!(
+                    messages(&list.show_errors(capabilities, STATUS, range, RowFormat::Text, false)),
+                    errors
+                );
+                assert_eq!(
+                    messages(&list.show_errors(capabilities, STATUS, range, RowFormat::Text, true)),
+                    mariadb_errors
+                );
             }
         }
     }

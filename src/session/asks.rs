@@ -8,6 +8,7 @@ use crate::parser::{
 };
 use crate::pool::{SmallReply, quote};
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::resultset::RowFormat;
 use crate::protocol::sqlstate::{origin, sqlstate};
 use crate::protocol::warnings::{Counted, count_resultset};
 
@@ -57,7 +58,7 @@ impl Session {
         if facts.hazards.contains(Hazards::READS_DIAGNOSTICS)
             && let Some(question) = diagnostics(text, mode)
         {
-            return self.ask_for_list(command, question).await;
+            return self.ask_for_list(command, question, RowFormat::Text).await;
         }
         let text = with_answers(text, mode, self.is_on_mariadb(), &self.answers())
             .map_err(|_| Refusal::other_link())?;
@@ -89,7 +90,12 @@ impl Session {
         }
     }
 
-    async fn ask_for_list(&mut self, command: Payload, question: Diagnostics) -> Result<Asked, Stop> {
+    pub async fn ask_for_list(
+        &mut self,
+        command: Payload,
+        question: Diagnostics,
+        format: RowFormat,
+    ) -> Result<Asked, Stop> {
         let list = &self.before.warnings;
         if list.rows.is_empty() && !matches!(question, Diagnostics::Get(GetDiagnostics::Statement(_))) {
             // Any link without warnings gives the same answer.
@@ -103,8 +109,8 @@ impl Session {
         let (capabilities, status, mariadb) = (self.capabilities, self.own_status(), self.is_on_mariadb());
         let counted = question.clone();
         let reply = match question {
-            Diagnostics::ShowWarnings(range) => list.show_warnings(capabilities, status, range),
-            Diagnostics::ShowErrors(range) => list.show_errors(capabilities, status, range, mariadb),
+            Diagnostics::ShowWarnings(range) => list.show_warnings(capabilities, status, range, format),
+            Diagnostics::ShowErrors(range) => list.show_errors(capabilities, status, range, format, mariadb),
             Diagnostics::CountWarnings => {
                 count_resultset(capabilities, status, Counted::Warnings, self.before.warning_count)
             }

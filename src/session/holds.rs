@@ -1,7 +1,7 @@
 //! What a session has on its link that can't move to another one: the reasons to keep it.
 
 use crate::metrics::label::BoundReason;
-use crate::parser::{Effect, Facts, Hazards, StatementKind, TableName};
+use crate::parser::{Effect, Facts, Hazards, TableName};
 use crate::pool::is_movable;
 use crate::protocol::capability::StatusFlags;
 
@@ -31,8 +31,6 @@ pub(super) struct Holds {
     /// Without autocommit, on a link that does not track transactions.
     untold: bool,
     autocommit_off: bool,
-    /// Without autocommit, after what may have left a transaction or a lock on definitions that no reply tells of.
-    doubtful: bool,
     tracked: bool,
     characteristics: bool,
     locked: bool,
@@ -95,7 +93,6 @@ impl<T: PartialEq> Names<T> {
 /// What a statement ran under.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Circumstances<'a> {
-    pub mariadb: bool,
     /// The link tells of transactions.
     pub tracks_transactions: bool,
     /// The default schema.
@@ -117,14 +114,6 @@ impl Holds {
         }
         if let Some(pending) = seen.characteristics {
             self.characteristics = pending;
-        }
-        let ends =
-            matches!(facts.kind, StatementKind::Commit | StatementKind::Rollback | StatementKind::Begin);
-        let routine = |effect: &Effect| matches!(effect, Effect::StoredFunction { .. } | Effect::Call { .. });
-        if !self.autocommit_off || (ends && seen.error.is_none()) {
-            self.doubtful = false;
-        } else if seen.error.is_some() || (!circumstances.mariadb && seen.effects.iter().any(routine)) {
-            self.doubtful = true;
         }
         // The parts of a text before the one that failed have been carried out.
         let failed = seen.error.is_some();
@@ -241,7 +230,7 @@ impl Holds {
     }
 
     pub fn in_transaction(&self) -> bool {
-        self.in_transaction || self.untold || self.tracked || self.characteristics || self.xa || self.doubtful
+        self.in_transaction || self.untold || self.tracked || self.characteristics || self.xa
     }
 
     /// Whether a transaction is under way. A session with autocommit off that has done nothing since its last COMMIT is
@@ -273,6 +262,20 @@ impl Holds {
             || self.backup
             || !self.tables.is_empty()
             || names.iter().any(|names| !names.is_empty())
+    }
+
+    /// Whether a statement may have left something that no reply tells of: without autocommit, one that failed may have
+    /// begun a transaction, and a routine leaves locks on definitions on a MySQL.
+    pub fn leaves_doubt(&self, seen: &Seen, mariadb: bool) -> bool {
+        let routine = |effect: &Effect| matches!(effect, Effect::StoredFunction { .. } | Effect::Call { .. });
+        self.autocommit_off
+            && !self.in_transaction()
+            && (seen.error.is_some() || (!mariadb && seen.effects.iter().any(routine)))
+    }
+
+    /// The server says that a transaction is open.
+    pub fn begun(&mut self) {
+        self.in_transaction = true;
     }
 
     /// Without autocommit and between two transactions: a MySQL tells nobody of the locks on definitions that a routine
@@ -359,7 +362,7 @@ mod tests {
     fn after(holds: &mut Holds, sql: &str, seen: Seen) -> Option<BoundReason> {
         let mode = SqlMode::default();
         let seen = Seen { effects: effects(sql.as_bytes(), mode), ..seen };
-        let circumstances = Circumstances { mariadb: true, tracks_transactions: true, schema: Some(b"test") };
+        let circumstances = Circumstances { tracks_transactions: true, schema: Some(b"test") };
         holds.after(facts(sql.as_bytes(), mode), &seen, circumstances);
         holds.reason()
     }
@@ -387,10 +390,10 @@ mod tests {
         assert_eq!(after(&mut holds, "COMMIT", seen(StatusFlags::empty())), None);
         // What failed may have left locks on definitions, of which no reply tells.
         let failed = Seen { error: Some(1054), ..Seen::default() };
-        assert_eq!(after(&mut holds, "SELECT x FROM t", failed), Some(BoundReason::Transaction));
-        let reason = after(&mut holds, "SELECT 1", seen(StatusFlags::empty()));
-        assert_eq!(reason, Some(BoundReason::Transaction));
-        assert_eq!(after(&mut holds, "ROLLBACK", seen(StatusFlags::empty())), None);
+        assert!(holds.leaves_doubt(&failed, true));
+        holds.begun();
+        assert_eq!(holds.reason(), Some(BoundReason::Transaction));
+        assert!(!holds.leaves_doubt(&failed, true));
     }
 
     #[test]

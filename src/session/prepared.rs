@@ -5,7 +5,8 @@ use std::rc::Rc;
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{
-    Effect, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table, with_answers,
+    Diagnostics, Effect, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table,
+    with_answers,
 };
 use crate::pool::{Changes, Link, user_variables};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -15,7 +16,9 @@ use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, write_packet};
 use crate::protocol::parameter::{Parameter, parameters};
 use crate::protocol::reply::Reply;
 use crate::protocol::statement::{ExecuteHeader, insert_types, set_statement_id, statement_id};
+use crate::protocol::warnings::WarningList;
 
+use super::asks::Asked;
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::input::Oversized;
@@ -25,6 +28,14 @@ use super::statements::{Meant, Statement, StatementText};
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
 const STATEMENTS_MAX: usize = 16_382;
+
+/// What becomes of a statement that asks about the one before.
+enum Answer {
+    /// It is executed in this form.
+    Statement(Rc<StatementText>),
+    /// The whole reply.
+    Reply(Payload),
+}
 
 impl Session {
     /// COM_STMT_PREPARE.
@@ -114,7 +125,11 @@ impl Session {
         }
         let asks = self.asks_athena(text.facts);
         if asks {
-            text = Box::pin(self.with_answers_in(&text)).await?;
+            let answer = Box::pin(self.with_answers_in(&text)).await?;
+            text = match answer {
+                Answer::Statement(text) => text,
+                Answer::Reply(reply) => return Ok(reply),
+            };
         }
         if text.facts.hazards.contains(Hazards::KILL) {
             return Box::pin(self.execute_kill(&text)).await;
@@ -178,16 +193,25 @@ impl Session {
     }
 
     /// The same statement with what it asks about the one before written into it.
-    async fn with_answers_in(&mut self, text: &Rc<StatementText>) -> Result<Rc<StatementText>, Stop> {
+    async fn with_answers_in(&mut self, text: &Rc<StatementText>) -> Result<Answer, Stop> {
         self.read_own_link().await?;
         let mode = SqlMode { one_statement: true, ..self.sql_mode() };
         let list = text.facts.hazards.contains(Hazards::READS_DIAGNOSTICS);
-        if list && diagnostics(&text.text, mode).is_some() {
+        if list && matches!(text.facts.kind, StatementKind::Show | StatementKind::Other) {
+            let question = diagnostics(&text.text, mode);
             if self.before.warnings.rows.is_empty() {
                 self.clears_warnings = true;
-                return Ok(text.clone());
+                return Ok(Answer::Statement(text.clone()));
             }
-            return Err(Refusal::other_link().into());
+            let Some(question @ (Diagnostics::ShowWarnings(_) | Diagnostics::ShowErrors(_))) = question
+            else {
+                return Err(Refusal::other_link().into());
+            };
+            let none = Payload::from(Vec::new());
+            return match self.ask_for_list(none, question, WarningList::BINARY).await? {
+                Asked::Reply(reply) => Ok(Answer::Reply(reply)),
+                Asked::Command(_) | Asked::InOtherWords(_) => Err(Refusal::other_link().into()),
+            };
         }
         let answered = with_answers(&text.text, mode, self.is_on_mariadb(), &self.answers())
             .map_err(|_| Refusal::other_link())?;
@@ -197,7 +221,7 @@ impl Session {
             facts: text.facts,
             effects: &text.effects,
         };
-        Ok(self.ctx.texts.own(&meant, &answered))
+        Ok(Answer::Statement(self.ctx.texts.own(&meant, &answered)))
     }
 
     /// COM_STMT_EXECUTE with more parameters than are collected: passed on as they come.

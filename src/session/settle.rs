@@ -78,11 +78,16 @@ impl Session {
         }
         self.note_insert_id(link.lease(), facts, seen);
         let circumstances = Circumstances {
-            mariadb,
             tracks_transactions: link.lease().tracks_transactions(),
             schema: schema.as_deref(),
         };
         self.holds.after(facts, seen, circumstances);
+        if self.holds.leaves_doubt(seen, mariadb) {
+            self.unread.transaction = true;
+        } else if matches!(facts.kind, StatementKind::Commit | StatementKind::Rollback | StatementKind::Begin)
+        {
+            self.unread.transaction = false;
+        }
         if seen.changes_state(facts) {
             self.take_in_state(link.lease(), facts, seen);
         }

@@ -13,6 +13,7 @@ use crate::pool::user_variables::Value;
 use crate::pool::{
     Changes, Entry, Table, Told, canonical, coupled, is_movable, quote, quote_name, user_variables,
 };
+use crate::protocol::capability::StatusFlags;
 use crate::protocol::warnings::WarningList;
 
 use super::context::Phase;
@@ -46,6 +47,8 @@ pub(super) struct Unread {
     pub insert_id_before: Option<u64>,
     /// Which role is in force.
     pub role: bool,
+    /// Whether a transaction is open, or locks are left.
+    pub transaction: bool,
     /// Which of the named locks the session has.
     pub locks: bool,
     /// A statement failed, which may have set something before: the server tells so with a later reply.
@@ -100,7 +103,7 @@ impl Unread {
         if self.found_rows {
             questions.push(b"SELECT FOUND_ROWS()".to_vec());
         }
-        if self.after_error {
+        if self.after_error || self.transaction {
             questions.push(FLUSH.to_vec());
         }
         let mut items: Vec<Vec<u8>> = Vec::new();
@@ -209,11 +212,23 @@ impl Session {
                 return Err(stop);
             }
         };
-        if self.take_answers(link, &unread, &locks, told, &overheard).is_none() {
+        if unread.transaction {
+            self.settle_transaction(link, overheard.status).await?;
+        }
+        if self.take_answers(link, &unread, &locks, told, &overheard.variables).is_none() {
             // It has no answer to something: then it is better not to leave it.
             self.holds.keep(BoundReason::SessionState);
         }
         Ok(())
+    }
+
+    /// A transaction that is open stays; what is left of none is let go.
+    async fn settle_transaction(&mut self, link: &mut Use, status: Option<StatusFlags>) -> Result<(), Stop> {
+        if status.is_none_or(|status| status.contains(StatusFlags::IN_TRANS)) {
+            self.holds.begun();
+            return Ok(());
+        }
+        self.backend(link.lease().query("ROLLBACK")).await.map(drop)
     }
 
     fn take_answers(
@@ -238,7 +253,7 @@ impl Session {
             self.before.found_rows = number(replies.table()?.rows.first())?;
         }
         let mut changes = Changes::default();
-        if unread.after_error {
+        if unread.after_error || unread.transaction {
             replies.told.next();
             self.take_overheard(&mut changes, overheard);
         }

@@ -2,6 +2,7 @@
 
 use athena::parser::{Answers, Diagnostics, SqlMode, diagnostics, with_answers};
 use athena::protocol::capability::{Capabilities, StatusFlags};
+use athena::protocol::resultset::RowFormat;
 use athena::protocol::warnings::{Counted, WarningList, count_resultset};
 use athena_perf::lab::Flavor;
 
@@ -144,8 +145,12 @@ fn warnings_are_listed_as_servers_list_them() -> TestResult {
                 let server = packets(&mut client, sql)?;
                 let (capabilities, status) = (Capabilities::PROTOCOL_41, StatusFlags::AUTOCOMMIT);
                 let reply = match diagnostics(sql.as_bytes(), SqlMode::default()).expect("about warnings") {
-                    Diagnostics::ShowWarnings(range) => list.show_warnings(capabilities, status, range),
-                    Diagnostics::ShowErrors(range) => list.show_errors(capabilities, status, range, mariadb),
+                    Diagnostics::ShowWarnings(range) => {
+                        list.show_warnings(capabilities, status, range, RowFormat::Text)
+                    }
+                    Diagnostics::ShowErrors(range) => {
+                        list.show_errors(capabilities, status, range, RowFormat::Text, mariadb)
+                    }
                     Diagnostics::CountWarnings => count_resultset(capabilities, status, Counted::Warnings, 4),
                     Diagnostics::CountErrors => count_resultset(capabilities, status, Counted::Errors, 1),
                     Diagnostics::Get(get) => panic!("{get:?}"),
