@@ -35,7 +35,9 @@ impl Before {
         {
             unread.warnings = true;
             self.failed = failed;
-            self.warning_count = if failed { 1 } else { u64::from(seen.warnings) };
+            // A MySQL adds the error of a command that is no statement to what is there.
+            let kept = if facts.kind == StatementKind::Empty && !mariadb { self.warning_count } else { 0 };
+            self.warning_count = kept + if failed { 1 } else { u64::from(seen.warnings) };
         } else if !keeps_warnings(facts, seen, mariadb) {
             unread.warnings = false;
             (self.warnings, self.warning_count, self.failed) = (WarningList::default(), 0, false);

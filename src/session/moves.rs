@@ -203,6 +203,10 @@ impl Session {
 
     /// Whether the operator has said that a procedure or a function leaves nothing behind but what servers tell.
     fn may_move(&self, schema: Option<&[u8]>, name: &[u8]) -> bool {
+        // They only tell what the client has sent along.
+        if schema.is_none() && name.eq_ignore_ascii_case(b"mysql_query_attribute_string") {
+            return true;
+        }
         let schema = schema.or(self.schema.as_deref());
         self.cluster().pool.settings.movable_routines.iter().any(|movable| movable.is(schema, name))
     }

@@ -59,15 +59,15 @@ impl Session {
             self.entry.set_schema(schema.clone());
             link.lease().schema.clone_from(schema);
         }
+        let mariadb = self.is_on_mariadb();
+        self.before.after(facts, seen, &mut self.unread, mariadb);
         // The error itself is one.
         if seen.error.is_some() {
-            self.warnings = 1;
+            self.warnings = u16::try_from(self.before.warning_count).unwrap_or(u16::MAX);
         } else if seen.status.is_some() || seen.prepared.is_some() {
             self.warnings = seen.warnings;
         }
         self.is_last = !facts.hazards.intersects(Hazards::TRACKERS | Hazards::QUERY_CACHE);
-        let mariadb = self.is_on_mariadb();
-        self.before.after(facts, seen, &mut self.unread, mariadb);
         if seen.warned || seen.error.is_some() {
             link.lease().warnings_of = Some(self.mark);
         } else if seen.status.is_some()
