@@ -9,7 +9,7 @@
 //! - `connect` dials and logs in; `conversation` speaks with a server packet by packet, for small replies.
 //! - `base` is what a link began with; `trackers` has the server report what changes.
 //! - `link` is a logged-in connection; `statements` are those prepared on it.
-//! - `state` is what a session has set and a link carries; `replay` brings a link to it, and `user_variables` makes the
+//! - `state` is what a session has set and a link carries; `replay` brings a link to it by the text of `assignments`, and `user_variables` makes the
 //!   expressions that give the values of user variables back.
 //! - `accounts` counts the links of each account, and knows which may have no more.
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
@@ -19,6 +19,7 @@
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
 mod accounts;
+mod assignments;
 mod base;
 mod connect;
 mod conversation;
@@ -39,6 +40,7 @@ mod transaction;
 pub mod user_variables;
 mod waiting;
 
+pub use assignments::{quote, quote_name};
 pub use base::Base;
 pub use connect::ServerProfile;
 pub use era::{Era, Eras};
@@ -49,7 +51,7 @@ pub use lease::Lease;
 pub use link::{Link, SmallReply};
 pub use maintain::maintain;
 pub use replay::Brought;
-pub use state::{Changes, Entry, State, States, canonical, coupled, is_movable, quote, quote_name};
+pub use state::{Changes, Entry, RESULTS_ALONE, State, States, canonical, coupled, is_movable};
 pub use stateless::StatelessPool;
 pub use statements::{OnLink, StatementKey};
 pub use trackers::Reports;

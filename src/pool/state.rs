@@ -2,13 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use crate::parser::Charset;
 
-use super::user_variables::{UNSET, null_of};
+use super::assignments::Assignments;
 
 /// Bytes of one state. A session that has more keeps its link.
 const STATE_LEN_MAX: usize = 64 << 10;
@@ -45,19 +44,14 @@ const UNMOVABLE: [&[u8]; 24] = [
     b"transaction_allow_batching",
 ];
 
-/// Those of which trackers tell NULL as nothing, and no empty value (measured on MariaDB 10.11 and MySQL 9.7).
-const NULLABLE: [&[u8]; 8] = [
-    b"character_set_client",
-    b"character_set_connection",
-    b"character_set_results",
-    b"default_tmp_storage_engine",
-    b"enforce_storage_engine",
-    b"external_table_storage_engine",
-    b"innodb_ft_user_stopword_table",
-    b"innodb_tmpdir",
-];
+/// Stands among the variables where the character set of results was set by itself, not by SET NAMES: then results have its
+/// own collation. No variable has a blank in its name.
+pub const RESULTS_ALONE: &[u8] = b"character_set_results alone";
 
 const COLLATION: &[u8] = b"collation_connection";
+
+/// Those of which one brings its own collation where it is set by itself.
+const OF_ITSELF: [&[u8]; 2] = [b"character_set_client", b"character_set_results"];
 
 /// What SET NAMES sets.
 const OF_NAMES: [&[u8]; 4] =
@@ -73,9 +67,6 @@ const DIALECT: [&[u8]; 7] = [
     b"div_precision_increment",
     b"sql_mode",
 ];
-
-/// A MySQL sets these off where they are set to their default.
-const NO_DEFAULT: [&[u8]; 2] = [b"foreign_key_checks", b"unique_checks"];
 
 /// Other names of the same variable, and the one under which it is kept.
 const ALIASES: [(&[u8], &[u8]); 6] = [
@@ -276,6 +267,10 @@ impl State {
         &self.0.dialect
     }
 
+    fn has(&self, name: &[u8]) -> bool {
+        self.variable(name).is_some()
+    }
+
     pub fn reading(&self) -> Reading {
         self.0.reading
     }
@@ -309,6 +304,7 @@ impl State {
     fn names<'a>(&'a self, base: &impl Fn(&[u8]) -> Option<&'a [u8]>) -> Option<[&'a [u8]; 2]> {
         let own = OF_NAMES.map(|name| self.variable(name));
         let [client, connection, results, collation] = match own {
+            _ if self.variable(RESULTS_ALONE).is_some() => return None,
             [Some(_), _, Some(_), _] => own,
             _ => OF_NAMES.map(base),
         };
@@ -324,6 +320,7 @@ impl State {
             return Vec::new();
         }
         let mut assignments = Assignments(Vec::new());
+        let alone = wanted.has(RESULTS_ALONE);
         let wanted_names = wanted.names(&base);
         let names = wanted_names.filter(|names| self.names(&base) != Some(*names));
         if let Some(names) = names {
@@ -335,31 +332,34 @@ impl State {
                 let of_names = OF_NAMES.contains(&name);
                 of_names.then_some(if name == COLLATION { collation } else { charset })
             });
-            if wants.or(by_login) != by_names.or(has).or(by_login) {
+            if name == RESULTS_ALONE {
+                continue;
+            }
+            let anew = alone && !self.has(RESULTS_ALONE) && OF_ITSELF.contains(&name);
+            if anew || wants.or(by_login) != by_names.or(has).or(by_login) {
                 assignments.variable(name, wants.or(by_login));
             } else if wants.is_none() && has.is_some() && by_login.is_none() {
                 assignments.variable(name, None);
             }
         }
+        // A number has a collation, too: that of the connection when it was set.
+        let collation = |state: &'a State| state.variable(COLLATION).or_else(|| base(COLLATION));
+        let collated = collation(self) != collation(wanted);
+        let mut users = Assignments(Vec::new());
         for (name, has, wants) in pairs(&self.0.user_variables, &wanted.0.user_variables) {
-            if has != wants {
-                assignments.user_variable(name, wants);
+            if has != wants || (collated && wants.is_some()) {
+                users.user_variable(name, wants);
             }
         }
         let mut statements = Vec::new();
         if self.0.role != wanted.0.role {
-            let role = wanted.0.role.as_deref().or_else(|| base(ROLE)).unwrap_or(b"DEFAULT");
+            let role = wanted.0.role.as_deref().unwrap_or(b"DEFAULT");
             statements.push([b"SET ROLE ", role].concat());
         }
-        if !assignments.0.is_empty() {
-            statements.push(assignments.0);
-        }
+        statements.extend([assignments.0, users.0].into_iter().filter(|sql| !sql.is_empty()));
         statements
     }
 }
-
-/// What a base calls the role of a login: no variable has a blank in its name.
-pub const ROLE: &[u8] = b"current role";
 
 /// Whether a variable's value can be set on another link.
 pub fn is_movable(name: &[u8]) -> bool {
@@ -395,86 +395,6 @@ fn pairs<'a>(
         let name = &has.or(wants)?.0;
         Some((&**name, has.map(|entry| &*entry.1), wants.map(|entry| &*entry.1)))
     })
-}
-
-/// The text of a SET with several assignments.
-struct Assignments(Vec<u8>);
-
-impl Assignments {
-    fn begin(&mut self) {
-        self.0.extend_from_slice(if self.0.is_empty() { b"SET " } else { b"," });
-    }
-
-    fn names(&mut self, [charset, collation]: [&[u8]; 2]) {
-        self.begin();
-        self.0.extend_from_slice(&[b"NAMES ", charset, b" COLLATE ", collation].concat());
-    }
-
-    /// `None`: what it is globally.
-    fn variable(&mut self, name: &[u8], value: Option<&[u8]>) {
-        self.begin();
-        self.0.extend_from_slice(b"@@session.");
-        self.0.extend_from_slice(name);
-        self.0.push(b'=');
-        match value {
-            None if NO_DEFAULT.contains(&name) => self.0.extend_from_slice(&[b"@@global.", name].concat()),
-            None | Some(b"DEFAULT") => self.0.extend_from_slice(b"DEFAULT"),
-            Some(b"") if NULLABLE.contains(&name) => self.0.extend_from_slice(b"NULL"),
-            Some(number) if is_number(number) => self.0.extend_from_slice(number),
-            Some(text) => quote(text, &mut self.0),
-        }
-    }
-
-    fn user_variable(&mut self, name: &[u8], value: Option<&[u8]>) {
-        self.begin();
-        self.0.push(b'@');
-        quote_name(name, &mut self.0);
-        self.0.extend_from_slice(b":=");
-        match value {
-            Some(value) => self.0.extend_from_slice(value),
-            None => self.0.extend_from_slice(&null_of(UNSET, name)),
-        }
-    }
-}
-
-/// `@` is followed by this.
-pub fn quote_name(name: &[u8], out: &mut Vec<u8>) {
-    out.push(b'`');
-    for byte in name {
-        out.push(*byte);
-        if *byte == b'`' {
-            out.push(b'`');
-        }
-    }
-    out.push(b'`');
-}
-
-/// A server refuses a number in quotes for a variable that is one.
-fn is_number(value: &[u8]) -> bool {
-    let digits = value.strip_prefix(b"-").unwrap_or(value);
-    let plain = digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
-    plain
-        && digits.first().is_some_and(u8::is_ascii_digit)
-        && digits.iter().filter(|byte| **byte == b'.').count() < 2
-}
-
-/// A string literal that means the same under any mode of quotes and any character set.
-pub fn quote(text: &[u8], out: &mut Vec<u8>) {
-    let plain = text.iter().all(|byte| (b' '..=b'~').contains(byte) && !matches!(byte, b'\'' | b'\\'));
-    if plain {
-        out.extend_from_slice(b"_utf8mb4'");
-        out.extend_from_slice(text);
-        out.push(b'\'');
-        return;
-    }
-    let mut hex = String::with_capacity(text.len() * 2 + 12);
-    hex.push_str("_utf8mb4 X'");
-    for byte in text {
-        // Writing to a string can't fail.
-        let _ = write!(hex, "{byte:02X}");
-    }
-    hex.push('\'');
-    out.extend_from_slice(hex.as_bytes());
 }
 
 #[cfg(test)]
@@ -525,7 +445,7 @@ mod tests {
         let one = of(&[("sql_mode", Some("")), ("long_query_time", Some("1.5"))], &[("a`", Some("1"))]);
         assert_eq!(
             way(&empty, &one),
-            ["SET @@session.long_query_time=1.5,@@session.sql_mode=_utf8mb4'',@`a```:=1"]
+            ["SET @@session.long_query_time=1.5,@@session.sql_mode=_utf8mb4''", "SET @`a```:=1"]
         );
         assert_eq!(
             way(&one, &empty),

@@ -1,8 +1,8 @@
 //! The values of user variables, as SQL expressions that give them back on another link: with their types, and strings
 //! with their collations.
 
+use super::assignments::quote_name;
 use super::errand::Table;
-use super::state::quote_name;
 
 /// Columns of the answer for each variable.
 const COLUMNS: usize = 4;

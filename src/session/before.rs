@@ -7,6 +7,9 @@ use crate::protocol::warnings::WarningList;
 use super::seen::Seen;
 use super::unread::Unread;
 
+/// Errors of a SELECT that a MariaDB has counted rows for: a subquery, or INTO, found more than one.
+const TOO_MANY_ROWS: [u16; 2] = [1172, 1242];
+
 /// The answers to ROW_COUNT(), FOUND_ROWS(), SHOW WARNINGS and their like.
 #[derive(Debug, Default)]
 pub(super) struct Before {
@@ -35,9 +38,7 @@ impl Before {
         {
             unread.warnings = true;
             self.failed = failed;
-            // A MySQL adds the error of a command that is no statement to what is there.
-            let kept = if facts.kind == StatementKind::Empty && !mariadb { self.warning_count } else { 0 };
-            self.warning_count = kept + if failed { 1 } else { u64::from(seen.warnings) };
+            self.warning_count = if failed { 1 } else { u64::from(seen.warnings) };
         } else if !keeps_warnings(facts, seen, mariadb) {
             unread.warnings = false;
             (self.warnings, self.warning_count, self.failed) = (WarningList::default(), 0, false);
@@ -56,6 +57,8 @@ impl Before {
         };
         if !failed {
             self.count_found_rows(facts, seen, unread, mariadb);
+        } else if mariadb && seen.error.is_some_and(|code| TOO_MANY_ROWS.contains(&code)) {
+            unread.found_rows = true;
         }
     }
 

@@ -76,10 +76,6 @@ impl Session {
             Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
             Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
             Command::Ping => {
-                // Of an error there may be several.
-                if self.unread.warnings && self.before.failed && !self.is_on_mariadb() {
-                    Box::pin(self.read_own_link()).await?;
-                }
                 self.before.row_count = 0;
                 self.is_last = false;
                 Ok(Some(self.ok_with(1, self.repeated_warnings())))
@@ -226,11 +222,7 @@ impl Session {
     /// The number of warnings in replies to commands that are no statements: a MySQL repeats that of the statement before,
     /// a MariaDB has none.
     pub fn repeated_warnings(&self) -> u16 {
-        let counted = match self.unread.warnings {
-            true => self.warnings,
-            false => u16::try_from(self.before.warning_count).unwrap_or(u16::MAX),
-        };
-        if self.is_on_mariadb() { 0 } else { counted }
+        if self.is_on_mariadb() { 0 } else { self.warnings }
     }
 
     /// The status in a reply of Athena's own.

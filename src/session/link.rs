@@ -181,7 +181,7 @@ impl Session {
     /// first.
     pub async fn read_before_own(&mut self, link: &mut Use) -> Result<(), Stop> {
         self.is_last = false;
-        if self.unread.warnings || self.unread.found_rows || self.unread.has_state() {
+        if self.unread.warnings || self.unread.found_rows || !self.unread.knows_state() {
             return self.read_link(link).await;
         }
         Ok(())

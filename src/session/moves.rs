@@ -4,7 +4,7 @@ use crate::metrics::label::BoundReason;
 use std::rc::Rc;
 
 use crate::parser::{Effect, Facts, Hazards, Literal, SqlMode, StatementKind, effects, facts};
-use crate::pool::{Changes, Link, canonical, coupled, is_movable, user_variables};
+use crate::pool::{Changes, Link, RESULTS_ALONE, canonical, coupled, is_movable, user_variables};
 
 use super::driver::Session;
 use super::holds::{OF_SCHEMA, is_own};
@@ -162,6 +162,11 @@ impl Session {
                 changes.variables.push((name.into(), Some(value.clone())));
             }
         }
+        let sets = |name: &[u8]| by_text(name).is_some();
+        if sets(b"character_set_results") && seen.error.is_none() {
+            let alone = !sets(b"collation_connection");
+            changes.variables.push((RESULTS_ALONE.into(), alone.then(|| b"ON"[..].into())));
+        }
         // Not everything is told; and while a client's own trackers are on the link, only what that has asked for.
         if seen.error.is_none() {
             for effect in &seen.effects {
@@ -215,14 +220,20 @@ impl Session {
     pub fn change_state(&mut self, link: &mut Link, changes: &Changes) {
         if !changes.is_empty() {
             match self.cluster().pool.states.changed(&self.state, changes) {
-                Some(state) => self.state = state,
+                Some(state) => {
+                    if state.dialect() != self.state.dialect() {
+                        // They are of the character set in which they were read.
+                        self.before.warnings.columns.clear();
+                    }
+                    self.state = state;
+                }
                 None => self.holds.keep(BoundReason::SessionState),
             }
         }
         if self.unread.is_too_much() {
             self.holds.keep(BoundReason::SessionState);
         }
-        link.carries = (!self.unread.has_state() && !self.unread.after_error).then(|| self.state.clone());
+        link.carries = self.unread.knows_state().then(|| self.state.clone());
     }
 }
 

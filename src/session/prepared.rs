@@ -43,7 +43,7 @@ impl Session {
         // Whatever it fails of: an EXECUTE that was sent along must not mean the statement before.
         self.statements.last_prepared = None;
         // What the statement means depends on the session's state, which has to be known.
-        if self.unread.has_state() {
+        if !self.unread.knows_state() {
             Box::pin(self.read_own_link()).await?;
         }
         let mode = SqlMode { one_statement: true, ..self.sql_mode() };

@@ -54,7 +54,7 @@ impl Session {
         let otherwise = text.state.dialect() != self.state.dialect()
             || (text.facts.hazards.contains(Hazards::USER_VARIABLE) && text.state != self.state);
         let state = if otherwise { &text.state } else { &self.state };
-        let moves = (elsewhere || otherwise) && lease.carries.is_some();
+        let moves = elsewhere || otherwise;
         if moves {
             match self.backend(lease.visit(text.schema.as_ref(), state)).await? {
                 Brought::Already | Brought::Done => {}

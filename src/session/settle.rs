@@ -63,7 +63,7 @@ impl Session {
         self.before.after(facts, seen, &mut self.unread, mariadb);
         // The error itself is one.
         if seen.error.is_some() {
-            self.warnings = u16::try_from(self.before.warning_count).unwrap_or(u16::MAX);
+            self.warnings = 1;
         } else if seen.status.is_some() || seen.prepared.is_some() {
             self.warnings = seen.warnings;
         }

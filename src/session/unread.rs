@@ -73,6 +73,11 @@ impl Unread {
         self.role || !self.variables.is_empty() || !self.user_variables.is_empty()
     }
 
+    /// Whether the session knows all that it has set.
+    pub fn knows_state(&self) -> bool {
+        !self.has_state() && !self.after_error
+    }
+
     pub fn is_too_much(&self) -> bool {
         self.variables.len() + self.user_variables.len() > NAMES_MAX
     }

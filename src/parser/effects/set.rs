@@ -100,10 +100,13 @@ impl Reader<'_> {
 
     /// SET NAMES and SET CHARACTER SET.
     fn character_sets(&mut self) {
+        let names = self.is_word(b"names");
         self.advance();
         self.take(b"set");
         let default = self.is_word(b"default");
-        for name in CHARACTER_SETS {
+        // SET CHARACTER SET takes the collation of the schema, and says nothing of it.
+        let set = if names { &CHARACTER_SETS[..] } else { &CHARACTER_SETS[..3] };
+        for name in set {
             self.effects.push(Effect::SetVariable { name: name.to_vec(), default });
         }
     }

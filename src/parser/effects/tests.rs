@@ -264,8 +264,7 @@ fn system_variables_are_named() {
             ),
             (
                 "set char set utf8",
-                "set character_set_client; set character_set_connection; set character_set_results; \
-                 set collation_connection",
+                "set character_set_client; set character_set_connection; set character_set_results",
             ),
             ("set transaction isolation level read committed, read only", "NextTransaction"),
             (
