@@ -137,6 +137,8 @@ bitflags! {
         const MAY_CALL = 1 << 44;
         /// SET STATEMENT ... FOR.
         const ONE_SHOT = 1 << 45;
+        /// INSERT ... RETURNING: no packet tells an id.
+        const RETURNING = 1 << 46;
     }
 }
 

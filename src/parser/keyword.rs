@@ -30,7 +30,7 @@ keywords! {
     Previous = b"previous", Privileges = b"privileges", Procedure = b"procedure", Processlist = b"processlist", Profile = b"profile", Profiles = b"profiles",
     Purge = b"purge", Query = b"query", Read = b"read", Release = b"release", Rename = b"rename", Repair = b"repair",
     Replace = b"replace", Reset = b"reset", Resignal = b"resignal", Resource = b"resource",
-    Restart = b"restart", Revoke = b"revoke", Role = b"role", Rollback = b"rollback",
+    Restart = b"restart", Returning = b"returning", Revoke = b"revoke", Role = b"role", Rollback = b"rollback",
     Savepoint = b"savepoint", Schema = b"schema", Select = b"select", Sequence = b"sequence",
     Server = b"server", Session = b"session", Set = b"set", Share = b"share", Show = b"show",
     Shutdown = b"shutdown", Signal = b"signal", Soft = b"soft", Start = b"start", Statement = b"statement", Status = b"status", Stop = b"stop",

@@ -197,6 +197,7 @@ impl<'a> Scanner<'a> {
                 self.hazards |= Hazards::OTHER_FOUND_ROWS;
             }
             Keyword::Select => self.hazards |= Hazards::SELECTS,
+            Keyword::Returning => self.hazards |= Hazards::RETURNING,
             Keyword::Limit => {
                 let mut ahead = self.lexer;
                 if ahead.token().kind == TokenKind::Byte(b',') {

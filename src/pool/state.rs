@@ -450,7 +450,8 @@ mod tests {
         assert_eq!(
             way(&one, &empty),
             [
-                "SET @@session.long_query_time=DEFAULT,@@session.sql_mode=_utf8mb4'ANSI',@`a```:=_binary X'',@`a```:=NULL"
+                "SET @@session.long_query_time=DEFAULT,@@session.sql_mode=_utf8mb4'ANSI'",
+                "SET @`a```:=_binary X'',@`a```:=NULL"
             ]
         );
         assert_eq!(way(&one, &one), [""; 0]);

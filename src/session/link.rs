@@ -144,7 +144,9 @@ impl Session {
         use StatementKind::{Insert, Replace, Update};
         let told = matches!(facts.kind, Insert | Replace | Update);
         // What may set it and does not tell: if it does not, the session's must be there.
-        let silent = facts.hazards.contains(Hazards::LAST_INSERT_ID_SET) && !told;
+        let silent = (facts.hazards.contains(Hazards::LAST_INSERT_ID_SET) && !told)
+            || facts.hazards.contains(Hazards::RETURNING)
+            || facts.kind == StatementKind::Load;
         let lost = link.insert_id.is_none() && !self.unread.insert_id && facts.hazards.intersects(MAY_INSERT);
         (facts.hazards.intersects(INSERT_ID) || silent || lost) && self.has_other_insert_id(link)
     }

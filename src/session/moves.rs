@@ -197,7 +197,10 @@ impl Session {
         match value {
             Literal::Integer(digits) => Some(digits.clone()),
             // It keeps the type that it had.
-            Literal::Null => self.state.user_variable(name).is_none().then(|| b"NULL".to_vec()),
+            Literal::Null => {
+                let new = self.state.user_variable(name).is_none() && !self.unread.has_user_variable(name);
+                new.then(|| b"NULL".to_vec())
+            }
             Literal::Text(text) => {
                 let (charset, collation) =
                     (variable(b"character_set_connection")?, variable(b"collation_connection")?);

@@ -403,6 +403,7 @@ impl Session {
         statement.long_data_failure = None;
         let key = statement.text.key;
         self.end_statement(id, key);
+        (self.before.row_count, self.warnings, self.is_last) = (0, 0, false);
         Ok(self.ok())
     }
 

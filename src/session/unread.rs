@@ -94,6 +94,10 @@ impl Unread {
         }
     }
 
+    pub fn has_user_variable(&self, name: &[u8]) -> bool {
+        self.user_variables.iter().any(|known| known == name)
+    }
+
     /// The value of a user variable is known by now.
     pub fn knows_user_variable(&mut self, name: &[u8]) {
         self.user_variables.retain(|known| known != name);
