@@ -139,6 +139,8 @@ bitflags! {
         const ONE_SHOT = 1 << 45;
         /// INSERT ... RETURNING: no packet tells an id.
         const RETURNING = 1 << 46;
+        /// With [`Hazards::UNSURE`]: where tokens begin and end.
+        const MISREAD = 1 << 47;
     }
 }
 
@@ -177,7 +179,7 @@ pub fn facts(sql: &[u8], mode: SqlMode) -> Facts {
     }
     let mut hazards = scanner.hazards;
     if scanner.misreadable() {
-        hazards |= Hazards::UNSURE;
+        hazards |= Hazards::UNSURE | Hazards::MISREAD;
     }
     Facts { kind, hazards, ids: scanner.ids }
 }

@@ -90,6 +90,9 @@ impl<T: PartialEq> Names<T> {
     }
 }
 
+/// `ER_PARSE_ERROR`
+const PARSE_ERROR: u16 = 1064;
+
 /// What a statement ran under.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Circumstances<'a> {
@@ -121,10 +124,14 @@ impl Holds {
         for effect in &seen.effects {
             self.took_effect(effect, failed, in_doubt, circumstances);
         }
-        if facts.hazards.intersects(Hazards::UNSURE | Hazards::RESOURCE_GROUP | Hazards::SEQUENCE_NEXT) {
-            let unsure = facts.hazards.contains(Hazards::UNSURE);
+        // A word that no server knows did nothing.
+        let nonsense = seen.error == Some(PARSE_ERROR) && !facts.hazards.contains(Hazards::MISREAD);
+        let mut doubts = Hazards::UNSURE | Hazards::RESOURCE_GROUP | Hazards::SEQUENCE_NEXT;
+        doubts.set(Hazards::UNSURE, !nonsense);
+        if facts.hazards.intersects(doubts) {
+            let unsure = facts.hazards.contains(Hazards::UNSURE) && !nonsense;
             self.keep(if unsure { BoundReason::Unknown } else { BoundReason::SessionState });
-            self.indelible |= facts.hazards.intersects(Hazards::UNSURE | Hazards::RESOURCE_GROUP);
+            self.indelible |= unsure || facts.hazards.contains(Hazards::RESOURCE_GROUP);
         }
         if facts.hazards.contains(Hazards::SET_TRANSACTION) && !circumstances.tracks_transactions {
             self.keep(BoundReason::SessionState);

@@ -155,6 +155,7 @@ impl Session {
                 changes.variables.push((name.into(), Some(value.clone())));
             } else if by_text(told) == Some(true)
                 && !facts.hazards.contains(Hazards::MULTI)
+                && !name.starts_with(b"character_set_")
                 && link.base_value(name).is_none_or(|base| *base == **value)
             {
                 changes.variables.push((name.into(), None));

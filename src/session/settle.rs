@@ -127,6 +127,7 @@ impl Session {
             if !self.unread.insert_id {
                 self.unread.insert_id_before = link.insert_id;
             }
+            self.unread.insert_id_told = seen.last_insert_id;
             self.unread.insert_id = true;
             link.insert_id = None;
         } else if let Some(id) = seen.last_insert_id {

@@ -45,6 +45,8 @@ pub(super) struct Unread {
     pub insert_id: bool,
     /// What it was on the link before: if it is that still, nothing has set it, and the session's is its own.
     pub insert_id_before: Option<u64>,
+    /// The id that the last statement told: it is the new one, or was given.
+    pub insert_id_told: Option<u64>,
     /// Which role is in force.
     pub role: bool,
     /// Whether a transaction is open, or locks are left.
@@ -271,7 +273,7 @@ impl Session {
             let mut values = table.rows.into_iter().next()?.into_iter();
             if unread.insert_id {
                 let id = parse(&values.next()??)?;
-                if unread.insert_id_before != Some(id) {
+                if unread.insert_id_before != Some(id) || unread.insert_id_told == Some(id) {
                     self.last_insert_id = id;
                 }
                 link.lease().insert_id = Some(id);
