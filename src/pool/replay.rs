@@ -36,6 +36,15 @@ pub struct Overheard {
     pub status: Option<StatusFlags>,
 }
 
+/// By which way a link comes to a state.
+enum Way {
+    Difference,
+    /// From this state, the empty one, after a reset.
+    Reset(State),
+    /// For a moment.
+    Visit,
+}
+
 impl Link {
     /// Brings the link to `schema` (any will do for a session without one) and `state`.
     ///
@@ -49,12 +58,14 @@ impl Link {
     ) -> Result<Brought, LinkError> {
         // What was never set is of another type than what is NULL: only a reset takes a user variable away.
         let users = self.carries.as_ref().is_some_and(|carries| carries.has_user_variables_beside(state));
-        let mut brought = self.bring_by(schema, state, users.then(|| states.empty())).await?;
+        let mut brought = self
+            .bring_by(schema, state, if users { Way::Reset(states.empty()) } else { Way::Difference })
+            .await?;
         if matches!(brought, Brought::Refused(_)) && !users && !self.has_had_role && self.set_names.is_some()
         {
             // Accounts may lower some variables, and not raise them again.
             self.carries = Some(states.empty());
-            brought = self.bring_by(schema, state, Some(states.empty())).await?;
+            brought = self.bring_by(schema, state, Way::Reset(states.empty())).await?;
         }
         Ok(brought)
     }
@@ -65,27 +76,32 @@ impl Link {
     /// # Errors
     /// As [`Link::command`].
     pub async fn visit(&mut self, schema: Option<&Rc<[u8]>>, state: &State) -> Result<Brought, LinkError> {
-        self.bring_by(schema, state, None).await
+        self.bring_by(schema, state, Way::Visit).await
     }
 
-    /// By a reset to the empty state, if that is given, or from what the link carries.
     async fn bring_by(
         &mut self,
         schema: Option<&Rc<[u8]>>,
         state: &State,
-        starts_over: Option<State>,
+        by: Way,
     ) -> Result<Brought, LinkError> {
         let schema = schema.filter(|schema| self.schema.as_ref() != Some(schema));
         let Some(carries) = self.carries.clone() else { return Err(LinkError::Closed) };
         let mut commands = Vec::new();
-        let way = match starts_over.zip(self.set_names.as_deref()) {
-            Some((empty, set_names)) => {
+        let way = match (by, self.set_names.as_deref()) {
+            (Way::Reset(empty), Some(set_names)) => {
                 commands.push(vec![Command::ResetConnection as u8]);
                 commands.push(query(self.trackers.statement(), self.identity.flags));
                 commands.push(query(set_names, self.identity.flags));
                 empty.way_to(state, |name| self.base_value(name))
             }
-            None => carries.way_to(state, |name| self.base_value(name)),
+            // A role is no matter of what a text means.
+            (Way::Visit, _) => {
+                let mut way = carries.way_to(state, |name| self.base_value(name));
+                way.retain(|sql| !sql.starts_with(b"SET ROLE "));
+                way
+            }
+            _ => carries.way_to(state, |name| self.base_value(name)),
         };
         let resets = !commands.is_empty();
         commands.extend(way.iter().map(|sql| query_of(sql, self.identity.flags)));

@@ -84,13 +84,14 @@ impl Before {
             (S::Do | S::Set, _) if mariadb && seen.uses_table == Some(true) => unread.found_rows = true,
             // The text of the reply says how many were selected, or matched.
             (S::Insert | S::Replace, None) if facts.hazards.contains(Hazards::SELECTS) => {
+                // Of a SELECT without a table a MariaDB has found none.
+                unread.found_rows = mariadb && seen.records == Some(1);
+                if unread.found_rows {
+                    return;
+                }
                 self.found(seen.records.unwrap_or(0), unread);
             }
-            (S::Ddl, None) if mariadb && facts.hazards.contains(Hazards::SELECTS) => {
-                if let Some(records) = seen.records {
-                    self.found(records, unread);
-                }
-            }
+            (S::Ddl, None) if mariadb && facts.hazards.contains(Hazards::SELECTS) => unread.found_rows = true,
             (S::Update, None) if !mariadb => self.found(seen.records.unwrap_or(0), unread),
             _ => {}
         }
