@@ -149,7 +149,7 @@ impl Voice {
         } else if random.below(100) < BINARY {
             self.binary(grammar, random, ballast)?;
         } else if !self.token && random.below(RESET) == 0 {
-            self.pending.push_back(Step::ResetConnection);
+            self.reset();
         } else if random.below(RECONNECT) == 0 && !self.holds_xa(grammar) {
             self.pending.push_back(Step::Reconnect);
             self.ending = true;
@@ -197,13 +197,19 @@ impl Voice {
         held.sort_by_key(|section| (grammar.name(*section) != "xa", *section));
         if !self.holds_xa(grammar) && random.below(4) == 0 {
             held.clear();
-            self.pending.push_back(Step::ResetConnection);
+            self.reset();
         }
         for section in held {
             let texts = grammar.end(section, self.speaker, random);
             self.pending.extend(texts.iter().map(|text| Step::from_text(text)));
         }
         self.ending = true;
+    }
+
+    /// Until the next USE the schema's character set is the server's default, which through Athena it is not.
+    fn reset(&mut self) {
+        self.pending.push_back(Step::ResetConnection);
+        self.pending.push_back(Step::Query(format!("USE s{}", self.speaker.number).into_bytes()));
     }
 
     fn binary(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> Result<()> {
