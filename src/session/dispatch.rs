@@ -2,6 +2,7 @@
 
 use crate::metrics::label::{ErrorKind, Target};
 use crate::net::Payload;
+use crate::pool::Changes;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
@@ -85,7 +86,7 @@ impl Session {
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
             Command::ProcessInfo => Box::pin(self.process_info()).await.map(Some),
             Command::ProcessKill => Box::pin(self.process_kill(bytes)).await.map(Some),
-            Command::ResetConnection => Ok(Some(Box::pin(self.reset_connection()).await)),
+            Command::ResetConnection => Box::pin(self.reset_connection()).await.map(Some),
             Command::ChangeUser => Box::pin(self.change_user(bytes)).await.map(Some),
             Command::Quit => Err(End::Quit.into()),
             Command::SetOption => Box::pin(self.set_option(bytes)).await.map(Some),
@@ -164,13 +165,21 @@ impl Session {
         Err(self.tell(refusal).await)
     }
 
-    /// COM_RESET_CONNECTION: the session starts anew, in the schema that it has.
-    async fn reset_connection(&mut self) -> Payload {
+    /// COM_RESET_CONNECTION: the session starts anew, in the schema and the role that it has.
+    async fn reset_connection(&mut self) -> Result<Payload, Stop> {
+        if self.unread.role || self.unread.found_rows {
+            self.read_own_link().await?;
+        }
+        let role = self.state.role().map(Box::from);
         self.start_anew().await;
+        let with_role = Changes { role: Some(role), ..Changes::default() };
+        if let Some(state) = self.cluster().pool.states.changed(&self.state, &with_role) {
+            self.state = state;
+        }
         if let Some(profile) = self.cluster().pool.profile() {
             self.identity.reset(&profile);
         }
-        self.ok()
+        Ok(self.ok())
     }
 
     /// Forgets all that the session has done.

@@ -35,6 +35,8 @@ const SESSIONS: usize = 24;
 const FREE_LINKS: usize = 4;
 /// Time for making a finding small.
 const SHRINK_SECONDS: u64 = 60;
+/// Steps of its session that are shown with a finding.
+const OWN_STEPS: usize = 200;
 /// Replays that are let through before one is spoilt.
 const SPARED: usize = 20;
 
@@ -133,7 +135,7 @@ impl Stage {
         let (seed, thread, round) = (plan.seed, finding.thread, finding.round);
         println!("seed {seed}, thread {thread}, round {round}: a difference; it is made small");
         let found = format!("expected:\n{}found:\n{}", finding.difference.expected, finding.difference.found);
-        println!("{found}");
+        println!("{found}its own steps:\n{}", finding.own_steps(OWN_STEPS));
         let again = Again {
             servers: self.servers.each_ref(),
             start: &|links| Ok(self.athena(links, 1000)?.0),

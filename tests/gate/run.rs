@@ -57,6 +57,23 @@ pub struct Finding {
     pub trace: Vec<Entry>,
 }
 
+impl Finding {
+    /// The last steps of the session that found the difference.
+    pub fn own_steps(&self, count: usize) -> String {
+        let Some(last) =
+            self.trace.iter().rev().find(|entry| entry.session / SESSIONS_PER_THREAD == self.thread)
+        else {
+            return String::new();
+        };
+        let own: Vec<_> = self.trace.iter().filter(|entry| entry.session == last.session).collect();
+        let shown = &own[own.len().saturating_sub(count)..];
+        shown
+            .iter()
+            .map(|entry| format!("  {}{}\n", if entry.token { '*' } else { ' ' }, entry.step))
+            .collect()
+    }
+}
+
 /// What a run did.
 #[derive(Debug, Default)]
 pub struct Tally {

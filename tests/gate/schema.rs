@@ -32,11 +32,12 @@ fn statements(session: usize, mysql: bool) -> Vec<String> {
         "CREATE DATABASE $ CHARACTER SET utf8mb4".to_owned(),
         "CREATE DATABASE $x CHARACTER SET latin1".to_owned(),
         "CREATE TABLE $.t1 (id INT AUTO_INCREMENT PRIMARY KEY, a INT UNIQUE, b VARCHAR(20), c TINYINT, d DATETIME, \
-         ts TIMESTAMP NULL)"
+         ts TIMESTAMP NULL) AUTO_INCREMENT = FIRST1000"
             .to_owned(),
-        "CREATE TABLE $.t2 (id BIGINT AUTO_INCREMENT PRIMARY KEY, t1_id INT, FOREIGN KEY (t1_id) REFERENCES t1 (id))"
+        "CREATE TABLE $.t2 (id BIGINT AUTO_INCREMENT PRIMARY KEY, t1_id INT, FOREIGN KEY (t1_id) REFERENCES t1 (id)) \
+         AUTO_INCREMENT = FIRST3000"
             .to_owned(),
-        "CREATE TABLE $.t3 (id INT AUTO_INCREMENT PRIMARY KEY, a INT)".to_owned(),
+        "CREATE TABLE $.t3 (id INT AUTO_INCREMENT PRIMARY KEY, a INT) AUTO_INCREMENT = FIRST5000".to_owned(),
         "CREATE TABLE $.log (id INT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(50)) AUTO_INCREMENT = 501".to_owned(),
         "CREATE VIEW $.v1 AS SELECT id, b FROM $.t1".to_owned(),
         // Ids of rows that a trigger or a function inserts are not the session's to ask for.
@@ -65,11 +66,14 @@ fn statements(session: usize, mysql: bool) -> Vec<String> {
         "CREATE FUNCTION $.f_inserts(number INT) RETURNS INT MODIFIES SQL DATA BEGIN \
          INSERT INTO $.log (what) VALUES (number); RETURN number; END"
             .to_owned(),
-        "INSERT INTO $.t1 (a, b) VALUES (1, 'one'), (2, 'two'), (3, 'été'), (4, 'four'), (5, NULL)".to_owned(),
-        "INSERT INTO $.t2 (t1_id) VALUES (1), (1), (2), (NULL)".to_owned(),
+        "INSERT INTO $.t1 (id, a, b) VALUES (1, 1, 'one'), (2, 2, 'two'), (3, 3, 'été'), (4, 4, 'four'), (5, 5, NULL)"
+            .to_owned(),
+        "INSERT INTO $.t2 (id, t1_id) VALUES (1, 1), (2, 1), (3, 2), (4, NULL)".to_owned(),
     ];
     if !mysql {
         all.push("CREATE SEQUENCE $.seq".to_owned());
     }
-    all.into_iter().map(|sql| sql.replace('$', &format!("s{session}"))).collect()
+    // Ids of its own: whether a statement that failed has drawn one shows only where that is not the link's before.
+    let (name, first) = (format!("s{session}"), (session + 1).to_string());
+    all.into_iter().map(|sql| sql.replace('$', &name).replace("FIRST", &first)).collect()
 }

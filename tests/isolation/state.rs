@@ -86,7 +86,7 @@ fn what_one_session_sets_no_other_sees() -> TestResult {
 #[test]
 fn a_link_is_as_its_login_made_it_when_it_is_lent_again() -> TestResult {
     on_each_server("isolation_flags", 1, &[], |stage| {
-        stage.server.sql("SET GLOBAL interactive_timeout = 12345")?;
+        stage.server.sql("SET GLOBAL interactive_timeout = 12345; CREATE ROLE kept; GRANT kept TO app")?;
         let login = Login::app().with(capability::IGNORE_SPACE | capability::INTERACTIVE);
         for owner in 0..3 {
             let mut client = stage.login(&login)?;
@@ -117,17 +117,18 @@ fn files_are_read_by_the_character_set_of_the_schema() -> TestResult {
 #[test]
 fn a_reset_session_is_as_the_server_makes_it() -> TestResult {
     on_each_server("isolation_reset", LINKS, &[], |stage| {
-        stage.server.sql("SET GLOBAL interactive_timeout = 12345")?;
+        stage.server.sql("SET GLOBAL interactive_timeout = 12345; CREATE ROLE kept; GRANT kept TO app")?;
         let login = Login::app().with(capability::IGNORE_SPACE | capability::INTERACTIVE);
         let found = |client: &mut Connection| {
             client.scalar(
-                "SELECT CONCAT_WS(' ', @@sql_mode, @@wait_timeout, @@collation_connection, DATABASE())",
+                "SELECT CONCAT_WS(' ', @@sql_mode, @@wait_timeout, @@collation_connection, DATABASE(), CURRENT_ROLE())",
             )
         };
         let mut direct = Connection::login(stage.server.port(), &login)?;
         let mut through = stage.login(&login)?;
         assert_eq!(found(&mut through)?, found(&mut direct)?, "after the login");
         for client in [&mut direct, &mut through] {
+            client.run("SET ROLE kept")?;
             client.command(command::RESET_CONNECTION, b"")?.ok()?;
         }
         assert_eq!(found(&mut through)?, found(&mut direct)?, "after the reset");
