@@ -168,9 +168,11 @@ impl Replies {
 }
 
 impl Session {
-    /// Whether the link is kept for nothing but what it can be asked for.
+    /// Whether the link is kept for nothing but what it can be asked for, or for nothing any more.
     pub fn can_read_out(&self) -> bool {
-        self.bound.is_some() && !self.unread.is_empty() && self.holds.reason_but_locks().is_none()
+        let for_nothing = self.holds.reason().is_none();
+        self.bound.is_some()
+            && (for_nothing || (!self.unread.is_empty() && self.holds.reason_but_locks().is_none()))
     }
 
     /// Waits for `next` as long as the link may stay with the session unread. `None`: read it out.

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::stage::Stage;
-use crate::common::wire::Login;
+use crate::common::wire::{Login, command};
 use crate::common::{PATIENCE, TestResult, eventually};
 use crate::{configure, holder, unbound};
 
@@ -29,5 +29,21 @@ fn the_age_of_the_oldest_bound_link_shows() -> TestResult {
     second.run("COMMIT")?;
     unbound(&stage)?;
     wait_for("none is bound", &|age| age == 0.0);
+    Ok(())
+}
+
+/// Athena refuses the second statement itself, while the first one's warnings are still on the link.
+#[test]
+fn a_refused_statement_does_not_keep_the_link_of_the_one_before() -> TestResult {
+    let stage = Stage::start_with("state_refused", |config| configure(config, 1))?;
+    let mut client = stage.connect()?;
+    for _ in 0..5 {
+        assert_eq!(client.scalar("SELECT CAST('1x' AS SIGNED)")?, "1");
+        // At once: after a moment the link is given back anyway.
+        client.send(command::STMT_EXECUTE, &[99, 0, 0, 0, 0, 1, 0, 0, 0])?;
+        let error = client.read_reply()?.ok().expect_err("there is no such statement");
+        assert_eq!(error.code(), Some(1243), "{error}");
+        unbound(&stage)?;
+    }
     Ok(())
 }
