@@ -41,7 +41,7 @@ fn a_refused_statement_does_not_keep_the_link_of_the_one_before() -> TestResult 
         assert_eq!(client.scalar("SELECT CAST('1x' AS SIGNED)")?, "1");
         // At once: after a moment the link is given back anyway.
         client.send(command::STMT_EXECUTE, &[99, 0, 0, 0, 0, 1, 0, 0, 0])?;
-        let error = client.read_reply()?.ok().expect_err("there is no such statement");
+        let error = client.read_reply().expect_err("there is no such statement");
         assert_eq!(error.code(), Some(1243), "{error}");
         unbound(&stage)?;
     }
