@@ -85,6 +85,7 @@ impl Session {
         let mut changes = Changes::default();
         self.take_in_variables(&mut changes, link, facts, seen);
         let mut explained = !seen.variables.is_empty();
+        let did_nothing = !facts.hazards.contains(Hazards::MULTI) && seen.did_nothing();
         for effect in &seen.effects {
             match effect {
                 Effect::UserVariable { name, value } => {
@@ -110,6 +111,7 @@ impl Session {
                 | Effect::Deallocate(_) => explained = true,
                 Effect::NamedLock(_) | Effect::ReleaseNamedLock(_) => self.unread.locks = true,
                 // It may have set anything, and servers tell of that only in part.
+                Effect::StoredFunction { .. } | Effect::Call { .. } if did_nothing => {}
                 Effect::StoredFunction { schema, name } if !self.may_move(schema.as_deref(), name) => {
                     self.holds.keep(BoundReason::Unknown);
                 }

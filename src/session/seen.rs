@@ -6,13 +6,16 @@ use crate::parser::Effect;
 use crate::pool::Entry;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::reply::Observer;
-use crate::protocol::response::OkPacket;
+use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::session_track::{Tracker, Trackers};
 use crate::protocol::statement::PrepareOk;
 use crate::protocol::warnings::WarningList;
 
 /// The server's word for "no transaction, nothing locked".
 const NO_TRANSACTION: &[u8] = b"________";
+
+/// `ER_SP_DOES_NOT_EXIST`
+const NO_SUCH_ROUTINE: u16 = 1305;
 
 /// What a transaction state tracker told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) struct Seen {
     pub silent: bool,
     pub status: Option<StatusFlags>,
     pub error: Option<u16>,
+    /// The server's words about a routine that there is none of.
+    pub missing: Option<Box<[u8]>>,
     /// There are warnings of it.
     pub warned: bool,
     /// What they are, where Athena had to ask at once.
@@ -71,6 +76,16 @@ impl Seen {
         Self { effects, ..Self::default() }
     }
 
+    /// Whether a statement did nothing since there is no such routine as one that it names itself: those are looked up
+    /// before anything runs.
+    pub fn did_nothing(&self) -> bool {
+        let Some(message) = &self.missing else { return false };
+        self.effects.iter().any(|effect| match effect {
+            Effect::StoredFunction { name, .. } | Effect::Call { name, .. } => names(message, name),
+            _ => false,
+        })
+    }
+
     fn track(&mut self, blob: &[u8]) {
         let (mut unnamed, mut schema) = (false, false);
         // A blob that can't be read may have said anything.
@@ -94,6 +109,15 @@ impl Seen {
         }
         self.state_change |= unnamed && !schema;
     }
+}
+
+/// Whether a message about `schema.name` is about a routine of this name, in any language.
+fn names(message: &[u8], name: &[u8]) -> bool {
+    let dotted = [b".", name].concat();
+    let ends = |rest: &[u8]| {
+        rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x80 && *byte != b'_')
+    };
+    (0..message.len()).any(|at| message[at..].strip_prefix(&dotted[..]).is_some_and(ends))
 }
 
 /// `Records: 3  Duplicates: 0  Warnings: 0`, `Rows matched: 1  Changed: 0  Warnings: 0`.
@@ -128,8 +152,11 @@ impl Observer for Seen {
         }
     }
 
-    fn err(&mut self, code: u16) {
-        self.error = Some(code);
+    fn err(&mut self, err: &ErrPacket) {
+        self.error = Some(err.code);
+        if err.code == NO_SUCH_ROUTINE {
+            self.missing = Some(err.message.clone().into());
+        }
     }
 
     fn prepared(&mut self, ok: &PrepareOk) -> u32 {

@@ -47,3 +47,26 @@ fn a_refused_statement_does_not_keep_the_link_of_the_one_before() -> TestResult 
     }
     Ok(())
 }
+
+/// A routine may do anything; one that there is none of does nothing.
+#[test]
+fn a_routine_that_there_is_none_of_keeps_no_link() -> TestResult {
+    let name = "state_missing";
+    let on_mysql = Stage::start_on_mysql(name, |config| configure(config, 2))?;
+    for stage in std::iter::once(Stage::start_with(name, |config| configure(config, 2))?).chain(on_mysql) {
+        stage.server.sql(
+            "CREATE PROCEDURE test.whole() SET @whole = 1; CREATE PROCEDURE test.missin() CALL test.missing()",
+        )?;
+        let mut client = stage.connect()?;
+        for sql in ["CALL missing()", "SELECT missing(1)", "SELECT 1, test.missing(missin(1))"] {
+            assert_eq!(client.query(sql).expect_err("there is none").code(), Some(1305), "{sql}");
+            unbound(&stage).map_err(|error| format!("{sql}: {error}"))?;
+        }
+        for (sql, code) in [("CALL whole()", None), ("CALL missin()", Some(1305))] {
+            let mut client = stage.connect()?;
+            assert_eq!(client.query(sql).err().and_then(|error| error.code()), code, "{sql}");
+            assert!(unbound(&stage).is_err(), "{sql} may have done anything");
+        }
+    }
+    Ok(())
+}

@@ -30,7 +30,7 @@ pub trait Observer {
     /// A result ended well. Comes once for each result of the reply; `rows` is how many rows it had, if it was a set of them.
     fn ok(&mut self, ok: &OkPacket<'_>, rows: Option<u64>);
     /// The reply ended in an error.
-    fn err(&mut self, code: u16);
+    fn err(&mut self, err: &ErrPacket);
     /// A statement was prepared. Returns the id under which the client shall know it.
     fn prepared(&mut self, ok: &PrepareOk) -> u32;
 }
@@ -413,11 +413,11 @@ impl Reply {
     ) -> Result<bool, ReplyError> {
         let first = payload.first().copied();
         if first == Some(ErrPacket::HEADER) {
-            let code = ErrPacket::parse(payload)?.code;
-            if code == PROGRESS && self.client.contains(Capabilities::MARIADB_PROGRESS) {
+            let err = ErrPacket::parse(payload)?;
+            if err.code == PROGRESS && self.client.contains(Capabilities::MARIADB_PROGRESS) {
                 return Ok(false);
             }
-            observer.err(code);
+            observer.err(&err);
             self.state = State::Done;
             return Ok(false);
         }

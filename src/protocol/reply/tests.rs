@@ -81,8 +81,8 @@ impl Observer for Vec<Told> {
         self.push(Told::of(ok));
     }
 
-    fn err(&mut self, code: u16) {
-        self.push(Told::Err(code));
+    fn err(&mut self, err: &ErrPacket) {
+        self.push(Told::Err(err.code));
     }
 
     fn prepared(&mut self, ok: &PrepareOk) -> u32 {

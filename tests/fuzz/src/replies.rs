@@ -211,8 +211,8 @@ impl Observer for Told {
         self.0.push(format!("{ok:?}"));
     }
 
-    fn err(&mut self, code: u16) {
-        self.0.push(format!("error {code}"));
+    fn err(&mut self, err: &ErrPacket) {
+        self.0.push(format!("error {}", err.code));
     }
 
     fn prepared(&mut self, ok: &PrepareOk) -> u32 {
