@@ -20,6 +20,13 @@ const SHOWN_WITHOUT: [&[u8]; 12] = [
     b"count",
 ];
 
+/// What is defined without a table.
+const DEFINED_WITHOUT: [&[u8]; 9] =
+    [b"database", b"schema", b"user", b"role", b"procedure", b"function", b"package", b"event", b"server"];
+
+/// `CREATE OR REPLACE DEFINER = user@host AGGREGATE` stands before what is defined.
+const WORDS_BEFORE_DEFINED: usize = 12;
+
 /// Whether the last statement of a text uses a table, as far as the text tells: a stored program may use one, too.
 pub fn uses_table(sql: &[u8], mode: SqlMode) -> bool {
     let kind = super::facts::facts(sql, mode).kind;
@@ -30,12 +37,29 @@ pub fn uses_table(sql: &[u8], mode: SqlMode) -> bool {
         | StatementKind::Replace
         | StatementKind::Load
         | StatementKind::Handler
-        | StatementKind::Lock
-        | StatementKind::Ddl => true,
+        | StatementKind::Lock => true,
+        StatementKind::Ddl => defines_with_table(sql, mode),
         StatementKind::Show => shows_table(sql, mode),
         StatementKind::Explain => true,
         _ => selects_from_table(sql, mode),
     }
+}
+
+/// Whether what is defined is one of a table, or on one: of the words that say so, the first.
+fn defines_with_table(sql: &[u8], mode: SqlMode) -> bool {
+    let mut lexer = Lexer::new(sql, mode);
+    for _ in 0..WORDS_BEFORE_DEFINED {
+        let token = lexer.token();
+        let is_one_of = |words: &[&[u8]]| words.iter().any(|word| token.text.eq_ignore_ascii_case(word));
+        if token.kind == TokenKind::End || is_one_of(&[b"table", b"view", b"trigger", b"index", b"sequence"])
+        {
+            return true;
+        }
+        if is_one_of(&DEFINED_WITHOUT) {
+            return false;
+        }
+    }
+    true
 }
 
 fn shows_table(sql: &[u8], mode: SqlMode) -> bool {
@@ -96,6 +120,9 @@ mod tests {
             "SHOW TABLES",
             "TABLE t",
             "SHOW FULL COLUMNS FROM t",
+            "CREATE TABLE procedure_ (user INT)",
+            "CREATE DEFINER = a@b TRIGGER user BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
+            "TRUNCATE t",
         ] {
             assert!(uses(sql), "{sql}");
         }
@@ -108,6 +135,9 @@ mod tests {
             "BEGIN",
             "SHOW CREATE PROCEDURE p",
             "SHOW FULL PROCESSLIST",
+            "CREATE DATABASE d",
+            "DROP USER a@b",
+            "CREATE OR REPLACE DEFINER = a@b PROCEDURE p() SELECT 1 FROM t",
         ] {
             assert!(!uses(sql), "{sql}");
         }

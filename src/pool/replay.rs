@@ -41,8 +41,6 @@ enum Way {
     Difference,
     /// From this state, the empty one, after a reset.
     Reset(State),
-    /// For a moment.
-    Visit,
 }
 
 impl Link {
@@ -76,7 +74,7 @@ impl Link {
     /// # Errors
     /// As [`Link::command`].
     pub async fn visit(&mut self, schema: Option<&Rc<[u8]>>, state: &State) -> Result<Brought, LinkError> {
-        self.bring_by(schema, state, Way::Visit).await
+        self.bring_by(schema, state, Way::Difference).await
     }
 
     async fn bring_by(
@@ -94,12 +92,6 @@ impl Link {
                 commands.push(query(self.trackers.statement(), self.identity.flags));
                 commands.push(query(set_names, self.identity.flags));
                 empty.way_to(state, |name| self.base_value(name))
-            }
-            // A role is no matter of what a text means.
-            (Way::Visit, _) => {
-                let mut way = carries.way_to(state, |name| self.base_value(name));
-                way.retain(|sql| !sql.starts_with(b"SET ROLE "));
-                way
             }
             _ => carries.way_to(state, |name| self.base_value(name)),
         };

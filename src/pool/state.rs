@@ -267,6 +267,16 @@ impl State {
         &self.0.dialect
     }
 
+    /// What makes this state read texts as `other` does; with `users`, also what has the other's user variables.
+    pub fn reading_as(&self, other: &State, users: bool) -> Changes {
+        let wanted = |name: &&[u8]| (Box::from(*name), other.variable(name).map(Box::from));
+        let differs = |name: &&&[u8]| self.variable(name) != other.variable(name);
+        let variables = DIALECT.iter().chain([&RESULTS_ALONE]).filter(differs).map(wanted).collect();
+        let pairs = pairs(&self.0.user_variables, &other.0.user_variables).filter(|_| users);
+        let user_variables = pairs.map(|(name, _, wants)| (name.into(), wants.map(Box::from))).collect();
+        Changes { variables, user_variables, role: None }
+    }
+
     fn has(&self, name: &[u8]) -> bool {
         self.variable(name).is_some()
     }

@@ -97,6 +97,8 @@ pub struct ExecuteHeader {
 impl ExecuteHeader {
     /// `CURSOR_TYPE_READ_ONLY`, `_FOR_UPDATE` and `_SCROLLABLE`.
     const CURSOR_TYPES: u8 = 0x07;
+    /// Behind the command and the statement's id.
+    const FLAGS_AT: usize = 5;
     /// `PARAMETER_COUNT_AVAILABLE`: the number of values is there though the statement may have no parameters.
     const COUNT_AVAILABLE: u8 = 0x08;
     /// `STMT_BULK_FLAG_CLIENT_SEND_TYPES`.
@@ -198,6 +200,14 @@ impl ExecuteHeader {
     /// Whether the client asks for a cursor, to be read with COM_STMT_FETCH.
     pub fn opens_cursor(&self) -> bool {
         !self.bulk && self.flags & Self::CURSOR_TYPES != 0
+    }
+
+    /// Takes that out of the payload, so that all rows come at once: servers, too, decide so for some statements.
+    pub fn decline_cursor(&mut self, payload: &mut [u8]) {
+        if let (true, Some(flags)) = (self.opens_cursor(), payload.get_mut(Self::FLAGS_AT)) {
+            self.flags &= !Self::CURSOR_TYPES;
+            *flags = self.flags;
+        }
     }
 }
 

@@ -43,7 +43,8 @@ impl Session {
             facts.hazards.contains(Hazards::LAST_INSERT_ID) && self.has_other_insert_id(bound.lease());
         let own_list = bound.lease().warnings_of.is_none_or(|mark| mark == self.mark);
         self.bound = Some(bound);
-        let lists = self.unread.warnings || (own_list && self.before.warnings.rows.is_empty());
+        let lists = (self.unread.warnings && self.before.kept.is_empty())
+            || (own_list && self.before.warnings.rows.is_empty());
         let asks_for_list = facts.hazards.contains(Hazards::READS_DIAGNOSTICS);
         // Most statements leave FOUND_ROWS() as it was, which may have been another session's.
         let found = self.unread.found_rows || !facts.hazards.contains(Hazards::FOUND_ROWS);
@@ -120,6 +121,7 @@ impl Session {
             Diagnostics::Get(get) => {
                 let Some(text) = self.set_of(&get, mariadb) else {
                     self.clears_warnings = true;
+                    self.before.kept.clone_from(&self.before.warnings.rows);
                     return Ok(Asked::Command(command));
                 };
                 let text_at = self.text_offset(command.get(HEADER_LEN..).unwrap_or_default());

@@ -17,6 +17,8 @@ pub(super) struct Before {
     pub found_rows: u64,
     /// The warnings and errors, once they have been read from the link.
     pub warnings: WarningList,
+    /// Those that were there before a GET DIAGNOSTICS failed, which adds to them; it ran on a link without them.
+    pub kept: Vec<Vec<Option<Vec<u8>>>>,
     /// The last statement with any failed.
     pub failed: bool,
     /// How many there are; a list has no more than `max_error_count`.
@@ -30,9 +32,15 @@ impl Before {
             self.count_rows(facts, seen, unread, mariadb);
         }
         let failed = seen.error.is_some();
+        if !(failed && facts.kind == StatementKind::Other && asks_for_list(facts)) {
+            self.kept.clear();
+        }
         if let Some(list) = &seen.listed {
             unread.warnings = false;
             (self.warning_count, self.warnings) = (list.rows.len() as u64, list.clone());
+        } else if seen.warned && !failed && facts.hazards.contains(Hazards::MULTI) {
+            // Of which statement they are only the server knows.
+            (unread.warnings, self.warning_count, self.failed) = (true, 0, false);
         } else if failed
             || (seen.warnings > 0 && (!asks_for_list(facts) || facts.kind == StatementKind::Other))
         {

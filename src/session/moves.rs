@@ -180,7 +180,9 @@ impl Session {
                 {
                     let name = own_name(name, old);
                     if !seen.variables.iter().any(|(told, _)| **told == *name) {
-                        self.unread.variable(canonical(name));
+                        let name = canonical(name);
+                        self.unread.variable(name);
+                        coupled(name).for_each(|along| self.unread.variable(along));
                     }
                 }
             }

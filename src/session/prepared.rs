@@ -112,11 +112,11 @@ impl Session {
     }
 
     /// COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE.
-    pub async fn execute(&mut self, command: Payload) -> Result<Payload, Stop> {
+    pub async fn execute(&mut self, mut command: Payload) -> Result<Payload, Stop> {
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let id = self.statements.resolve(statement_id(payload).map_err(|_| Refusal::malformed())?);
         let (mut text, params) = self.executable(id)?;
-        let header =
+        let mut header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
         let mut facts = text.facts;
@@ -125,6 +125,8 @@ impl Session {
         }
         let asks = self.asks_athena(text.facts);
         if asks {
+            // What stands in its place is gone when the client would fetch.
+            header.decline_cursor(command.get_mut(HEADER_LEN..).unwrap_or_default());
             let answer = Box::pin(self.with_answers_in(&text)).await?;
             text = match answer {
                 Answer::Statement(text) => text,

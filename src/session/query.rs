@@ -67,7 +67,10 @@ impl Session {
         let mut seen = Seen { silent, ..Seen::of(effects) };
         seen.uses_table = Some(uses_table(command.get(text_at..).unwrap_or_default(), mode));
         let link = self.take_link(facts).await?;
-        self.run_on(link, command, facts, &mut reply, &mut seen).await
+        let outcome = self.run_on(link, command, facts, &mut reply, &mut seen).await;
+        // A server that is asked about that statement would speak of the other words.
+        self.is_last &= !silent;
+        outcome
     }
 
     /// The text in the payload of a COM_QUERY, or the beginning of one: behind the attributes, if this client has any.

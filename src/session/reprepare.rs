@@ -51,12 +51,17 @@ impl Session {
         let lease = link.lease();
         let back = lease.schema.clone();
         let elsewhere = text.schema.is_some() && text.schema != back;
-        let otherwise = text.state.dialect() != self.state.dialect()
-            || (text.facts.hazards.contains(Hazards::USER_VARIABLE) && text.state != self.state);
-        let state = if otherwise { &text.state } else { &self.state };
-        let moves = elsewhere || otherwise;
+        // Nothing else of that time: to set autocommit would commit the transaction that may be open here.
+        let as_then = self.state.reading_as(&text.state, text.facts.hazards.contains(Hazards::USER_VARIABLE));
+        let Some(state) = self.cluster().pool.states.changed(&self.state, &as_then) else {
+            return Err(Refusal::unsupported(
+                "Preparing a statement again whose user variables are too large",
+            )
+            .into());
+        };
+        let moves = elsewhere || state != self.state;
         if moves {
-            match self.backend(lease.visit(text.schema.as_ref(), state)).await? {
+            match self.backend(lease.visit(text.schema.as_ref(), &state)).await? {
                 Brought::Already | Brought::Done => {}
                 Brought::NoSchema(err) => {
                     self.bring_back(lease, back.as_ref()).await?;

@@ -218,6 +218,7 @@ impl Session {
             return Ok(());
         }
         self.ctx.metrics.state_readouts.inc();
+        self.is_last = false;
         let (told, overheard) = match self.backend(link.lease().ask_all(&questions)).await {
             Ok(answers) => answers,
             Err(stop) => {
@@ -260,7 +261,8 @@ impl Session {
         if unread.warnings {
             let Table { columns, rows } = replies.raw_table()?;
             self.before.warning_count = self.before.warning_count.max(rows.len() as u64);
-            self.before.warnings = WarningList { columns, rows };
+            let kept = std::mem::take(&mut self.before.kept);
+            self.before.warnings = WarningList { columns, rows: [kept, rows].concat() };
         }
         if unread.found_rows {
             self.before.found_rows = number(replies.table()?.rows.first())?;

@@ -278,7 +278,8 @@ pub fn comparable(packet: &Packet) -> Packet {
                 Some((info, trackers)) if exactly() => packet.payload = [head, info, trackers].concat(),
                 Some((info, _)) => {
                     head[at..at + 2].copy_from_slice(&(status & !STATE_CHANGED).to_le_bytes());
-                    packet.payload = [head, info].concat();
+                    let length = info.first().map(|_| info.len() as u8);
+                    packet.payload = head.into_iter().chain(length).chain(info).collect();
                 }
                 None => {
                     head[at..at + 2].copy_from_slice(&(status & !STATE_CHANGED).to_le_bytes());
