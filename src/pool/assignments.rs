@@ -1,6 +1,6 @@
 //! The text of the SET that brings a link to a state.
 
-use std::fmt::Write;
+use std::io::Write;
 
 use super::user_variables::{UNSET, null_of};
 
@@ -82,19 +82,22 @@ fn is_number(value: &[u8]) -> bool {
 
 /// A string literal that means the same under any mode of quotes and any character set.
 pub fn quote(text: &[u8], out: &mut Vec<u8>) {
-    let plain = text.iter().all(|byte| (b' '..=b'~').contains(byte) && !matches!(byte, b'\'' | b'\\'));
-    if plain {
-        out.extend_from_slice(b"_utf8mb4'");
-        out.extend_from_slice(text);
+    out.extend_from_slice(&literal_in(b"utf8mb4", text));
+}
+
+/// The same of a text in this character set.
+pub fn literal_in(charset: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut out = [b"_", charset].concat();
+    if text.iter().all(|byte| (b' '..=b'~').contains(byte) && !matches!(byte, b'\'' | b'\\')) {
         out.push(b'\'');
-        return;
+        out.extend_from_slice(text);
+    } else {
+        out.extend_from_slice(b" X'");
+        for byte in text {
+            // Writing to a vector can't fail.
+            let _ = write!(out, "{byte:02X}");
+        }
     }
-    let mut hex = String::with_capacity(text.len() * 2 + 12);
-    hex.push_str("_utf8mb4 X'");
-    for byte in text {
-        // Writing to a string can't fail.
-        let _ = write!(hex, "{byte:02X}");
-    }
-    hex.push('\'');
-    out.extend_from_slice(hex.as_bytes());
+    out.push(b'\'');
+    out
 }

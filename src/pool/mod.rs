@@ -40,7 +40,7 @@ mod transaction;
 pub mod user_variables;
 mod waiting;
 
-pub use assignments::{quote, quote_name};
+pub use assignments::{literal_in, quote, quote_name};
 pub use base::Base;
 pub use connect::ServerProfile;
 pub use era::{Era, Eras};

@@ -38,6 +38,8 @@ pub fn question(names: &[Vec<u8>]) -> Vec<u8> {
             sql.extend_from_slice(after.as_bytes());
         }
     }
+    // `sql_select_limit` may be zero.
+    sql.extend_from_slice(b" LIMIT 1");
     sql
 }
 
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn names_are_quoted() {
         let sql = question(&[b"a`b".to_vec()]);
-        let expected = "SELECT @`a``b`,HEX(@`a``b`),CHARSET(@`a``b`),COLLATION(@`a``b`)";
+        let expected = "SELECT @`a``b`,HEX(@`a``b`),CHARSET(@`a``b`),COLLATION(@`a``b`) LIMIT 1";
         assert_eq!(String::from_utf8_lossy(&sql), expected);
     }
 }

@@ -6,7 +6,7 @@ use crate::parser::{
     Answers, ConditionItem, ConditionNumber, Diagnostics, Facts, GetDiagnostics, Hazards, StatementItem,
     diagnostics, with_answers,
 };
-use crate::pool::{SmallReply, quote};
+use crate::pool::{Link, SmallReply, Told, literal_in};
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
 use crate::protocol::resultset::RowFormat;
 use crate::protocol::sqlstate::{origin, sqlstate};
@@ -15,6 +15,7 @@ use crate::protocol::warnings::{Counted, count_resultset};
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::link::{ASKS_BACK, Held, NO_SQL, Use};
+use super::statements::StatementText;
 
 /// What became of such a statement.
 pub(super) enum Asked {
@@ -35,6 +36,12 @@ impl Session {
     /// A MariaDB keeps the list of warnings over statements that use no table.
     pub fn may_keep_warnings(&self) -> bool {
         (self.unread.warnings || !self.before.warnings.rows.is_empty()) && self.is_on_mariadb()
+    }
+
+    /// Whether the session's link would first have to prepare a statement that asks, which is the wrong one before it then.
+    pub fn asks_in_vain(&mut self, text: &StatementText) -> bool {
+        text.facts.hazards.intersects(ASKS_BACK)
+            && self.bound.as_mut().is_some_and(|bound| bound.lease().statement(text.key).is_none())
     }
 
     fn server_knows(&mut self, facts: Facts) -> bool {
@@ -103,8 +110,11 @@ impl Session {
             self.clears_warnings = true;
             return Ok(Asked::Command(command));
         }
-        if list.columns.is_empty() && !matches!(question, Diagnostics::Get(_)) {
-            self.before.warnings.columns = self.columns_of_warnings().await?;
+        if !matches!(question, Diagnostics::Get(_)) {
+            if list.columns.is_empty() {
+                self.before.warnings.columns = self.columns_of_warnings().await?;
+            }
+            Box::pin(self.recode_warnings()).await?;
         }
         let list = &self.before.warnings;
         let (capabilities, status, mariadb) = (self.capabilities, self.own_status(), self.is_on_mariadb());
@@ -184,12 +194,8 @@ impl Session {
         let list = &self.before.warnings;
         let code = list.code(number)?;
         let state = sqlstate(code, mariadb);
-        let text = |text: &[u8]| {
-            let mut literal = b"CONVERT(".to_vec();
-            quote(text, &mut literal);
-            literal.extend_from_slice(b" USING utf8mb3)");
-            literal
-        };
+        let charset = self.before.charset.as_deref().unwrap_or(b"utf8mb4");
+        let text = |text: &[u8]| [b"CONVERT(", &literal_in(charset, text)[..], b" USING utf8mb3)"].concat();
         Some(match item {
             ConditionItem::MysqlErrno => format!("CAST({code} AS UNSIGNED)").into_bytes(),
             ConditionItem::RowNumber => b"CAST(0 AS UNSIGNED)".to_vec(),
@@ -214,14 +220,57 @@ impl Session {
         Ok(bytes.into())
     }
 
-    /// Empties the list of warnings of a link that is to answer as one that has none.
-    pub async fn clear_warnings(&mut self, link: &mut Use) -> Result<(), Stop> {
+    /// Empties the list of warnings of a link that is to answer as one that has none. Whether that took a statement.
+    pub async fn clear_warnings(&mut self, link: &mut Use) -> Result<bool, Stop> {
         if link.lease().warnings_of.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         match self.backend(link.lease().clear_warnings()).await? {
             SmallReply::Err(err) => Err(Refusal::of_server(err).into()),
-            _ => Ok(()),
+            _ => Ok(true),
+        }
+    }
+
+    /// The character set in which a list of warnings is sent now.
+    pub fn results_charset(&self, link: &Link) -> Option<Box<[u8]>> {
+        const RESULTS: &[u8] = b"character_set_results";
+        let charset = self.state.variable(RESULTS).or_else(|| link.base_value(RESULTS))?;
+        // Nothing is converted: messages are in UTF-8.
+        Some(if matches!(charset, b"" | b"binary") { b"utf8mb4" } else { charset }.into())
+    }
+
+    /// The messages in the character set that results have now, which may be another one than when they were read.
+    async fn recode_warnings(&mut self) -> Result<(), Stop> {
+        let messages = |row: &Vec<Option<Vec<u8>>>| row.last().cloned().flatten().unwrap_or_default();
+        let all: Vec<_> = self.before.warnings.rows.iter().map(messages).collect();
+        let Some(of_list) = self.before.charset.clone().filter(|_| !all.iter().all(|text| text.is_ascii()))
+        else {
+            return Ok(());
+        };
+        let mut link = self.take_link(NO_SQL).await?;
+        let now = self.results_charset(link.lease());
+        if now.as_ref() == Some(&of_list) {
+            self.keep_or_give_back(link);
+            return Ok(());
+        }
+        let items: Vec<_> = all.iter().map(|text| literal_in(&of_list, text)).collect();
+        let question = [b"SELECT ", &items.join(&b","[..])[..], b" LIMIT 1"].concat();
+        match self.backend(link.lease().ask_all(&[question])).await {
+            Ok((told, _)) => {
+                self.is_last = false;
+                self.keep_or_give_back(link);
+                if let Some(Told::Table(table)) = told.into_iter().next()
+                    && let Some(recoded) = table.rows.into_iter().next()
+                {
+                    for (row, message) in self.before.warnings.rows.iter_mut().zip(recoded) {
+                        row.pop();
+                        row.push(message);
+                    }
+                    self.before.charset = now;
+                }
+                Ok(())
+            }
+            Err(stop) => Err(self.lost(link, stop)),
         }
     }
 }

@@ -7,8 +7,9 @@ use crate::protocol::warnings::WarningList;
 use super::seen::Seen;
 use super::unread::Unread;
 
-/// Errors of a SELECT that a MariaDB has counted rows for: a subquery, or INTO, found more than one.
-const TOO_MANY_ROWS: [u16; 2] = [1172, 1242];
+/// Errors of a SELECT that a MariaDB has counted rows for: a subquery, or INTO, found more than one, or a value could not
+/// be computed.
+const ERRORS_WITH_ROWS: [u16; 4] = [1105, 1172, 1242, 1690];
 
 /// The answers to ROW_COUNT(), FOUND_ROWS(), SHOW WARNINGS and their like.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct Before {
     pub found_rows: u64,
     /// The warnings and errors, once they have been read from the link.
     pub warnings: WarningList,
+    /// The character set of their messages, where that is known.
+    pub charset: Option<Box<[u8]>>,
     /// Those that were there before a GET DIAGNOSTICS failed, which adds to them; it ran on a link without them.
     pub kept: Vec<Vec<Option<Vec<u8>>>>,
     /// The last statement with any failed.
@@ -32,23 +35,30 @@ impl Before {
             self.count_rows(facts, seen, unread, mariadb);
         }
         let failed = seen.error.is_some();
-        if !(failed && facts.kind == StatementKind::Other && asks_for_list(facts)) {
-            self.kept.clear();
-        }
+        let adds = facts.kind == StatementKind::Other && asks_for_list(facts);
         if let Some(list) = &seen.listed {
             unread.warnings = false;
+            self.kept.clear();
+            self.charset = None;
             (self.warning_count, self.warnings) = (list.rows.len() as u64, list.clone());
-        } else if seen.warned && !failed && facts.hazards.contains(Hazards::MULTI) {
-            // Of which statement they are only the server knows.
-            (unread.warnings, self.warning_count, self.failed) = (true, 0, false);
-        } else if failed
-            || (seen.warnings > 0 && (!asks_for_list(facts) || facts.kind == StatementKind::Other))
+        } else if !failed
+            && ((seen.warned && facts.hazards.contains(Hazards::MULTI))
+                || (mariadb && facts.kind == StatementKind::Call))
         {
+            // Of which statement they are, and whether a procedure uses a table, only the server knows.
+            self.warnings = WarningList::default();
+            (unread.warnings, self.warning_count, self.failed) = (true, 0, false);
+            self.kept.clear();
+        } else if failed || (seen.warnings > 0 && (!asks_for_list(facts) || adds)) {
             unread.warnings = true;
+            if !adds {
+                self.kept.clear();
+            }
             self.failed = failed;
             self.warning_count = if failed { 1 } else { u64::from(seen.warnings) };
         } else if !keeps_warnings(facts, seen, mariadb) {
             unread.warnings = false;
+            self.kept.clear();
             (self.warnings, self.warning_count, self.failed) = (WarningList::default(), 0, false);
         }
     }
@@ -60,12 +70,12 @@ impl Before {
         self.row_count = match seen.rows {
             _ if failed => -1,
             Some(_) => -1,
-            None if get_diagnostics && seen.warnings == 0 => self.row_count,
+            None if get_diagnostics && (mariadb || seen.warnings == 0) => self.row_count,
             None => i64::try_from(seen.affected_rows).unwrap_or(i64::MAX),
         };
         if !failed {
             self.count_found_rows(facts, seen, unread, mariadb);
-        } else if mariadb && seen.error.is_some_and(|code| TOO_MANY_ROWS.contains(&code)) {
+        } else if mariadb && seen.error.is_some_and(|code| ERRORS_WITH_ROWS.contains(&code)) {
             unread.found_rows = true;
         }
     }
@@ -111,6 +121,8 @@ impl Before {
         self.row_count = -1;
         self.warnings = WarningList { columns: Vec::new(), rows: vec![row] };
         (self.warning_count, self.failed) = (1, true);
+        self.charset = None;
+        self.kept.clear();
     }
 
     /// A list may have been cut.

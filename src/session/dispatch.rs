@@ -76,11 +76,7 @@ impl Session {
             Command::StmtSendLongData => Box::pin(self.long_data(bytes)).await.map(|()| None),
             Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
             Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
-            Command::Ping => {
-                self.before.row_count = 0;
-                self.is_last = false;
-                Ok(Some(self.ok_with(1, self.repeated_warnings())))
-            }
+            Command::Ping => self.ping(bytes).await.map(Some),
             Command::InitDb => Box::pin(self.init_db(bytes)).await.map(Some),
             Command::Statistics => Box::pin(self.statistics(bytes)).await.map(Some),
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),
@@ -207,7 +203,7 @@ impl Session {
         self.ok_with(seq, 0)
     }
 
-    fn ok_with(&self, seq: u8, warnings: u16) -> Payload {
+    pub fn ok_with(&self, seq: u8, warnings: u16) -> Payload {
         let status = self.own_status();
         let ok = OkPacket { header: OkPacket::HEADER, status, warnings, ..OkPacket::END_OF_ROWS };
         let mut bytes = Vec::with_capacity(16);

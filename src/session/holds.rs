@@ -1,7 +1,7 @@
 //! What a session has on its link that can't move to another one: the reasons to keep it.
 
 use crate::metrics::label::BoundReason;
-use crate::parser::{Effect, Facts, Hazards, TableName};
+use crate::parser::{Effect, Facts, Hazards, StatementKind, TableName};
 use crate::pool::is_movable;
 use crate::protocol::capability::StatusFlags;
 
@@ -33,6 +33,8 @@ pub(super) struct Holds {
     autocommit_off: bool,
     tracked: bool,
     characteristics: bool,
+    /// Without autocommit a SAVEPOINT is one of a transaction that no status tells of yet.
+    savepoint: bool,
     locked: bool,
     tables: Names<TableName>,
     locks: Names<Vec<u8>>,
@@ -90,6 +92,8 @@ impl<T: PartialEq> Names<T> {
     }
 }
 
+/// `ER_UNKNOWN_STMT_HANDLER`
+const UNKNOWN_STATEMENT: u16 = 1243;
 /// `ER_PARSE_ERROR`
 const PARSE_ERROR: u16 = 1064;
 
@@ -111,6 +115,16 @@ impl Holds {
             self.untold = !autocommit && !circumstances.tracks_transactions;
             self.autocommit_off = !autocommit;
         }
+        if seen.error.is_none() {
+            self.savepoint = match facts.kind {
+                StatementKind::Savepoint => self.savepoint || self.autocommit_off,
+                StatementKind::Begin
+                | StatementKind::Commit
+                | StatementKind::Rollback
+                | StatementKind::Ddl => false,
+                _ => self.savepoint && self.autocommit_off,
+            };
+        }
         if let Some(state) = seen.transaction {
             self.tracked = state == TransactionState::Open;
             self.locked = state == TransactionState::Locked;
@@ -124,8 +138,12 @@ impl Holds {
         for effect in &seen.effects {
             self.took_effect(effect, failed, in_doubt, circumstances);
         }
-        // A word that no server knows did nothing.
-        let nonsense = seen.error == Some(PARSE_ERROR) && !facts.hazards.contains(Hazards::MISREAD);
+        // A word that no server knows did nothing, nor did a statement of a name that none has.
+        let unknown = facts.kind == StatementKind::Execute
+            && seen.error == Some(UNKNOWN_STATEMENT)
+            && !facts.hazards.contains(Hazards::MULTI);
+        let nonsense =
+            unknown || seen.error == Some(PARSE_ERROR) && !facts.hazards.contains(Hazards::MISREAD);
         let mut doubts = Hazards::UNSURE | Hazards::RESOURCE_GROUP | Hazards::SEQUENCE_NEXT;
         doubts.set(Hazards::UNSURE, !nonsense);
         if facts.hazards.intersects(doubts) {
@@ -237,7 +255,12 @@ impl Holds {
     }
 
     pub fn in_transaction(&self) -> bool {
-        self.in_transaction || self.untold || self.tracked || self.characteristics || self.xa
+        self.in_transaction
+            || self.untold
+            || self.tracked
+            || self.characteristics
+            || self.savepoint
+            || self.xa
     }
 
     /// Whether a transaction is under way. A session with autocommit off that has done nothing since its last COMMIT is

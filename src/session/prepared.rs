@@ -123,7 +123,7 @@ impl Session {
         if facts.ids.needs_parameters() {
             facts.ids = self.explicit_ids(id, payload, &header, facts.ids);
         }
-        let asks = self.asks_athena(text.facts);
+        let asks = self.asks_athena(text.facts) || self.asks_in_vain(&text);
         if asks {
             // What stands in its place is gone when the client would fetch.
             header.decline_cursor(command.get_mut(HEADER_LEN..).unwrap_or_default());
@@ -148,11 +148,14 @@ impl Session {
             Ok(command) => command,
             Err(refusal) => return Err(self.unprepared(link, refusal.into())),
         };
-        if std::mem::take(&mut self.clears_warnings)
-            && let Err(stop) = Box::pin(self.clear_warnings(&mut link)).await
-        {
-            return Err(self.lost(link, stop));
-        }
+        let cleared = match std::mem::take(&mut self.clears_warnings) {
+            true => Box::pin(self.clear_warnings(&mut link)).await,
+            false => Ok(false),
+        };
+        let cleared = match cleared {
+            Ok(cleared) => cleared,
+            Err(stop) => return Err(self.lost(link, stop)),
+        };
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         let mut seen = Seen::of(text.effects.clone());
         if self.may_keep_warnings() {
@@ -171,7 +174,9 @@ impl Session {
         if asks {
             link.lease().remove_statement(text.key);
         }
-        self.finish(link, facts, &seen, outcome)
+        let outcome = self.finish(link, facts, &seen, outcome);
+        self.is_last &= !cleared;
+        outcome
     }
 
     /// Which ids the parameters of an INSERT may give.

@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, Direction, ErrorKind};
 use crate::net::{ExchangeError, Payload};
-use crate::parser::{Facts, Hazards, facts, uses_table};
+use crate::parser::{Facts, Hazards, StatementKind, facts, uses_table};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::error::ErrorCode;
@@ -58,6 +58,8 @@ impl Session {
                 Asked::Reply(reply) => return Ok(reply),
             }
         }
+        // It may leave the list as it is, which is another session's.
+        self.clears_warnings |= facts.kind == StatementKind::Call && self.bound.is_none();
         let mode = self.sql_mode();
         let effects = self.effects_of(command.get(text_at..).unwrap_or_default(), mode, &mut facts);
         let mut reply = Reply::to_query(self.capabilities, self.status);
@@ -110,6 +112,22 @@ impl Session {
         self.finish(link, NO_SQL, &seen, outcome)
     }
 
+    /// COM_PING. In a transaction it is the server's to say whether that is still there: a statement that failed may have
+    /// ended it.
+    pub async fn ping(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let outcome = match self.bound.is_some() && self.holds.in_transaction() {
+            true => {
+                let reply =
+                    Reply::to_query(self.capabilities, self.status).with_warnings(self.repeated_warnings());
+                Box::pin(self.run_on_link(command, NO_SQL, reply)).await
+            }
+            false => Ok(self.ok_with(1, self.repeated_warnings())),
+        };
+        self.before.row_count = 0;
+        self.is_last = false;
+        outcome
+    }
+
     /// COM_STATISTICS.
     pub async fn statistics(&mut self, command: Payload) -> Result<Payload, Stop> {
         let reply = Reply::to_statistics(self.capabilities, self.status);
@@ -146,11 +164,14 @@ impl Session {
         reply: &mut Reply,
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
-        if std::mem::take(&mut self.clears_warnings)
-            && let Err(stop) = Box::pin(self.clear_warnings(&mut link)).await
-        {
-            return Err(self.lost(link, stop));
-        }
+        let cleared = match std::mem::take(&mut self.clears_warnings) {
+            true => Box::pin(self.clear_warnings(&mut link)).await,
+            false => Ok(false),
+        };
+        let cleared = match cleared {
+            Ok(cleared) => cleared,
+            Err(stop) => return Err(self.lost(link, stop)),
+        };
         let outcome = match facts.hazards.contains(Hazards::TRACKERS) {
             false => self.relay(&mut link, command, reply, seen).await,
             true => Box::pin(self.relay_with_own_trackers(&mut link, facts, command, reply, seen)).await,
@@ -161,7 +182,10 @@ impl Session {
         {
             return Err(self.lost(link, stop));
         }
-        self.finish(link, facts, seen, outcome)
+        let outcome = self.finish(link, facts, seen, outcome);
+        // What cleared the list was a statement, too.
+        self.is_last &= !cleared;
+        outcome
     }
 
     /// COM_QUERY with a text that is longer than is collected: passed on as it comes. What stands in the part that

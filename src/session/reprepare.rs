@@ -50,7 +50,8 @@ impl Session {
         self.entry.wait();
         let lease = link.lease();
         let back = lease.schema.clone();
-        let elsewhere = text.schema.is_some() && text.schema != back;
+        // A link without a schema could not be brought back to none: there a name without one is an error.
+        let elsewhere = text.schema.is_some() && back.is_some() && text.schema != back;
         // Nothing else of that time: to set autocommit would commit the transaction that may be open here.
         let as_then = self.state.reading_as(&text.state, text.facts.hazards.contains(Hazards::USER_VARIABLE));
         let Some(state) = self.cluster().pool.states.changed(&self.state, &as_then) else {

@@ -105,14 +105,15 @@ impl Unread {
         self.user_variables.retain(|known| known != name);
     }
 
-    /// The questions to a server, in an order in which none spoils the answer to another.
+    /// The questions to a server, in an order in which none spoils the answer to another. With a LIMIT of their own:
+    /// `sql_select_limit` may be zero.
     fn questions(&self, locks: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut questions = Vec::new();
         if self.warnings {
             questions.push(b"SHOW WARNINGS".to_vec());
         }
         if self.found_rows {
-            questions.push(b"SELECT FOUND_ROWS()".to_vec());
+            questions.push(b"SELECT FOUND_ROWS() LIMIT 1".to_vec());
         }
         if self.after_error || self.transaction {
             questions.push(FLUSH.to_vec());
@@ -132,7 +133,7 @@ impl Unread {
             item
         }));
         if !items.is_empty() {
-            questions.push([b"SELECT ", &items.join(&b","[..])[..]].concat());
+            questions.push([b"SELECT ", &items.join(&b","[..])[..], b" LIMIT 1"].concat());
         }
         if !self.user_variables.is_empty() {
             questions.push(user_variables::question(&self.user_variables));
@@ -240,6 +241,7 @@ impl Session {
     async fn settle_transaction(&mut self, link: &mut Use, status: Option<StatusFlags>) -> Result<(), Stop> {
         if status.is_none_or(|status| status.contains(StatusFlags::IN_TRANS)) {
             self.holds.begun();
+            self.status |= StatusFlags::IN_TRANS;
             return Ok(());
         }
         self.backend(link.lease().query("ROLLBACK")).await.map(drop)
@@ -260,9 +262,10 @@ impl Session {
         let mut replies = Replies { told: told.into_iter(), wide };
         if unread.warnings {
             let Table { columns, rows } = replies.raw_table()?;
+            let rows = [std::mem::take(&mut self.before.kept), rows].concat();
             self.before.warning_count = self.before.warning_count.max(rows.len() as u64);
-            let kept = std::mem::take(&mut self.before.kept);
-            self.before.warnings = WarningList { columns, rows: [kept, rows].concat() };
+            self.before.warnings = WarningList { columns, rows };
+            self.before.charset = self.results_charset(link.lease());
         }
         if unread.found_rows {
             self.before.found_rows = number(replies.table()?.rows.first())?;

@@ -13,8 +13,9 @@ const CURSOR_EXISTS: u16 = 0x0040;
 const STATE_CHANGED: u16 = 0x4000;
 /// SESSION_TRACK_SYSTEM_VARIABLES
 const SYSTEM_VARIABLES: u8 = 0;
-/// SERVER_QUERY_NO_INDEX_USED, _NO_GOOD_INDEX_USED, _WAS_SLOW: they depend on the moment.
-const OF_THE_PLAN: u16 = 0x0830;
+/// SERVER_QUERY_NO_INDEX_USED, _NO_GOOD_INDEX_USED, _WAS_SLOW: they depend on the moment. SERVER_STATUS_METADATA_CHANGED: a
+/// link may have prepared the statement after the change.
+const OF_THE_PLAN: u16 = 0x0c30;
 /// What an EOF packet in front of rows is compared by: AUTOCOMMIT. The rest a server tells behind them, too; links have no
 /// such packet, so Athena can't know there that a statement has begun a transaction.
 const OF_THE_SESSION: u16 = 0x0002;

@@ -39,7 +39,8 @@ struct Prepared {
     table: bool,
     /// It asks about the statement before: what Athena answers itself has no cursor.
     asks: bool,
-    /// Its texts have letters of every character set: it may put them into a variable.
+    /// Its texts have letters of every character set: it may put them into a variable, or into a warning, which keeps
+    /// them when the session chooses another.
     plain: bool,
 }
 
@@ -238,7 +239,8 @@ impl Voice {
             }
             4 | 5 if self.script(ballast)? => self.long_data(slot, parameters, &prepared, random),
             _ => {
-                let types = !prepared.typed || random.below(4) == 0;
+                // Without types a server converts texts from the character set in which it was told of them.
+                let types = !prepared.typed || random.below(4) == 0 || parameters.iter().any(is_foreign);
                 self.set_typed(slot, (types || prepared.typed) && !parameters.contains(&Value::Null));
                 self.pending.push_back(Step::Execute { slot, parameters, types, cursor: false });
             }
@@ -258,7 +260,7 @@ impl Voice {
         let count = sql.iter().filter(|byte| **byte == b'?').count();
         let parameters = (0..count).map(|_| kinds[random.below(kinds.len())]).collect();
         let asks = ["ROW_COUNT", "FOUND_ROWS", "_count", "WARNINGS"].iter().any(|word| text.contains(word));
-        let plain = sql.contains(&b'@');
+        let plain = !text.starts_with("SELECT ?") || text.contains('@');
         self.slots[slot] = Some(Prepared { parameters, typed: false, table, asks, plain });
         self.pending.push_back(Step::Prepare { slot, sql });
         Ok(())
@@ -297,6 +299,10 @@ impl Voice {
             prepared.typed = typed;
         }
     }
+}
+
+fn is_foreign(parameter: &Value) -> bool {
+    matches!(parameter, Value::Bytes(bytes) if !bytes.is_ascii())
 }
 
 fn parameter(kind: Kind, plain: bool, random: &mut Random) -> Value {
