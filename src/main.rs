@@ -148,10 +148,9 @@ fn start_cores(
     log: logging::Guard,
 ) -> Result<Control, Failure> {
     let listen = config.server.listen;
-    nobody_listens(listen, "[server]")?;
-    if let Some(metrics) = config.metrics {
-        nobody_listens(metrics, "[metrics]")?;
-    }
+    // Every address is ours before a core accepts: no client is let in by a process that is about to give up.
+    nobody_listens(listen)?;
+    let http = config.metrics.map(http_listener).transpose()?;
     let rsa = Arc::new(RsaKeyPair::generate()?);
     let shared = Shared::new(&config);
     let addresses: Vec<_> =
@@ -169,8 +168,7 @@ fn start_cores(
             cpu: *cpu,
             config: config.clone(),
             rsa: rsa.clone(),
-            listener: BoundListener::bind(listen)
-                .map_err(|error| Failure::Other(format!("can't listen on {listen} ([server]): {error}")))?,
+            listener: BoundListener::bind(listen).map_err(|error| no_listener(listen, "[server]", &error))?,
             unix_listener: unix_listener.map(BoundListener::share).transpose()?,
             inbox: receiver,
             shared: shared.clone(),
@@ -183,13 +181,19 @@ fn start_cores(
     for plan in plans {
         start(plan)?;
     }
-    Ok(Control { config, cores, letters: to_pass_on, ended: has_ended, log })
+    Ok(Control { config, cores, http, letters: to_pass_on, ended: has_ended, log })
 }
 
 /// The cores share their address by `SO_REUSEPORT`, which would also share it with another Athena, silently.
-fn nobody_listens(address: SocketAddr, section: &str) -> Result<(), Failure> {
-    match BoundListener::check_free(address) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(Failure::Other(format!("can't listen on {address} ({section}): {error}"))),
-    }
+fn nobody_listens(address: SocketAddr) -> Result<(), Failure> {
+    BoundListener::check_free(address).map_err(|error| no_listener(address, "[server]", &error))
+}
+
+/// Where the HTTP endpoint listens; the control executor serves it later.
+fn http_listener(address: SocketAddr) -> Result<BoundListener, Failure> {
+    BoundListener::bind_alone(address).map_err(|error| no_listener(address, "[metrics]", &error))
+}
+
+fn no_listener(address: SocketAddr, section: &str, error: &io::Error) -> Failure {
+    Failure::Other(format!("can't listen on {address} ({section}): {error}"))
 }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_lite::FutureExt;
-use glommio::net::TcpListener;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::config::Config;
-use crate::net::Sender;
+use crate::net::{BoundListener, Sender};
 use crate::session::Letter;
 use crate::worker::{CoreError, Message};
 
@@ -29,6 +28,8 @@ pub struct Control {
     pub config: Arc<Config>,
     /// The inboxes of the cores.
     pub cores: Vec<Sender<Message>>,
+    /// Where the HTTP endpoint listens, if there is to be one.
+    pub http: Option<BoundListener>,
     /// What sessions of one core ask of another.
     pub letters: async_channel::Receiver<Letter>,
     /// Tells which core has ended, and how.
@@ -43,8 +44,6 @@ pub enum ControlError {
     Start(String),
     #[error("signals can't be handled: {0}")]
     Signals(std::io::Error),
-    #[error("the HTTP endpoint can't listen on {address} ([metrics]): {reason}")]
-    Http { address: SocketAddr, reason: String },
     #[error("{0}")]
     Core(#[from] CoreError),
     #[error("ended by a second signal")]
@@ -66,11 +65,11 @@ pub fn run(control: Control) -> Result<(), ControlError> {
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
     // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
-    let Control { config, cores, letters, ended, log } = control;
+    let Control { config, cores, http, letters, ended, log } = control;
     let passed_on = pass_on(letters, cores.clone());
     let outcome = executor.run(async {
         glommio::spawn_local(passed_on).detach();
-        live(config, cores, ended, log.losses()).await
+        live(config, cores, http, ended, log.losses()).await
     });
     drop(log);
     outcome
@@ -79,6 +78,7 @@ pub fn run(control: Control) -> Result<(), ControlError> {
 async fn live(
     config: Arc<Config>,
     cores: Vec<Sender<Message>>,
+    http: Option<BoundListener>,
     ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
     log: logging::Losses,
 ) -> Result<(), ControlError> {
@@ -91,10 +91,8 @@ async fn live(
         started: Instant::now(),
         log,
     });
-    if let Some(address) = config.metrics {
-        let listener = TcpListener::bind(address)
-            .map_err(|error| ControlError::Http { address, reason: error.to_string() })?;
-        glommio::spawn_local(serve(listener, view)).detach();
+    if let Some(http) = http {
+        glommio::spawn_local(serve(http.hand_over(), view)).detach();
     }
     resolve_again(&config, &cores);
     let mut end = Ending { config: config.clone(), cores, ended, signals, left: 0 };

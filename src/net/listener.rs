@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -31,15 +31,22 @@ impl BoundListener {
     /// Those of `bind(2)` and `listen(2)`.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let bound = Self { fd: tcp_socket(&address)? };
-        set_option(bound.fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         set_option(bound.fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
         set_option(bound.fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
         bound.name(address)?;
-        // SAFETY: listen(2) takes no pointers.
-        if unsafe { libc::listen(bound.fd, BACKLOG) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        bound.listen()?;
+        Ok(bound)
+    }
+
+    /// The same, but shared with nobody: fails where somebody listens on `address` already. To be handed over.
+    ///
+    /// # Errors
+    /// Those of `bind(2)` and `listen(2)`.
+    pub fn bind_alone(address: SocketAddr) -> io::Result<Self> {
+        let bound = Self { fd: tcp_socket(&address)? };
+        bound.name(address)?;
+        bound.listen()?;
         Ok(bound)
     }
 
@@ -50,15 +57,21 @@ impl BoundListener {
     /// Those of `bind(2)`.
     pub fn check_free(address: SocketAddr) -> io::Result<()> {
         let probe = Self { fd: tcp_socket(&address)? };
-        set_option(probe.fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         probe.name(address)
     }
 
+    /// Connections that others have left at the address (for a minute after their end) are no obstacle.
     fn name(&self, address: SocketAddr) -> io::Result<()> {
+        set_option(self.fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         let raw = RawAddress::from(address);
         // SAFETY: the address lives across the call and has the length given.
         let result = unsafe { libc::bind(self.fd, (&raw const raw.storage).cast(), raw.len) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn listen(&self) -> io::Result<()> {
+        // SAFETY: listen(2) takes no pointers.
+        if unsafe { libc::listen(self.fd, BACKLOG) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Listens on a Unix socket at `path`, which everybody may connect to. A file that a dead process left there gives
@@ -74,10 +87,7 @@ impl BoundListener {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
         let bound = Self { fd: listener.into_raw_fd() };
         // The length of the queue is changed by listening again.
-        // SAFETY: listen(2) takes no pointers.
-        if unsafe { libc::listen(bound.fd, BACKLOG) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        bound.listen()?;
         Ok((bound, file))
     }
 
@@ -96,6 +106,14 @@ impl BoundListener {
         let descriptor = Rc::new(Descriptor::new(ring, self.fd));
         std::mem::forget(self);
         Listener { ring: ring.clone(), descriptor }
+    }
+
+    /// Hands the socket to a listener that is not on a core's ring.
+    pub fn hand_over<L: FromRawFd>(self) -> L {
+        // SAFETY: the descriptor is an open socket of ours, and from here on that listener's alone.
+        let listener = unsafe { L::from_raw_fd(self.fd) };
+        std::mem::forget(self);
+        listener
     }
 }
 

@@ -7,3 +7,4 @@ mod clients;
 mod common;
 mod limits;
 mod shutdown;
+mod start;
