@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -27,7 +28,8 @@ const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a log an error message quotes, in bytes.
 const LOG_TAIL: u64 = 4096;
 
-/// A long-running child process, ended when this value is dropped.
+/// A long-running child process, ended when this value is dropped. If it has ended before that and nobody knows, the end
+/// of its log is shown: a test that fails meanwhile could only tell that nobody answered.
 #[derive(Debug)]
 pub struct Daemon {
     program: String,
@@ -35,6 +37,8 @@ pub struct Daemon {
     log: PathBuf,
     /// Signals are sent under this lock while the child is not yet reaped, so they can't hit a reused pid.
     child: Mutex<Running>,
+    /// Whether somebody wanted it to end, or looked whether it has: then its end is no news.
+    end_is_known: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl Daemon {
             pid: child.id(),
             log: log.to_owned(),
             child: Mutex::new(Running::Yes(child)),
+            end_is_known: AtomicBool::new(false),
         })
     }
 
@@ -80,6 +85,14 @@ impl Daemon {
 
     /// How the process ended; `None` while it runs.
     pub fn exit_status(&self) -> Option<ExitStatus> {
+        let status = self.status();
+        if status.is_some() {
+            self.end_is_known.store(true, Ordering::Relaxed);
+        }
+        status
+    }
+
+    fn status(&self) -> Option<ExitStatus> {
         let mut running = self.lock();
         if let Running::Yes(child) = &mut *running
             && let Ok(Some(status)) = child.try_wait()
@@ -94,8 +107,11 @@ impl Daemon {
 
     /// Sends a signal; does nothing when the process has ended.
     pub fn signal(&self, signal: Signal) {
-        if self.exit_status().is_some() {
+        if self.status().is_some() {
             return;
+        }
+        if matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGKILL) {
+            self.end_is_known.store(true, Ordering::Relaxed);
         }
         let running = self.lock();
         if let (Running::Yes(_), Ok(pid)) = (&*running, i32::try_from(self.pid)) {
@@ -115,9 +131,13 @@ impl Daemon {
 
     /// Waits for the end of the process; `None` when it still runs after `timeout`.
     pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
+        self.wait_for_end(timeout).and_then(|_| self.exit_status())
+    }
+
+    fn wait_for_end(&self, timeout: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + timeout;
         loop {
-            let status = self.exit_status();
+            let status = self.status();
             if status.is_some() || Instant::now() >= deadline {
                 return status;
             }
@@ -130,13 +150,13 @@ impl Daemon {
         self.signal(Signal::SIGTERM);
         // A stopped process does not see a SIGTERM before it goes on.
         self.signal(Signal::SIGCONT);
-        self.wait(grace).or_else(|| self.kill())
+        self.wait_for_end(grace).or_else(|| self.kill())
     }
 
     /// SIGKILL, and waits for the end.
     pub fn kill(&self) -> Option<ExitStatus> {
         self.signal(Signal::SIGKILL);
-        self.wait(Duration::from_secs(10))
+        self.wait_for_end(Duration::from_secs(10))
     }
 
     /// Waits until `ready` says so.
@@ -170,7 +190,16 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.terminate(Duration::from_secs(5));
+        let known = self.end_is_known.load(Ordering::Relaxed);
+        let before = self.status();
+        let end = before.or_else(|| self.terminate(Duration::from_secs(5)));
+        // One that is ending just now is as good as ended.
+        if let Some(status) = end
+            && !known
+            && (before.is_some() || status.code().is_some_and(|code| code != 0))
+        {
+            eprintln!("{} has ended by itself ({status}):\n{}", self.program, tail(&self.log));
+        }
     }
 }
 

@@ -115,9 +115,10 @@ impl Installation {
         Some(command)
     }
 
-    /// Fills the empty folder `data` with system tables.
-    pub(super) fn initialise(&self, data: &Path) -> Result<()> {
-        let datadir = format!("--datadir={}", self.inside(data).display());
+    /// Fills the empty folder `data` with system tables; `tmp` is for temporary files, a folder of this server alone.
+    pub(super) fn initialise(&self, data: &Path, tmp: &Path) -> Result<()> {
+        let folders = [("datadir", data), ("tmpdir", tmp)]
+            .map(|(option, folder)| format!("--{option}={}", self.inside(folder).display()));
         let mut command = match self.flavor {
             Flavor::MySql => {
                 let (program, arguments) = self.server_command();
@@ -135,7 +136,7 @@ impl Installation {
                 command
             }
         };
-        run(command.arg(datadir)).map(drop)
+        run(command.args(folders)).map(drop)
     }
 
     /// `mariadb-install-db` that belongs to the program: in its distribution's folder, or the system's.

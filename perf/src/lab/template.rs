@@ -43,9 +43,11 @@ fn ensure(installation: &Installation) -> Result<PathBuf> {
 }
 
 fn build(installation: &Installation, work: &Path) -> Result<()> {
-    let data = work.join("data");
-    fs::create_dir_all(&data).map_err(Error::file(&data))?;
-    installation.initialise(&data)?;
+    let (data, tmp) = (work.join("data"), work.join("tmp"));
+    for folder in [&data, &tmp] {
+        fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    }
+    installation.initialise(&data, &tmp)?;
     let server = Server::start_on(installation, work, ServerOptions::default())?;
     server.socket_client().run(&accounts(installation.flavor()))?;
     server.stop()?;
