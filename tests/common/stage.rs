@@ -6,7 +6,7 @@ use std::time::Duration;
 use athena_perf::lab::{APP_USER, Lab, Server, ServerOptions};
 use athena_perf::proxy::{Athena, AthenaConfig, sum_metric};
 
-use super::wire::{self, Connection, Login};
+use super::wire::{self, Connection, Login, Plugin};
 use super::{TestResult, eventually};
 
 /// Closing a socket, a link or a statement of a dead client takes a moment, but not more than this.
@@ -62,6 +62,12 @@ impl Stage {
     /// A client of Athena with a login of its own.
     pub fn login(&self, login: &Login) -> wire::Result<Connection> {
         Connection::login(self.athena.port(), login)
+    }
+
+    /// A connection to the server itself. A MySQL asks for the password of an account that has not logged in before, which
+    /// is given.
+    pub fn direct(&self, login: &Login) -> wire::Result<Connection> {
+        Connection::login(self.server.port(), &login.clone().by(Plugin::CachingSha2Rsa))
     }
 
     /// Fails unless another client, written by others, is served.

@@ -124,7 +124,7 @@ fn a_reset_session_is_as_the_server_makes_it() -> TestResult {
                 "SELECT CONCAT_WS(' ', @@sql_mode, @@wait_timeout, @@collation_connection, DATABASE(), CURRENT_ROLE())",
             )
         };
-        let mut direct = Connection::login(stage.server.port(), &login)?;
+        let mut direct = stage.direct(&login)?;
         let mut through = stage.login(&login)?;
         assert_eq!(found(&mut through)?, found(&mut direct)?, "after the login");
         for client in [&mut direct, &mut through] {
@@ -270,7 +270,7 @@ fn counts_of_others_are_not_found_in_a_transaction() -> TestResult {
         assert_eq!(other.query("SELECT id FROM t")?.rows()?.rows.len(), 3);
         client.run("BEGIN")?;
         // What a new connection has, and not the three rows of the other.
-        let mut direct = Connection::login(stage.server.port(), &Login::app())?;
+        let mut direct = stage.direct(&Login::app())?;
         direct.run("BEGIN")?;
         for asked in ["SELECT FOUND_ROWS()", "SELECT CONCAT(ROW_COUNT(), LAST_INSERT_ID())"] {
             assert_eq!(client.scalar(asked)?, direct.scalar(asked)?, "{asked}");

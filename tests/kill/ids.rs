@@ -1,6 +1,6 @@
 //! CONNECTION_ID() is the id that the client was greeted with, wherever its statements run.
 
-use crate::common::wire::{Connection, Reply, Value, command};
+use crate::common::wire::{Connection, Login, Reply, Value, command};
 use crate::common::{TestResult, join};
 use crate::{CORES, NOT_SUPPORTED_YET, client_on, id_of, is_mariadb, on_each_server};
 
@@ -86,7 +86,7 @@ fn statements_mean_what_they_mean_on_the_server() -> TestResult {
             "CREATE TABLE test.two (a INT PRIMARY KEY, b BIGINT); INSERT INTO test.two VALUES (1, 20), (2, 10)",
         )?;
         let mut client = stage.connect()?;
-        let mut direct = Connection::open(stage.server.port())?;
+        let mut direct = stage.direct(&Login::app())?;
         let mariadb = is_mariadb(&client);
         let of_both = [
             "SELECT a FROM two ORDER BY CONNECTION_ID(), b",
