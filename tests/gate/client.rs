@@ -292,8 +292,10 @@ pub fn comparable(packet: &Packet) -> Packet {
     if packet.role == Role::Definition && !exactly() {
         packet.payload.truncate(packet.payload.len().saturating_sub(FIXED_LEN));
     }
-    if packet.role == Role::Error {
-        packet.payload = without_statement_id(&packet.payload);
+    match packet.role {
+        Role::Error => packet.payload = without_statement_id(&packet.payload),
+        Role::Row => LISTED_WITH_ID.iter().for_each(|begin| forget_listed_id(&mut packet.payload, begin)),
+        _ => {}
     }
     packet
 }
@@ -349,6 +351,24 @@ fn without_statement_id(payload: &[u8]) -> Vec<u8> {
     }
 }
 
+/// How those errors begin in a list of errors, in front of the id.
+const LISTED_WITH_ID: [&[u8]; 2] = [b"The statement (", b"Unknown prepared statement handler ("];
+
+/// The same where it is a value of a row, which has its length in the byte before it.
+fn forget_listed_id(row: &mut Vec<u8>, begin: &[u8]) {
+    let Some(at) = row.windows(begin.len()).position(|bytes| bytes == begin) else { return };
+    let id = at + begin.len();
+    let digits = row[id..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if row.get(id + digits) != Some(&b')') {
+        // The name of a statement.
+        return;
+    }
+    row.drain(id..id + digits);
+    if let Some(length) = at.checked_sub(1).and_then(|before| row.get_mut(before)) {
+        *length = length.wrapping_sub(u8::try_from(digits).expect("a number of 32 bits"));
+    }
+}
+
 /// The arguments of COM_STMT_EXECUTE.
 fn execution(id: u32, parameters: &[Value], types: bool, cursor: bool) -> Vec<u8> {
     let mut payload = id.to_le_bytes().to_vec();
@@ -389,4 +409,19 @@ fn parameter_type(value: &Value) -> u8 {
         Value::Bytes(_) => 253,
         Value::LongData => 251,
     }
+}
+
+#[test]
+fn rows_that_list_errors_are_compared_without_ids() {
+    // As SHOW ERRORS has them: the level, the code, the message, each with its length.
+    let row = |message: &str| {
+        let values =
+            ["Error", "1421", message].map(|value| [&[value.len() as u8], value.as_bytes()].concat());
+        comparable(&Packet { role: Role::Row, payload: values.concat() })
+    };
+    assert_eq!(row("The statement (156) has no open cursor."), row("The statement (7) has no open cursor."));
+    let unknown = |id: &str| row(&format!("Unknown prepared statement handler ({id}) given to EXECUTE"));
+    assert_eq!(unknown("156"), unknown("7"));
+    assert_ne!(unknown("s156"), unknown("s7"), "names are the session's own");
+    assert_ne!(row("Unknown table '156'"), row("Unknown table '7'"));
 }
