@@ -36,6 +36,15 @@ impl Era {
     }
 }
 
+/// When a link logged in: what began to hold in between it may have or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LoginSpan {
+    /// Before the login began.
+    pub first: Era,
+    /// After it was done.
+    pub last: Era,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use crate::protocol::auth::Secret;
 use crate::protocol::capability::Capabilities;
 
 use super::connect::ServerProfile;
-use super::era::Era;
+use super::era::{Era, LoginSpan};
 use super::state::State;
 
 /// An account of the server, with what proves the right to it.
@@ -130,7 +130,7 @@ pub struct Want {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
     No,
-    /// It logged in after a change that the session, on a connection of its own, would not have noticed.
+    /// It may have logged in after a change that the session, on a connection of its own, would not have noticed.
     Newer,
     /// With a change of schema or state.
     Switch,
@@ -143,15 +143,15 @@ impl Want {
         &self,
         identity: &Identity,
         schema: Option<&Rc<[u8]>>,
-        era: Era,
+        login: LoginSpan,
         carries: Option<&State>,
     ) -> Fit {
-        if self.identity != *identity || era.is_before(self.era) {
+        if self.identity != *identity || login.first.is_before(self.era) {
             return Fit::No;
         }
         match (&self.schema, schema) {
             (None, Some(_)) => Fit::No,
-            _ if self.era.is_before(era) => Fit::Newer,
+            _ if self.era.is_before(login.last) => Fit::Newer,
             _ if carries != Some(&self.state) => Fit::Switch,
             (Some(wanted), Some(has)) if wanted == has => Fit::Exact,
             (None, None) => Fit::Exact,
@@ -176,6 +176,7 @@ mod tests {
         let (a, b): (Rc<[u8]>, Rc<[u8]>) = (b"a"[..].into(), b"b"[..].into());
         let (era, states) = (Era::FIRST, States::default());
         let state = states.empty();
+        let login = LoginSpan { first: era, last: era };
         let want = |schema: Option<&Rc<[u8]>>| Want {
             identity: identity.clone(),
             schema: schema.cloned(),
@@ -184,14 +185,14 @@ mod tests {
         };
         let set = Changes { role: Some(Some(b"r"[..].into())), ..Changes::default() };
         let other = states.changed(&state, &set).unwrap();
-        assert_eq!(want(None).fit(&identity, None, era, Some(&other)), Fit::Switch);
-        assert_eq!(want(Some(&a)).fit(&identity, Some(&a), era, Some(&state)), Fit::Exact);
-        assert_eq!(want(Some(&a)).fit(&identity, Some(&b), era, Some(&state)), Fit::Switch);
-        assert_eq!(want(Some(&a)).fit(&identity, None, era, Some(&state)), Fit::Switch);
-        assert_eq!(want(None).fit(&identity, None, era, Some(&state)), Fit::Exact);
-        assert_eq!(want(None).fit(&identity, Some(&a), era, Some(&state)), Fit::No);
+        assert_eq!(want(None).fit(&identity, None, login, Some(&other)), Fit::Switch);
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&a), login, Some(&state)), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&identity, Some(&b), login, Some(&state)), Fit::Switch);
+        assert_eq!(want(Some(&a)).fit(&identity, None, login, Some(&state)), Fit::Switch);
+        assert_eq!(want(None).fit(&identity, None, login, Some(&state)), Fit::Exact);
+        assert_eq!(want(None).fit(&identity, Some(&a), login, Some(&state)), Fit::No);
         let same = Identity { account: account("app", "pw"), ..identity.clone() };
-        assert_eq!(want(Some(&a)).fit(&same, Some(&a), era, Some(&state)), Fit::Exact);
+        assert_eq!(want(Some(&a)).fit(&same, Some(&a), login, Some(&state)), Fit::Exact);
         let others = [
             Identity { origin: Some([10, 0, 0, 1].into()), ..identity.clone() },
             Identity { collation: 33, ..identity.clone() },
@@ -199,7 +200,7 @@ mod tests {
             Identity { account: account("app", "old"), ..identity.clone() },
         ];
         for other in others {
-            assert_eq!(want(Some(&a)).fit(&other, Some(&a), era, Some(&state)), Fit::No);
+            assert_eq!(want(Some(&a)).fit(&other, Some(&a), login, Some(&state)), Fit::No);
         }
     }
 
@@ -211,7 +212,7 @@ mod tests {
         let before = eras.now();
         eras.begin();
         let after = eras.now();
-        let fit = |session, link, has: Option<&Rc<[u8]>>, schema: Option<&Rc<[u8]>>| {
+        let fit_during = |session, login, has: Option<&Rc<[u8]>>, schema: Option<&Rc<[u8]>>| {
             let state = States::default().empty();
             let want = Want {
                 identity: identity.clone(),
@@ -219,11 +220,18 @@ mod tests {
                 era: session,
                 state: state.clone(),
             };
-            want.fit(&identity, has, link, Some(&state))
+            want.fit(&identity, has, login, Some(&state))
+        };
+        let fit = |session, link, has, schema| {
+            fit_during(session, LoginSpan { first: link, last: link }, has, schema)
         };
         assert_eq!(fit(after, before, Some(&schema), Some(&schema)), Fit::No);
         assert_eq!(fit(after, after, Some(&schema), Some(&schema)), Fit::Exact);
         assert_eq!(fit(before, after, Some(&schema), Some(&schema)), Fit::Newer);
         assert_eq!(fit(before, after, Some(&schema), None), Fit::No);
+        // The change came while it logged in: it may be as before, or not.
+        let meanwhile = LoginSpan { first: before, last: after };
+        assert_eq!(fit_during(after, meanwhile, Some(&schema), Some(&schema)), Fit::No);
+        assert_eq!(fit_during(before, meanwhile, Some(&schema), Some(&schema)), Fit::Newer);
     }
 }

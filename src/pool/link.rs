@@ -14,7 +14,7 @@ use crate::protocol::tracked::Tracked;
 use super::base::Base;
 use super::connect::{Connected, query};
 use super::conversation::Conversation;
-use super::era::Era;
+use super::era::LoginSpan;
 use super::error::LinkError;
 use super::identity::{Identity, Want};
 use super::state::{State, States};
@@ -58,7 +58,7 @@ pub struct Link {
     /// What it began with.
     pub base: Rc<Base>,
     /// When it logged in.
-    pub(super) era: Era,
+    pub(super) login: LoginSpan,
     /// Counts the links of a core.
     pub(super) serial: u64,
     pub(super) opened: Instant,
@@ -75,7 +75,7 @@ impl Link {
     pub(super) fn new(
         connected: Connected,
         want: &Want,
-        era: Era,
+        login: LoginSpan,
         serial: u64,
         max_statements: usize,
         now: Instant,
@@ -93,7 +93,7 @@ impl Link {
             insert_id: Some(0),
             doomed: false,
             connection_id: connected.connection_id,
-            era,
+            login,
             serial,
             opened: now,
             idle_since: now,

@@ -26,7 +26,7 @@ use crate::protocol::auth::Secret;
 use super::accounts::Accounts;
 use super::base::Bases;
 use super::connect::{ServerProfile, connect};
-use super::era::{Era, Eras};
+use super::era::{Era, Eras, LoginSpan};
 use super::error::{ConnectError, PoolError};
 use super::identity::{BackendAccount, Fit, Identity, Want};
 use super::lease::Lease;
@@ -333,8 +333,7 @@ impl StatelessPool {
 
     pub(super) async fn open(&self, want: &Want) -> Result<Link, ConnectError> {
         let addresses = self.addresses.borrow().clone();
-        // As of before the login: what changes during it may not be in effect on this link.
-        let era = self.eras.now();
+        let first = self.eras.now();
         let timer = Timer::new(&self.core.timers);
         let limit = self.settings.connect_timeout;
         let known = self.profile();
@@ -346,8 +345,9 @@ impl StatelessPool {
         if !known {
             self.profile.replace(Some(Rc::new(connected.profile.clone())));
         }
-        if self.profile_era.get().is_before(era) {
-            self.profile_era.set(era);
+        let login = LoginSpan { first, last: self.eras.now() };
+        if self.profile_era.get().is_before(first) {
+            self.profile_era.set(first);
         }
         let serial = {
             let mut state = self.state.borrow_mut();
@@ -356,7 +356,7 @@ impl StatelessPool {
         };
         let now = self.core.timers.now();
         let max = self.settings.max_prepared_statements;
-        Ok(Link::new(connected, want, era, serial, max, now, &self.states))
+        Ok(Link::new(connected, want, login, serial, max, now, &self.states))
     }
 
     /// A link could not be opened. If the account may have no more, those who wait get the ones that it has. If it was for
@@ -467,7 +467,7 @@ impl StatelessPool {
         state.idle.last().map(|link| Want {
             identity: link.identity.clone(),
             schema: link.schema.clone(),
-            era: link.era,
+            era: link.login.first,
             state: link.carries.clone().unwrap_or_else(|| self.states.empty()),
         })
     }
@@ -502,7 +502,7 @@ impl StatelessPool {
 fn fit(want: &Want, link: &Link) -> Fit {
     match link.carries.as_ref() {
         carries if link.is_settled() && carries != Some(&want.state) => Fit::No,
-        carries => want.fit(&link.identity, link.schema.as_ref(), link.era, carries),
+        carries => want.fit(&link.identity, link.schema.as_ref(), link.login, carries),
     }
 }
 

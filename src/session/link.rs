@@ -81,11 +81,15 @@ impl Session {
         if self.needs_insert_id(facts, link.lease()) {
             link = Box::pin(self.bring_insert_id(link)).await?;
         }
-        if self.entry.go_on() {
-            return Ok(link);
+        if !self.entry.go_on() {
+            self.keep_or_give_back(link);
+            return Err(Refusal::interrupted().into());
         }
-        self.keep_or_give_back(link);
-        Err(Refusal::interrupted().into())
+        if facts.hazards.contains(Hazards::NEW_ERA) {
+            // Once more when it is answered: whoever logs in meanwhile may have it either way.
+            self.cluster().pool.eras.begin();
+        }
+        Ok(link)
     }
 
     /// A link from the pool in the session's schema and state.
