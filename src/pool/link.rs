@@ -178,6 +178,10 @@ impl Link {
         }
     }
 
+    pub fn has_statements(&self) -> bool {
+        !self.statements.is_empty()
+    }
+
     /// Closes all statements.
     pub fn forget_statements(&mut self) {
         for id in self.statements.drain() {

@@ -22,6 +22,7 @@ use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
 use crate::net::{Executor, Timer};
 use crate::protocol::auth::Secret;
+use crate::protocol::command::Command;
 
 use super::accounts::Accounts;
 use super::base::Bases;
@@ -422,9 +423,26 @@ impl StatelessPool {
         self.closed(link, reason);
     }
 
-    /// Closes what is prepared on idle links: the server has no room for more.
-    pub fn free_statements(&self) {
-        self.state.borrow_mut().idle.iter_mut().for_each(|link| link.forget_statements());
+    /// The server has no room for more statements: closes those of the idle link that was used least recently of all that
+    /// have any. False if none has. When this is done the server has its room back.
+    pub async fn free_statements(self: &Rc<Self>) -> bool {
+        loop {
+            let at = self.state.borrow().idle.iter().position(|link| link.has_statements());
+            let Some(at) = at else { return false };
+            let link = self.state.borrow_mut().idle.remove(at);
+            self.metrics.links.of(LinkState::Idle).dec();
+            let Some(mut lease) = self.lend(link) else { continue };
+            lease.forget_statements();
+            // COM_STMT_CLOSE has no answer; what is sent behind it has one.
+            let ping = [Command::Ping as u8];
+            let timer = Timer::new(&self.core.timers);
+            match timer.within(self.settings.connect_timeout, lease.command(&ping)).await {
+                Ok(Ok(_)) => lease.give_back(),
+                // The end of a link frees its statements, too.
+                _ => drop(lease),
+            }
+            return true;
+        }
     }
 
     /// Somebody waits no longer.

@@ -361,6 +361,11 @@ impl Holds {
         self.long_data.contains(&statement)
     }
 
+    /// Whether one of the statements on the link has to stay open.
+    pub fn has_open_statements(&self) -> bool {
+        !self.cursors.is_empty() || !self.long_data.is_empty()
+    }
+
     pub fn statements_with_long_data(&self) -> &[u32] {
         &self.long_data
     }

@@ -23,6 +23,7 @@ use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::input::Oversized;
 use super::link::{Held, NO_SQL, Use};
+use super::reprepare::MAX_PREPARED_STATEMENTS;
 use super::seen::Seen;
 use super::statements::{Meant, Statement, StatementText};
 
@@ -74,7 +75,12 @@ impl Session {
         }
         let mut reply = Reply::to_prepare(self.capabilities, self.status);
         let mut link = self.take_link(NO_SQL).await?;
-        let outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        let mut outcome = self.relay(&mut link, command, &mut reply, &mut seen).await;
+        if seen.error == Some(MAX_PREPARED_STATEMENTS)
+            && let Ok(refusal) = outcome
+        {
+            outcome = Box::pin(self.prepare_again(&mut link, &text, refusal, &mut reply, &mut seen)).await;
+        }
         if outcome.is_ok() {
             if let Some(ok) = seen.prepared {
                 self.note_named_variables(link.lease(), &text);

@@ -1,19 +1,29 @@
 //! A session's statement on a link that has not prepared it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::metrics::label::ErrorKind;
+use crate::net::Payload;
 use crate::parser::Hazards;
 use crate::pool::{Brought, Lease, LinkError};
+use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
+use crate::protocol::packet::write_packet;
+use crate::protocol::reply::Reply;
 
+use super::context::Phase;
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::link::{Held, Use};
+use super::seen::Seen;
 use super::statements::StatementText;
 
 /// `ER_MAX_PREPARED_STMT_COUNT_REACHED`: the server has as many as it may for all its connections together.
-const MAX_PREPARED_STATEMENTS: u16 = 1461;
+pub(super) const MAX_PREPARED_STATEMENTS: u16 = 1461;
+
+/// How often room is made for one statement: others may take what was made.
+const ROOM_ATTEMPTS_MAX: usize = 8;
 
 impl Session {
     /// Prepares the statement on the link unless it is already.
@@ -73,9 +83,12 @@ impl Session {
         }
         self.entry.on_link(lease.connection_id);
         let mut refused = self.backend(lease.prepare(text.key, &text.text)).await?;
-        if refused.as_ref().is_some_and(|err| err.code == MAX_PREPARED_STATEMENTS) {
-            self.cluster().pool.free_statements();
-            lease.forget_statements();
+        for _ in 0..ROOM_ATTEMPTS_MAX {
+            if refused.as_ref().is_none_or(|err| err.code != MAX_PREPARED_STATEMENTS)
+                || !self.make_room(lease).await?
+            {
+                break;
+            }
             refused = self.backend(lease.prepare(text.key, &text.text)).await?;
         }
         if self.entry.off_link() {
@@ -91,6 +104,45 @@ impl Session {
             None => Ok(()),
             Some(err) => Err(Refusal::of_server(err).into()),
         }
+    }
+
+    /// The server had no room for a client's new statement, as the last packets of its reply say: they are what the client
+    /// gets if no room can be made.
+    pub async fn prepare_again(
+        &mut self,
+        link: &mut Use,
+        text: &StatementText,
+        mut last: Payload,
+        reply: &mut Reply,
+        seen: &mut Seen,
+    ) -> Result<Payload, Stop> {
+        for _ in 0..ROOM_ATTEMPTS_MAX {
+            if seen.error != Some(MAX_PREPARED_STATEMENTS) || !self.make_room(link.lease()).await? {
+                break;
+            }
+            *reply = Reply::to_prepare(self.capabilities, self.status);
+            *seen = Seen { statement_id: seen.statement_id, uses_table: seen.uses_table, ..Seen::default() };
+            let mut command = Vec::new();
+            write_packet(&mut command, 0, &[&[Command::StmtPrepare as u8], &text.text[..]].concat());
+            last = self.relay(link, command.into(), reply, seen).await?;
+        }
+        Ok(last)
+    }
+
+    /// Gives the server statements back that nobody needs there: of an idle link, or else of the session's own, which
+    /// prepares them again when it executes them. False if there are none.
+    async fn make_room(&self, lease: &mut Lease) -> Result<bool, Stop> {
+        let free = self.cluster().pool.free_statements();
+        match self.wait(Duration::ZERO, Phase::Ending, free).await {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(_) => return Err(self.ended().into()),
+        }
+        if self.holds.has_open_statements() || !lease.has_statements() {
+            return Ok(false);
+        }
+        lease.forget_statements();
+        Ok(true)
     }
 
     /// Brings a link back to the session after something of the session's was prepared elsewhere.

@@ -5,6 +5,7 @@ mod bound;
 mod common;
 mod crowd;
 mod orm;
+mod room;
 
 use std::thread;
 use std::time::{Duration, Instant};
