@@ -66,6 +66,7 @@ pub struct Speaker {
 pub struct Grammar {
     sections: Vec<Section>,
     by_name: HashMap<&'static str, usize>,
+    mysql: bool,
 }
 
 impl Grammar {
@@ -98,7 +99,11 @@ impl Grammar {
                 None => section.alternatives.push(line, &by_name),
             }
         }
-        Self { sections, by_name }
+        Self { sections, by_name, mysql }
+    }
+
+    pub fn is_mysql(&self) -> bool {
+        self.mysql
     }
 
     /// The number of a section, for [`Grammar::say`].

@@ -42,6 +42,7 @@ struct Prepared {
     /// Its texts have letters of every character set: it may put them into a variable, or into a warning, which keeps
     /// them when the session chooses another.
     plain: bool,
+    had_cursor: bool,
 }
 
 /// One session's choice of steps.
@@ -226,6 +227,8 @@ impl Voice {
         }
         let parameters =
             prepared.parameters.iter().map(|kind| parameter(*kind, prepared.plain, random)).collect();
+        // A MySQL gives no rows without a cursor for a statement that had one, and not even their end.
+        let cursors_only = prepared.had_cursor && grammar.is_mysql();
         match random.below(20) {
             0 => self.pending.push_back(Step::Close { slot }),
             1 => self.pending.push_back(Step::Reset { slot }),
@@ -236,7 +239,11 @@ impl Voice {
                 }
                 self.pending.push_back(Step::Reset { slot });
                 self.set_typed(slot, false);
+                if let Some(prepared) = &mut self.slots[slot] {
+                    prepared.had_cursor = true;
+                }
             }
+            _ if cursors_only => self.pending.push_back(Step::Close { slot }),
             4 | 5 if self.script(ballast)? => self.long_data(slot, parameters, &prepared, random),
             _ => {
                 // Without types a server converts texts from the character set in which it was told of them.
@@ -261,7 +268,7 @@ impl Voice {
         let parameters = (0..count).map(|_| kinds[random.below(kinds.len())]).collect();
         let asks = ["ROW_COUNT", "FOUND_ROWS", "_count", "WARNINGS"].iter().any(|word| text.contains(word));
         let plain = !text.starts_with("SELECT ?") || text.contains('@');
-        self.slots[slot] = Some(Prepared { parameters, typed: false, table, asks, plain });
+        self.slots[slot] = Some(Prepared { parameters, typed: false, table, asks, plain, had_cursor: false });
         self.pending.push_back(Step::Prepare { slot, sql });
         Ok(())
     }
