@@ -16,6 +16,8 @@ pub struct OnLink {
     pub types: Vec<u8>,
     /// Those of the first EXECUTE, to which a MySQL converts all later ones; empty before it.
     pub settled: Vec<u8>,
+    /// It was executed with a cursor.
+    pub had_cursor: bool,
 }
 
 /// The most recently used statements of a link.
@@ -35,7 +37,8 @@ impl Statements {
     /// Puts a new statement in. Returns the server's id of one that has to be closed: it was the least recently used, or
     /// the same one, prepared before.
     pub fn insert(&mut self, key: StatementKey, id: u32) -> Option<u32> {
-        let (_, old) = self.0.push(key, OnLink { id, types: Vec::new(), settled: Vec::new() })?;
+        let (_, old) =
+            self.0.push(key, OnLink { id, types: Vec::new(), settled: Vec::new(), had_cursor: false })?;
         Some(old.id)
     }
 

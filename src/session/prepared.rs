@@ -143,7 +143,7 @@ impl Session {
             return Box::pin(self.execute_kill(&text)).await;
         }
         let mut link = self.take_link(facts).await?;
-        if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
+        if let Err(stop) = self.have_prepared(&mut link, id, &text, header.opens_cursor()).await {
             return Err(self.unprepared(link, stop));
         }
         if self.needs_insert_id(facts, link.lease()) {
@@ -262,14 +262,14 @@ impl Session {
         header: &ExecuteHeader,
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
-        self.have_prepared(link, id, text).await?;
+        self.have_prepared(link, id, text, header.opens_cursor()).await?;
         let mut on_server = None;
         // The beginning with the parameters' types put in, see `bound_to_link`.
         let mut typed = None;
         let attributes = self.has_attributes();
         if let (Some(statement), Some(on_link)) = (self.statements.get(id), link.lease().statement(text.key))
         {
-            statement.settle_on(on_link);
+            statement.settle_on(on_link, header.opens_cursor());
             if on_link.types != statement.types {
                 if !header.new_params_bound {
                     typed = insert_types(&command.start, statement.params, &statement.types, attributes).ok();
@@ -336,7 +336,8 @@ impl Session {
         }
         let sent = async {
             let mut link = self.take_link(NO_SQL).await?;
-            if let Err(stop) = self.have_prepared(&mut link, id, &text).await {
+            let open = self.holds.has_cursor(id);
+            if let Err(stop) = self.have_prepared(&mut link, id, &text, open).await {
                 return Err(self.unprepared(link, stop));
             }
             if let Some(on_link) = link.lease().statement(text.key).map(|statement| statement.id) {
@@ -387,7 +388,8 @@ impl Session {
         }
         let mut link = self.take_link(NO_SQL).await?;
         let passed = async {
-            self.have_prepared(&mut link, id, &text).await?;
+            let open = self.holds.has_cursor(id);
+            self.have_prepared(&mut link, id, &text, open).await?;
             let on_link = link.lease().statement(text.key).map(|statement| statement.id);
             let patch = |mut bytes: Payload| {
                 on_link.into_iter().for_each(|id| patch_id(&mut bytes, id));
@@ -521,7 +523,7 @@ impl Session {
                 command = bytes.into();
             }
         }
-        statement.settle_on(on_link);
+        statement.settle_on(on_link, header.opens_cursor());
         if !known {
             on_link.types.clone_from(&statement.types);
         }

@@ -26,12 +26,20 @@ pub(super) const MAX_PREPARED_STATEMENTS: u16 = 1461;
 const ROOM_ATTEMPTS_MAX: usize = 8;
 
 impl Session {
-    /// Prepares the statement on the link unless it is already.
-    pub async fn have_prepared(&mut self, link: &mut Use, id: u32, text: &StatementText) -> Result<(), Stop> {
+    /// Prepares the statement on the link unless it is already. `cursor`: it has one, or is to be executed
+    /// with one.
+    pub async fn have_prepared(
+        &mut self,
+        link: &mut Use,
+        id: u32,
+        text: &StatementText,
+        cursor: bool,
+    ) -> Result<(), Stop> {
         let lease = link.lease();
         if let Some(on_link) = lease.statement(text.key) {
             let settled = self.statements.get(id).is_none_or(|statement| statement.is_settled_as(on_link));
-            if settled || self.holds.has_long_data(id) || !self.types_stick() {
+            let fits = settled && (cursor || !on_link.had_cursor);
+            if fits || self.holds.has_long_data(id) || !self.executions_stick() {
                 return Ok(());
             }
             lease.remove_statement(text.key);
@@ -46,8 +54,10 @@ impl Session {
     }
 
     /// Whether the first EXECUTE of a statement settles the types of its parameters for good, so that others are
-    /// converted to them (MySQL from 8.0.22 on). For a session that began with other types it has to be another one.
-    fn types_stick(&self) -> bool {
+    /// converted to them (MySQL from 8.0.22 on). For a session that began with other types it has to be another one. Nor is
+    /// one of any use there, once it has had a cursor, to a session that wants the rows: measured on 9.7, there come none,
+    /// and not even their end.
+    fn executions_stick(&self) -> bool {
         !self.is_on_mariadb()
     }
 

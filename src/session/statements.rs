@@ -101,7 +101,7 @@ pub(super) struct Statement {
     pub params: u16,
     /// The parameter types that the client sent last; empty before the first EXECUTE.
     pub types: Vec<u8>,
-    /// Those by which it was settled on the link where it ran first, see `types_stick`.
+    /// Those by which it was settled on the link where it ran first, see `executions_stick`.
     pub settled: Vec<u8>,
     /// Why parameters sent ahead did not arrive: said at EXECUTE, as they have no reply of their own.
     pub long_data_failure: Option<Refusal>,
@@ -115,7 +115,8 @@ impl Statement {
     }
 
     /// It is about to be executed on a link.
-    pub fn settle_on(&mut self, on_link: &mut OnLink) {
+    pub fn settle_on(&mut self, on_link: &mut OnLink, cursor: bool) {
+        on_link.had_cursor |= cursor;
         if on_link.settled.is_empty() {
             on_link.settled.clone_from(&self.types);
         }

@@ -2,8 +2,11 @@
 
 use crate::common::TestResult;
 use crate::common::random::Random;
-use crate::common::wire::{Connection, Statement, Value};
+use crate::common::wire::{Connection, Statement, Value, command};
 use crate::{crowd, on_each_server, on_mariadb};
+
+/// Where an EXECUTE says whether it opens a cursor.
+const CURSOR_TYPE: usize = 4;
 
 #[test]
 fn equal_texts_with_different_types() -> TestResult {
@@ -178,6 +181,26 @@ fn long_data_of_two_sessions() -> TestResult {
             assert_eq!(scalar(&mut second, &two, Value::LongData)?, Value::text("second "));
             assert_eq!(scalar(&mut first, &one, Value::LongData)?, Value::text("first and last"));
             assert_eq!(scalar(&mut first, &one, Value::text("short"))?, Value::text("short"));
+        }
+        Ok(())
+    })
+}
+
+/// A MySQL gives no rows, and not even their end, for a statement that had a cursor when it is executed without one.
+#[test]
+fn a_cursor_is_ones_own() -> TestResult {
+    on_each_server("isolation_cursor", 1, &[], |stage| {
+        let (mut first, mut second) = (stage.connect()?, stage.connect()?);
+        let sql = "SELECT ? AS v";
+        let (one, two) = (first.prepare(sql)?, second.prepare(sql)?);
+        for round in 0..3 {
+            let mut with_cursor = two.execution(&[Value::Int(round)]);
+            with_cursor[CURSOR_TYPE] = 1;
+            let opened = second.command_binary(command::STMT_EXECUTE, &with_cursor)?.rows()?;
+            assert_eq!((opened.columns.len(), opened.rows.len()), (1, 0), "rows are for FETCH");
+            second.command(command::STMT_RESET, &two.id.to_le_bytes())?.ok()?;
+            assert_eq!(scalar(&mut first, &one, Value::Int(round))?, Value::Int(round));
+            assert_eq!(scalar(&mut second, &two, Value::Int(round))?, Value::Int(round), "the same session");
         }
         Ok(())
     })
