@@ -4,6 +4,7 @@
 //! most when every link is busy.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::circuit::{Gate, Key, Limits};
 use crate::metrics::label::LinkState;
@@ -28,6 +29,10 @@ use super::stateless::StatelessPool;
 const AT_ONCE_MAX: usize = 2;
 /// Errands that wait for their turn.
 const WAITING_MAX: usize = 1024;
+
+/// How long a KILL may take beyond the time for a connection. A MariaDB tries for two seconds to wake the thread that it is
+/// for, and other KILLs of that thread wait meanwhile.
+const KILL_MAX: Duration = Duration::from_secs(10);
 
 /// The longest reply of an errand, bytes: a list of processes has the texts of their statements.
 pub(super) const REPLY_MAX: usize = 64 << 20;
@@ -73,6 +78,28 @@ impl StatelessPool {
     /// # Errors
     /// See [`ErrandError`]. Whether the server has carried it out is not known then.
     pub async fn errand(self: &Rc<Self>, identity: Option<Identity>, sql: &str) -> Result<Told, ErrandError> {
+        self.errand_within(self.settings.connect_timeout, identity, sql).await
+    }
+
+    /// The same for a KILL, within [`StatelessPool::kill_timeout`].
+    ///
+    /// # Errors
+    /// See [`ErrandError`].
+    pub async fn kill(self: &Rc<Self>, identity: Identity, sql: &str) -> Result<Told, ErrandError> {
+        self.errand_within(self.kill_timeout(), Some(identity), sql).await
+    }
+
+    /// The longest that a KILL may take.
+    pub fn kill_timeout(&self) -> Duration {
+        self.settings.connect_timeout.saturating_add(KILL_MAX)
+    }
+
+    async fn errand_within(
+        self: &Rc<Self>,
+        limit: Duration,
+        identity: Option<Identity>,
+        sql: &str,
+    ) -> Result<Told, ErrandError> {
         let timer = Timer::new(&self.core.timers);
         let run = async {
             let all = Key { user: 0, shard: 0 };
@@ -97,7 +124,7 @@ impl StatelessPool {
             link.quit();
             Ok(told)
         };
-        timer.within(self.settings.connect_timeout, run).await?
+        timer.within(limit, run).await?
     }
 
     /// Logs in as `want` says, and leaves. True if the server has asked for the password itself, and found it right.

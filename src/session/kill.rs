@@ -66,7 +66,7 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     tracing::info!(target: "athena::session", id = order.id, by = %order.account, scope = ?order.scope, "killed");
     let Some(aim) = entry.aim(order.scope) else { return Killed::Done };
     let sql = statement(order.scope, order.soft, aim.server_id.into());
-    let told = who.pool.errand(Some(who.identity.clone()), &sql).await;
+    let told = who.pool.kill(who.identity.clone(), &sql).await;
     drop(aim);
     match told {
         Ok(Told::Err(err)) if err.code != NO_SUCH_THREAD => {
@@ -148,7 +148,7 @@ impl Session {
         }
         let sql = statement(kill.scope, kill.soft, kill.id);
         let pool = self.cluster().pool.clone();
-        let errand = pool.errand(Some(self.identity.clone()), &sql);
+        let errand = pool.kill(self.identity.clone(), &sql);
         match self.wait(std::time::Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Err(err))) => Err(Refusal::of_server(err).into()),
             Ok(Ok(_)) => Ok(self.ok()),

@@ -79,8 +79,13 @@ impl Drop for Pending {
 impl Session {
     /// Asks a core and waits for its answer.
     pub(super) async fn ask_core(&self, to: u32, request: Request) -> Result<Answer, Stop> {
-        // The other core may have to ask the backend, which is bound by the time-out of its pool.
-        let limit = self.cluster().pool.settings.connect_timeout + std::time::Duration::from_secs(1);
+        let pool = &self.cluster().pool;
+        // The other core may have to ask the backend, which its pool bounds.
+        let there = match request {
+            Request::Kill(_) => pool.kill_timeout(),
+            Request::Sessions { .. } => pool.settings.connect_timeout,
+        };
+        let limit = there + std::time::Duration::from_secs(1);
         let (asker, answer) = async_channel::bounded(1);
         let number = self.ctx.post.next.get();
         self.ctx.post.next.set(number.wrapping_add(1));

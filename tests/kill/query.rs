@@ -10,8 +10,8 @@ use crate::common::stage::Stage;
 use crate::common::wire::{self, Connection};
 use crate::common::{TestResult, eventually, join};
 use crate::{
-    CORES, INTERRUPTED, START_TIMEOUT, client_on, configure, id_of, on_each_server, wait_until_running,
-    was_interrupted,
+    CORES, INTERRUPTED, START_TIMEOUT, client_on, configure, id_of, on_each_server, on_each_server_with,
+    wait_until_running, was_interrupted,
 };
 
 /// Sessions of which every second pair is killed.
@@ -102,23 +102,16 @@ fn a_kill_that_comes_too_late_meets_nobody_else() -> TestResult {
                     }
                 }));
             }
-            for killer in &mut killers {
-                let (ids, kills) = (&ids, &kills);
-                threads.push(scope.spawn(move || {
-                    let start = Instant::now();
-                    while start.elapsed() < STORM {
-                        for id in ids {
-                            killer.run(&format!("KILL QUERY {id}")).expect("KILL QUERY");
-                            kills.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                }));
-            }
-            let killing = threads.split_off(threads.len() - CORES as usize);
-            let failed: Vec<_> = killing.into_iter().filter_map(|thread| thread.join().err()).collect();
+            let killing: Vec<_> = killers
+                .iter_mut()
+                .map(|killer| scope.spawn(|| kill_for_a_while(killer, &ids, &kills)))
+                .collect();
+            let outcomes: Vec<_> = killing.into_iter().map(join).collect();
             over.store(true, Ordering::Relaxed);
             threads.into_iter().for_each(join);
-            assert!(failed.is_empty(), "a killer failed");
+            for outcome in outcomes {
+                outcome.expect("KILL QUERY");
+            }
         });
         let (kills, hits) = (kills.into_inner(), hits.into_inner());
         assert!(kills > 100 && hits > 0, "{hits} of {kills} hit");
@@ -129,6 +122,17 @@ fn a_kill_that_comes_too_late_meets_nobody_else() -> TestResult {
     })
 }
 
+fn kill_for_a_while(killer: &mut Connection, ids: &[u32], kills: &AtomicU64) -> wire::Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < STORM {
+        for id in ids {
+            killer.run(&format!("KILL QUERY {id}"))?;
+            kills.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
 /// False if the server cut it short in its own way.
 fn statement(client: &mut Connection, number: usize, round: u64) -> wire::Result<bool> {
     if !round.is_multiple_of(3) {
@@ -137,6 +141,32 @@ fn statement(client: &mut Connection, number: usize, round: u64) -> wire::Result
         return Ok(true);
     }
     Ok(client.scalar("SELECT SLEEP(0.002)")? == "0")
+}
+
+/// A server may be long about a KILL: a MariaDB tries for two seconds to wake a thread.
+#[test]
+fn a_kill_may_take_longer_than_a_connection() -> TestResult {
+    let impatient = |config: AthenaConfig| {
+        configure(config).set("runtime", "cpus", "\"0\"").set("pool", "connect_timeout_ms", "2000")
+    };
+    on_each_server_with("kill_slowly", impatient, |stage| {
+        let (mut client, mut killer) = (stage.connect()?, stage.connect()?);
+        let id = id_of(&client);
+        thread::scope(|scope| -> TestResult {
+            let running = scope.spawn(|| client.scalar("SELECT SLEEP(60)"));
+            wait_until_running(stage, "SLEEP(60)", 1);
+            // Another link is there, and idle.
+            assert_eq!(killer.scalar("SELECT 'other'")?, "other");
+            stage.server.pause();
+            let killing = scope.spawn(|| killer.run(&format!("KILL QUERY {id}")));
+            thread::sleep(Duration::from_secs(4));
+            stage.server.resume();
+            join(killing)?;
+            let outcome = join(running);
+            assert!(was_interrupted(&outcome), "{outcome:?}");
+            Ok(())
+        })
+    })
 }
 
 /// What waits for a link or for a permit has no statement on the server, and ends all the same.
