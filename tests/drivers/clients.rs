@@ -11,7 +11,7 @@ use athena_perf::lab::{APP_PASSWORD, APP_USER};
 /// Seconds after which a client hangs; it needs a few on a machine that does nothing else.
 const CLIENT_TIMEOUT_S: &str = "120";
 /// Seconds for a compiler or an installation, which may have to fill a cache first.
-pub const BUILD_TIMEOUT_S: &str = "300";
+pub const BUILD_TIMEOUT_S: &str = "900";
 /// How much of the output of a client that failed is shown.
 const LINES_SHOWN: usize = 20;
 /// Debian's own Python, since another one on the path would not see Debian's packages.
