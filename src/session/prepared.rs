@@ -245,6 +245,12 @@ impl Session {
             .map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
         let mut link = self.take_link(text.facts).await?;
+        if let Err(stop) = self.have_prepared(&mut link, id, &text, header.opens_cursor()).await {
+            return Err(self.unprepared(link, stop));
+        }
+        if self.needs_insert_id(text.facts, link.lease()) {
+            link = Box::pin(self.bring_insert_id(link)).await?;
+        }
         let mut seen = Seen::of(text.effects.clone());
         let outcome = self.stream_execute(&mut link, command, id, &text, &header, &mut seen).await;
         if outcome.is_ok() {
@@ -262,7 +268,6 @@ impl Session {
         header: &ExecuteHeader,
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
-        self.have_prepared(link, id, text, header.opens_cursor()).await?;
         let mut on_server = None;
         // The beginning with the parameters' types put in, see `bound_to_link`.
         let mut typed = None;

@@ -68,13 +68,16 @@ impl Session {
             self.read_before_own(link).await?;
         }
         self.entry.wait();
+        let free = matches!(link.held, Held::Free(_));
         let lease = link.lease();
         let back = lease.schema.clone();
         // A link without a schema could not be brought back to none: there a name without one is an error.
         let elsewhere = text.schema.is_some() && back.is_some() && text.schema != back;
+        let states = &self.cluster().pool.states;
+        let of_user_variables = text.facts.hazards.contains(Hazards::USER_VARIABLE);
         // Nothing else of that time: to set autocommit would commit the transaction that may be open here.
-        let as_then = self.state.reading_as(&text.state, text.facts.hazards.contains(Hazards::USER_VARIABLE));
-        let Some(state) = self.cluster().pool.states.changed(&self.state, &as_then) else {
+        let as_then = self.state.reading_as(&text.state, of_user_variables);
+        let Some(state) = states.changed(&self.state, &as_then) else {
             return Err(Refusal::unsupported(
                 "Preparing a statement again whose user variables are too large",
             )
@@ -82,7 +85,12 @@ impl Session {
         };
         let moves = elsewhere || state != self.state;
         if moves {
-            match self.backend(lease.visit(text.schema.as_ref(), &state)).await? {
+            // A user variable that was not there yet leaves its type to the statement; only a reset takes it away.
+            let brought = match free && of_user_variables {
+                true => self.backend(lease.bring(text.schema.as_ref(), &state, states)).await?,
+                false => self.backend(lease.visit(text.schema.as_ref(), &state)).await?,
+            };
+            match brought {
                 Brought::Already | Brought::Done => {}
                 Brought::NoSchema(err) => {
                     self.bring_back(lease, back.as_ref()).await?;
