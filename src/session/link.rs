@@ -10,6 +10,7 @@ use crate::metrics::label::{ClosedReason, ErrorKind, RateLimitReason};
 use crate::parser::{Charset, Facts, Hazards, Ids, Server, SqlMode, StatementKind};
 use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::response::ErrPacket;
 
 use super::context::Phase;
 use super::driver::{Session, Waited};
@@ -33,6 +34,9 @@ pub(super) const NO_SQL: Facts =
 
 /// How often a statement waits for a link and a permit in turn before it gives up: each time others were quicker.
 const BOTH_ATTEMPTS: usize = 8;
+
+/// How many links are tried in turn where servers refuse to bring them to a session's state.
+const BRING_ATTEMPTS: usize = 3;
 
 /// A link in use by a command. Dropped, it closes the link.
 pub(super) struct Use {
@@ -92,8 +96,29 @@ impl Session {
         Ok(link)
     }
 
-    /// A link from the pool in the session's schema and state.
-    async fn free_link(&mut self, permit: Option<Permit>) -> Result<Use, Stop> {
+    /// A link from the pool in the session's schema and state. One that can't be brought there (an account may lower some
+    /// variables and not raise them again) is closed, for another.
+    async fn free_link(&mut self, mut permit: Option<Permit>) -> Result<Use, Stop> {
+        let mut attempts = BRING_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let link = self.checked_out(permit).await?;
+            match self.brought(link).await? {
+                Ok(link) => return Ok(link),
+                Err((link, err)) if attempts == 0 => {
+                    link.close();
+                    return Err(Refusal::not_replayed(err).into());
+                }
+                Err((mut link, _)) => {
+                    permit = link.permit.take();
+                    link.close();
+                }
+            }
+        }
+    }
+
+    /// A link from the pool.
+    async fn checked_out(&self, permit: Option<Permit>) -> Result<Use, Stop> {
         let want = Want {
             identity: self.identity.clone(),
             schema: self.schema.clone(),
@@ -104,14 +129,19 @@ impl Session {
             Some(lease) => (lease, permit),
             None => Box::pin(self.wait_for_both(&want, permit)).await?,
         };
-        let fits = lease.carries.as_ref() == Some(&self.state)
-            && (self.schema.is_none() || self.schema == lease.schema);
-        let link = Use { held: Held::Free(lease), permit };
-        if fits { Ok(link) } else { Box::pin(self.bring(link)).await }
+        Ok(Use { held: Held::Free(lease), permit })
     }
 
-    /// Brings a link to the session's schema and state. Without them no statement of the session runs there.
-    async fn bring(&mut self, mut link: Use) -> Result<Use, Stop> {
+    /// The link in the session's schema and state: without them no statement of the session runs there. Else what the server
+    /// refused.
+    async fn brought(&mut self, mut link: Use) -> Result<Result<Use, (Use, ErrPacket)>, Stop> {
+        let lease = link.lease();
+        let fits = lease.carries.as_ref() == Some(&self.state)
+            && (self.schema.is_none() || self.schema == lease.schema);
+        if fits { Ok(Ok(link)) } else { Box::pin(self.bring(link)).await }
+    }
+
+    async fn bring(&mut self, mut link: Use) -> Result<Result<Use, (Use, ErrPacket)>, Stop> {
         let lease = link.lease();
         let brought =
             self.backend(lease.bring(self.schema.as_ref(), &self.state, &self.cluster().pool.states)).await;
@@ -119,28 +149,24 @@ impl Session {
             Ok(brought) => brought,
             Err(stop) => return Err(self.lost(link, stop)),
         };
-        let err = match brought {
-            Brought::Already => return Ok(link),
+        match brought {
+            Brought::Already => Ok(Ok(link)),
             Brought::Done => {
                 self.ctx.metrics.state_replays.inc();
                 if let Some(schema) = &self.schema {
                     self.ctx.note_schema(&self.identity.account, schema, true);
                 }
-                return Ok(link);
+                Ok(Ok(link))
             }
             Brought::NoSchema(err) => {
                 if let Some(schema) = &self.schema {
                     self.ctx.note_schema(&self.identity.account, schema, false);
                 }
                 self.keep_or_give_back(link);
-                Refusal::of_server(err)
+                Err(Refusal::of_server(err).into())
             }
-            Brought::Refused(err) => {
-                link.close();
-                Refusal::not_replayed(err)
-            }
-        };
-        Err(err.into())
+            Brought::Refused(err) => Ok(Err((link, err))),
+        }
     }
 
     /// Whether a statement is to find the session's LAST_INSERT_ID() on a link that may have another.
