@@ -87,6 +87,7 @@ impl Base {
             sql += ", @@session.";
             sql += variable.name;
         }
+        sql += " LIMIT 1";
         sql
     }
 

@@ -19,7 +19,7 @@ use super::link::{SmallReply, read_reply};
 
 /// The session's own values of what chooses.
 pub(super) const SELECT_TRACKED: &str = "SELECT @@session_track_schema, @@session_track_state_change, \
-    @@session_track_transaction_info, HEX(@@session_track_system_variables)";
+    @@session_track_transaction_info, HEX(@@session_track_system_variables) LIMIT 1";
 
 /// The same statement on both families of servers. What it asks for is what keeps sessions apart.
 const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
@@ -31,7 +31,7 @@ const SET_TRACKERS_BY_CACHE: &str = "SET SESSION session_track_schema=ON, sessio
      session_track_transaction_info=IF(@@query_cache_type = 'OFF', 'CHARACTERISTICS', 'OFF')";
 
 /// What the server reports of transactions once that is set.
-pub(super) const SELECT_TRANSACTION_INFO: &str = "SELECT @@session_track_transaction_info";
+pub(super) const SELECT_TRANSACTION_INFO: &str = "SELECT @@session_track_transaction_info LIMIT 1";
 
 /// The variable that a MySQL changes with every statement.
 const STATEMENT_ID: &[u8] = b"statement_id";

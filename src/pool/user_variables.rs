@@ -38,7 +38,7 @@ pub fn question(names: &[Vec<u8>]) -> Vec<u8> {
             sql.extend_from_slice(after.as_bytes());
         }
     }
-    // `sql_select_limit` may be zero.
+    // Whatever the session's `sql_select_limit` is.
     sql.extend_from_slice(b" LIMIT 1");
     sql
 }

@@ -105,8 +105,8 @@ impl Unread {
         self.user_variables.retain(|known| known != name);
     }
 
-    /// The questions to a server, in an order in which none spoils the answer to another. With a LIMIT of their own:
-    /// `sql_select_limit` may be zero.
+    /// The questions to a server, in an order in which none spoils the answer to another. Each says how many rows it wants:
+    /// the session's `sql_select_limit` may be none.
     fn questions(&self, locks: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut questions = Vec::new();
         if self.warnings {
@@ -286,7 +286,7 @@ impl Session {
                 link.lease().insert_id = Some(id);
             }
             if unread.role {
-                changes.role = Some(Some(role(values.next()?).into()));
+                changes.role = Some(Some(role(values.next()?, self.is_on_mariadb()).into()));
             }
             for name in &unread.variables {
                 let value = values.next()?.unwrap_or_default();
@@ -338,19 +338,23 @@ impl Session {
     }
 }
 
-/// CURRENT_ROLE() as SET ROLE takes it: a MariaDB gives the bare name, a MySQL a list in quotes, by the mode of the session.
-fn role(told: Option<Vec<u8>>) -> Vec<u8> {
+/// CURRENT_ROLE() as SET ROLE takes it: a MariaDB gives the bare name; a MySQL a list of names and hosts, quoted by the
+/// session's sql_mode and, but for the hosts, by its `sql_quote_show_create`.
+fn role(told: Option<Vec<u8>>, mariadb: bool) -> Vec<u8> {
     match told {
         None => b"NONE".to_vec(),
         Some(none) if none == b"NONE" => none,
-        Some(list) if list.first() == Some(&b'`') => list,
-        Some(list) if list.first() == Some(&b'"') => {
-            list.into_iter().map(|byte| if byte == b'"' { b'`' } else { byte }).collect()
-        }
-        Some(name) => {
+        Some(name) if mariadb => {
             let mut quoted = Vec::new();
             quote_name(&name, &mut quoted);
             quoted
+        }
+        Some(mut list) => {
+            let quote = list.iter().find(|byte| b"`\"".contains(byte));
+            if quote == Some(&b'"') {
+                list.iter_mut().filter(|byte| **byte == b'"').for_each(|byte| *byte = b'`');
+            }
+            list
         }
     }
 }
