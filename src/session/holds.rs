@@ -31,10 +31,10 @@ pub(super) struct Holds {
     /// Without autocommit, on a link that does not track transactions.
     untold: bool,
     autocommit_off: bool,
+    /// Without autocommit, before the transaction that it belongs to.
+    savepoint: bool,
     tracked: bool,
     characteristics: bool,
-    /// Without autocommit a SAVEPOINT is one of a transaction that no status tells of yet.
-    savepoint: bool,
     locked: bool,
     tables: Names<TableName>,
     locks: Names<Vec<u8>>,
@@ -115,16 +115,6 @@ impl Holds {
             self.untold = !autocommit && !circumstances.tracks_transactions;
             self.autocommit_off = !autocommit;
         }
-        if seen.error.is_none() {
-            self.savepoint = match facts.kind {
-                StatementKind::Savepoint => self.savepoint || self.autocommit_off,
-                StatementKind::Begin
-                | StatementKind::Commit
-                | StatementKind::Rollback
-                | StatementKind::Ddl => false,
-                _ => self.savepoint && self.autocommit_off,
-            };
-        }
         if let Some(state) = seen.transaction {
             self.tracked = state == TransactionState::Open;
             self.locked = state == TransactionState::Locked;
@@ -134,6 +124,12 @@ impl Holds {
         }
         // The parts of a text before the one that failed have been carried out.
         let failed = seen.error.is_some();
+        self.savepoint = match facts.kind {
+            _ if self.in_transaction || !self.autocommit_off => false,
+            StatementKind::Savepoint => self.savepoint || !failed,
+            StatementKind::Commit | StatementKind::Rollback => self.savepoint && failed,
+            _ => self.savepoint,
+        };
         let in_doubt = failed && facts.hazards.contains(Hazards::MULTI);
         for effect in &seen.effects {
             self.took_effect(effect, failed, in_doubt, circumstances);
@@ -259,8 +255,8 @@ impl Holds {
             || self.untold
             || self.tracked
             || self.characteristics
-            || self.savepoint
             || self.xa
+            || self.savepoint
     }
 
     /// Whether a transaction is under way. A session with autocommit off that has done nothing since its last COMMIT is
@@ -429,6 +425,21 @@ mod tests {
         holds.begun();
         assert_eq!(holds.reason(), Some(BoundReason::Transaction));
         assert!(!holds.leaves_doubt(&failed, true));
+    }
+
+    #[test]
+    fn without_autocommit_a_savepoint_is_there_before_its_transaction() {
+        let mut holds = Holds::default();
+        let none = || seen(StatusFlags::empty());
+        assert_eq!(after(&mut holds, "SET autocommit=0", none()), None);
+        assert_eq!(after(&mut holds, "SAVEPOINT a", none()), Some(BoundReason::Transaction));
+        assert_eq!(after(&mut holds, "SELECT 1", none()), Some(BoundReason::Transaction));
+        assert_eq!(after(&mut holds, "ROLLBACK", none()), None);
+        assert_eq!(after(&mut holds, "SAVEPOINT a", none()), Some(BoundReason::Transaction));
+        after(&mut holds, "SELECT 1 FROM t", seen(StatusFlags::IN_TRANS));
+        assert_eq!(after(&mut holds, "COMMIT", none()), None);
+        assert_eq!(after(&mut holds, "SET autocommit=1", seen(StatusFlags::AUTOCOMMIT)), None);
+        assert_eq!(after(&mut holds, "SAVEPOINT a", seen(StatusFlags::AUTOCOMMIT)), None);
     }
 
     #[test]
