@@ -139,8 +139,9 @@ impl Session {
                 return self.with_text(&command, text_at, &text).map(Asked::InOtherWords);
             }
         };
-        // It counts as a statement with rows.
+        // It counts as a statement with rows, and without warnings.
         self.before.row_count = -1;
+        self.warnings = 0;
         if matches!(counted, Diagnostics::CountWarnings | Diagnostics::CountErrors) {
             self.before.found_rows = 1;
         }
