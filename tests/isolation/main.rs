@@ -4,6 +4,7 @@
 mod common;
 mod crowd;
 mod globals;
+mod moved;
 mod prepared;
 mod state;
 
@@ -28,6 +29,16 @@ fn on_each_server(
     test: impl Fn(&Stage) -> TestResult,
 ) -> TestResult {
     on_mariadb(name, links, keys, &test)?;
+    on_mysql(name, links, keys, test)
+}
+
+/// Runs `test` on a MySQL where there is one.
+fn on_mysql(
+    name: &str,
+    links: usize,
+    keys: &[(&str, &str)],
+    test: impl Fn(&Stage) -> TestResult,
+) -> TestResult {
     match Stage::start_on_mysql(name, |config| configure(config, links, keys))? {
         Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
         None => Ok(()),

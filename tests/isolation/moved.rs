@@ -1,0 +1,109 @@
+//! What a session has set by then decides how Athena's own statements on its links work: they leave it as it is.
+
+use crate::common::TestResult;
+use crate::common::wire::Value;
+use crate::{on_each_server, on_mysql};
+
+/// A session that wants no rows is asked all the same what it has set, and its link goes back.
+#[test]
+fn no_rows_are_wanted() -> TestResult {
+    on_each_server("isolation_no_rows", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        let (mut one, mut other) = (stage.connect()?, stage.connect()?);
+        one.run("SET sql_select_limit = 0")?;
+        one.run("SET @a = LOWER('KEPT')")?;
+        assert_eq!(other.scalar("SELECT @a IS NULL")?, "1");
+        one.run("SET sql_select_limit = DEFAULT")?;
+        assert_eq!(one.scalar("SELECT @a")?, "kept");
+        Ok(())
+    })
+}
+
+/// A statement is prepared anew in the middle of a transaction, in the character set that it was prepared in: the transaction
+/// goes on, though autocommit was on in those days.
+#[test]
+fn a_transaction_outlives_what_is_prepared_in_it() -> TestResult {
+    on_each_server("isolation_visit", 1, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT)")?;
+        let (mut one, mut other) = (stage.connect()?, stage.connect()?);
+        let statement = one.prepare("SELECT HEX('é')")?;
+        one.run("SET NAMES latin1, autocommit = 0")?;
+        // Takes a reset when it goes, which forgets the statement.
+        other.run("SET @a = 1")?;
+        one.run("INSERT INTO test.t VALUES (1)")?;
+        let text = one.execute(&statement, &[])?.rows()?.scalar()?;
+        assert_eq!(text, Value::text("C3A9"));
+        one.run("ROLLBACK")?;
+        assert_eq!(one.scalar("SELECT COUNT(*) FROM test.t")?, "0");
+        Ok(())
+    })
+}
+
+/// Without autocommit a savepoint comes before the transaction that it belongs to, of which no reply tells.
+#[test]
+fn a_savepoint_before_its_transaction() -> TestResult {
+    on_each_server("isolation_savepoint", 2, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT)")?;
+        let (mut one, mut other) = (stage.connect()?, stage.connect()?);
+        one.run("SET autocommit = 0")?;
+        one.run("SAVEPOINT a")?;
+        // Has the link on which that was said, if it may.
+        other.run("BEGIN")?;
+        other.run("SELECT * FROM test.t")?;
+        one.run("INSERT INTO test.t VALUES (1)")?;
+        one.run("ROLLBACK TO SAVEPOINT a")?;
+        one.run("COMMIT")?;
+        assert_eq!(one.scalar("SELECT COUNT(*) FROM test.t")?, "0");
+        Ok(())
+    })
+}
+
+/// The list of roles is in quotes or not, by the session's variables.
+#[test]
+fn roles_without_quotes() -> TestResult {
+    on_mysql("isolation_roles", 1, &[], |stage| {
+        stage.server.sql("CREATE ROLE first_role, other_role; GRANT first_role, other_role TO app")?;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        for mode in ["sql_quote_show_create = 0", "sql_mode = 'ANSI_QUOTES'", "sql_quote_show_create = 1"] {
+            client.run(&format!("SET {mode}"))?;
+            client.run("SET ROLE first_role, other_role")?;
+            assert_eq!(other.scalar("SELECT CURRENT_ROLE()")?, "NONE", "{mode}");
+            let roles = client.scalar("SELECT CURRENT_ROLE()")?.replace(['`', '"'], "");
+            assert_eq!(roles, "first_role@%,other_role@%", "{mode}");
+        }
+        Ok(())
+    })
+}
+
+/// What a role had allowed to set, nobody sets back without it: that link is for nobody else.
+#[test]
+fn a_link_that_can_not_be_brought_back() -> TestResult {
+    on_mysql("isolation_refused", 1, &[], |stage| {
+        stage
+            .server
+            .sql("CREATE ROLE admin; GRANT SESSION_VARIABLES_ADMIN ON *.* TO admin; GRANT admin TO app")?;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET ROLE admin")?;
+        client.run("SET max_error_count = 9")?;
+        client.run("SET ROLE NONE")?;
+        assert_eq!(other.scalar("SELECT @@max_error_count")?, "1024");
+        assert_eq!(other.scalar("SELECT CURRENT_ROLE()")?, "NONE");
+        Ok(())
+    })
+}
+
+/// A user variable that a MySQL does not know yet when a statement is prepared has a type by its place there.
+#[test]
+fn a_variable_that_comes_after_the_statement() -> TestResult {
+    on_mysql("isolation_later", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        let statement = client.prepare("SELECT @a + 1")?;
+        for value in ["1", "'7'"] {
+            client.run(&format!("SET @a = {value}"))?;
+            // Takes a reset when it goes, which forgets the statement.
+            other.run("SET @b = 1")?;
+            let found = client.execute(&statement, &[])?.rows()?.scalar()?;
+            assert!(matches!(found, Value::Int(_)), "{value}: {found:?}");
+        }
+        Ok(())
+    })
+}
