@@ -138,7 +138,7 @@ fn difference(expected: &Reply, found: &Reply) -> Option<Difference> {
 }
 
 /// Packets from the one of this number on, a line each.
-fn describe(packets: &[Packet], from: usize) -> String {
+pub fn describe(packets: &[Packet], from: usize) -> String {
     const SHOWN: usize = 12;
     let mut text = String::new();
     if from > 0 {

@@ -27,7 +27,7 @@ pub enum Others {
 const STATE: [&str; 5] = [
     "SET NAMES latin1",
     "SET @a = 'another', @b = 'session', @c = 'has', @p = 'these', @f = 1, @trigger_ran = 77",
-    "SET sql_mode = 'ANSI', time_zone = '+09:00', sql_select_limit = 99, lc_time_names = 'ja_JP', max_error_count = 9",
+    "SET sql_mode = 'ANSI', time_zone = '+09:00', sql_select_limit = 99, lc_time_names = 'ja_JP', group_concat_max_len = 9",
     "USE sbtest",
     "SELECT LAST_INSERT_ID(4711)",
 ];

@@ -39,10 +39,9 @@ struct Prepared {
     table: bool,
     /// It asks about the statement before: what Athena answers itself has no cursor.
     asks: bool,
-    /// Its texts have letters of every character set: it may put them into a variable, or into a warning, which keeps
-    /// them when the session chooses another.
-    plain: bool,
     had_cursor: bool,
+    /// Of how many of the texts its parameters may be.
+    texts: usize,
 }
 
 /// One session's choice of steps.
@@ -226,7 +225,7 @@ impl Voice {
             return Ok(());
         }
         let parameters =
-            prepared.parameters.iter().map(|kind| parameter(*kind, prepared.plain, random)).collect();
+            prepared.parameters.iter().map(|kind| parameter(*kind, prepared.texts, random)).collect();
         // A MySQL gives no rows without a cursor for a statement that had one, and not even their end.
         let cursors_only = prepared.had_cursor && grammar.is_mysql();
         match random.below(20) {
@@ -267,8 +266,13 @@ impl Voice {
         let count = sql.iter().filter(|byte| **byte == b'?').count();
         let parameters = (0..count).map(|_| kinds[random.below(kinds.len())]).collect();
         let asks = ["ROW_COUNT", "FOUND_ROWS", "_count", "WARNINGS"].iter().any(|word| text.contains(word));
-        let plain = !text.starts_with("SELECT ?") || text.contains('@');
-        self.slots[slot] = Some(Prepared { parameters, typed: false, table, asks, plain, had_cursor: false });
+        // It may put them into a variable, or into a warning, which keeps them when the session chooses another.
+        let texts = match !text.starts_with("SELECT ?") || text.contains('@') {
+            true => PLAIN_TEXTS,
+            false if grammar.is_mysql() => VALID_TEXTS,
+            false => TEXTS.len(),
+        };
+        self.slots[slot] = Some(Prepared { parameters, typed: false, table, asks, texts, had_cursor: false });
         self.pending.push_back(Step::Prepare { slot, sql });
         Ok(())
     }
@@ -283,7 +287,7 @@ impl Voice {
     ) {
         if let Some(index) = prepared.parameters.iter().position(|kind| matches!(kind, Kind::Text)) {
             for _ in 0..=random.below(2) {
-                let piece = text(prepared.plain, random);
+                let piece = text(prepared.texts, random);
                 self.pending.push_back(Step::LongData { slot, parameter: index as u16, piece });
             }
             parameters[index] = Value::LongData;
@@ -312,18 +316,25 @@ fn is_foreign(parameter: &Value) -> bool {
     matches!(parameter, Value::Bytes(bytes) if !bytes.is_ascii())
 }
 
-fn parameter(kind: Kind, plain: bool, random: &mut Random) -> Value {
+/// Values of parameters.
+const TEXTS: [&[u8]; 7] = [b"abc", b"", b"1", b"12x", b"it's", "été".as_bytes(), b"\xbf\\"];
+/// The first of them have letters of every character set: they may be put into a variable.
+const PLAIN_TEXTS: usize = 5;
+/// So many are texts in UTF-8. A MySQL refuses others, or not, by the character set that its connection had at the first
+/// EXECUTE of the statement.
+const VALID_TEXTS: usize = 6;
+
+fn parameter(kind: Kind, texts: usize, random: &mut Random) -> Value {
     if random.below(12) == 0 {
         return Value::Null;
     }
     match kind {
         Kind::Int => Value::Int(random.below(12) as i64 - 1),
         Kind::Double => Value::Double(random.below(100) as f64 / 4.0),
-        Kind::Text => Value::Bytes(text(plain, random)),
+        Kind::Text => Value::Bytes(text(texts, random)),
     }
 }
 
-fn text(plain: bool, random: &mut Random) -> Vec<u8> {
-    let texts: [&[u8]; 7] = [b"abc", b"", b"1", b"12x", b"it's", "été".as_bytes(), b"\xbf\\"];
-    texts[random.below(if plain { 5 } else { texts.len() })].to_vec()
+fn text(texts: usize, random: &mut Random) -> Vec<u8> {
+    TEXTS[random.below(texts)].to_vec()
 }
