@@ -49,7 +49,8 @@ impl Before {
             self.warnings = WarningList::default();
             (unread.warnings, self.warning_count, self.failed) = (true, 0, false);
             self.kept.clear();
-        } else if failed || (seen.warnings > 0 && (!asks_for_list(facts) || adds)) {
+        } else if failed || (seen.warnings > 0 && (!asks_for_list(facts) || adds || seen.prepared.is_some()))
+        {
             unread.warnings = true;
             if !adds {
                 self.kept.clear();

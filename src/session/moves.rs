@@ -53,10 +53,20 @@ impl Session {
         let read = |text: &[u8]| TextPrepared { facts: facts(text, mode), effects: effects(text, mode) };
         let executed = match all.get(at) {
             Some(Effect::Prepare { name, text }) => {
-                match text {
-                    Some(text) => drop(self.text_prepared.insert(name.clone(), Rc::new(read(text)))),
-                    None => drop(self.text_prepared.remove(name)),
-                }
+                let (name, Some(text)) = (name.clone(), text) else {
+                    self.text_prepared.remove(name);
+                    return;
+                };
+                let text = read(text);
+                // A MySQL makes the variables by then.
+                let made = text.effects.iter().filter_map(|effect| match effect {
+                    Effect::UserVariable { name, .. } => {
+                        Some(Effect::UserVariable { name: name.clone(), value: None })
+                    }
+                    _ => None,
+                });
+                all.extend(made);
+                self.text_prepared.insert(name, Rc::new(text));
                 return;
             }
             Some(Effect::Deallocate(name)) => {

@@ -95,19 +95,22 @@ impl Session {
         self.finish(link, NO_SQL, &seen, outcome)
     }
 
-    /// To prepare a statement that sets a user variable makes the variable, with nothing in it.
+    /// To prepare a statement that sets a user variable makes the variable, with nothing in it: on a MySQL of the collation that
+    /// the value is going to have.
     fn note_named_variables(&mut self, link: &mut Link, text: &StatementText) {
         let mut changes = Changes::default();
+        let mariadb = self.is_on_mariadb();
         for effect in &text.effects {
-            if let Effect::UserVariable { name, .. } = effect
-                && text.facts.kind == StatementKind::Set
-                && self.state.user_variable(name).is_none()
-            {
+            let Effect::UserVariable { name, .. } = effect else { continue };
+            if self.state.user_variable(name).is_some() {
+            } else if !mariadb {
+                self.unread.user_variable(name);
+            } else if text.facts.kind == StatementKind::Set {
                 let unset = user_variables::null_of(user_variables::UNSET, name);
                 changes.user_variables.push((name.clone().into(), Some(unset.into())));
             }
         }
-        if !changes.is_empty() {
+        if !changes.is_empty() || self.unread.has_state() {
             self.change_state(link, &changes);
         }
     }

@@ -162,6 +162,7 @@ impl Observer for Seen {
     fn prepared(&mut self, ok: &PrepareOk) -> u32 {
         self.prepared = Some(*ok);
         self.warnings = ok.warnings;
+        self.warned |= ok.warnings > 0;
         self.statement_id
     }
 }

@@ -67,13 +67,20 @@ impl Session {
         } else if seen.status.is_some() || seen.prepared.is_some() {
             self.warnings = seen.warnings;
         }
-        self.is_last = !facts.hazards.intersects(Hazards::TRACKERS | Hazards::QUERY_CACHE);
+        // A command that is no statement leaves the server's answers as they were: to the one before, if that ran here.
+        let follows = self.is_last && matches!(link.held, Held::Bound(_));
+        self.is_last = !facts.hazards.intersects(Hazards::TRACKERS | Hazards::QUERY_CACHE)
+            && (facts.kind != StatementKind::Empty || seen.error.is_some() || follows);
+        let cleared = match seen.prepared {
+            Some(_) => !mariadb,
+            None => {
+                let by_table = !mariadb || seen.uses_table == Some(true);
+                seen.status.is_some() && by_table && !asks_for_list(facts)
+            }
+        };
         if seen.warned || seen.error.is_some() {
             link.lease().warnings_of = Some(self.mark);
-        } else if seen.status.is_some()
-            && (!mariadb || seen.uses_table == Some(true))
-            && !asks_for_list(facts)
-        {
+        } else if cleared {
             link.lease().warnings_of = None;
         }
         self.note_insert_id(link.lease(), facts, seen);

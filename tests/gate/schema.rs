@@ -69,12 +69,11 @@ fn statements(session: usize, mysql: bool) -> Vec<String> {
         "INSERT INTO $.t2 (id, t1_id) VALUES (1, 1), (2, 1), (3, 2), (4, NULL)".to_owned(),
     ];
     if mysql {
-        // An INSERT that fails of a foreign key draws an id on connections that have had a COM_RESET_CONNECTION, and on others
-        // not (9.7).
+        // A connection that has had a COM_RESET_CONNECTION looks at foreign keys later than others, after it has drawn an id and
+        // looked for duplicates (9.7).
         all.extend([
-            "CREATE TABLE $.t6 (id INT PRIMARY KEY, t1_id INT, FOREIGN KEY (t1_id) REFERENCES t1 (id))"
-                .to_owned(),
-            "INSERT INTO $.t6 (id, t1_id) VALUES (1, 1), (2, 2)".to_owned(),
+            "CREATE TABLE $.t6 (t1_id INT, FOREIGN KEY (t1_id) REFERENCES t1 (id))".to_owned(),
+            "INSERT INTO $.t6 (t1_id) VALUES (1), (2)".to_owned(),
         ]);
     } else {
         all.extend([

@@ -107,3 +107,39 @@ fn a_variable_that_comes_after_the_statement() -> TestResult {
         Ok(())
     })
 }
+
+/// To prepare a statement with an assignment makes the variable, of a collation.
+#[test]
+fn preparing_makes_variables() -> TestResult {
+    on_mysql("isolation_made", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET NAMES latin1")?;
+        client.prepare("SELECT @a := ?")?;
+        client.run("PREPARE p FROM 'SET @b = ?'")?;
+        client.run("DEALLOCATE PREPARE p")?;
+        client.run("SET NAMES utf8mb4")?;
+        assert_eq!(other.scalar("SELECT COLLATION(@a)")?, "binary");
+        for variable in ["@a", "@b"] {
+            let collation = client.scalar(&format!("SELECT COLLATION({variable})"))?;
+            assert_eq!(collation, "latin1_swedish_ci", "{variable}");
+        }
+        Ok(())
+    })
+}
+
+/// To prepare a statement has warnings of its own, and leaves ROW_COUNT() as it was: what was read from the link meanwhile
+/// is no statement of the session's.
+#[test]
+fn what_is_asked_behind_prepare() -> TestResult {
+    on_mysql("isolation_behind", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.prepare("SELECT SQL_CALC_FOUND_ROWS 1")?;
+        other.run("SELECT 1")?;
+        assert_eq!(client.scalar("SELECT @@warning_count")?, "1");
+        client.run("BEGIN")?;
+        client.run("SET @a = LOWER('A')")?;
+        client.prepare("SELECT 1")?;
+        assert_eq!(client.scalar("SELECT ROW_COUNT()")?, "0");
+        Ok(())
+    })
+}
