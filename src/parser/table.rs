@@ -41,6 +41,7 @@ pub fn uses_table(sql: &[u8], mode: SqlMode) -> bool {
         StatementKind::Ddl => defines_with_table(sql, mode),
         StatementKind::Show => shows_table(sql, mode),
         StatementKind::Explain => true,
+        StatementKind::Flush => flushes_table(sql, mode),
         _ => selects_from_table(sql, mode),
     }
 }
@@ -60,6 +61,16 @@ fn defines_with_table(sql: &[u8], mode: SqlMode) -> bool {
         }
     }
     true
+}
+
+/// Whether tables are named behind FLUSH TABLES.
+fn flushes_table(sql: &[u8], mode: SqlMode) -> bool {
+    let mut lexer = Lexer::new(sql, mode);
+    let [_, what, first] = [(); 3].map(|()| lexer.token());
+    let tables = [&b"tables"[..], b"table"].iter().any(|word| what.text.eq_ignore_ascii_case(word));
+    tables
+        && matches!(first.kind, TokenKind::Word | TokenKind::Quoted)
+        && !first.text.eq_ignore_ascii_case(b"with")
 }
 
 fn shows_table(sql: &[u8], mode: SqlMode) -> bool {
@@ -123,6 +134,7 @@ mod tests {
             "CREATE TABLE procedure_ (user INT)",
             "CREATE DEFINER = a@b TRIGGER user BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
             "TRUNCATE t",
+            "FLUSH TABLES t FOR EXPORT",
         ] {
             assert!(uses(sql), "{sql}");
         }
@@ -137,6 +149,8 @@ mod tests {
             "SHOW FULL PROCESSLIST",
             "CREATE DATABASE d",
             "DROP USER a@b",
+            "FLUSH TABLES WITH READ LOCK",
+            "FLUSH STATUS",
             "CREATE OR REPLACE DEFINER = a@b PROCEDURE p() SELECT 1 FROM t",
         ] {
             assert!(!uses(sql), "{sql}");

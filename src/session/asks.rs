@@ -132,6 +132,7 @@ impl Session {
                 let Some(text) = self.set_of(&get, mariadb) else {
                     self.clears_warnings = true;
                     self.before.kept.clone_from(&self.before.warnings.rows);
+                    self.before.row_count = -1;
                     return Ok(Asked::Command(command));
                 };
                 let text_at = self.text_offset(command.get(HEADER_LEN..).unwrap_or_default());

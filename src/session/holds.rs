@@ -226,6 +226,11 @@ impl Holds {
         self.indelible = true;
     }
 
+    /// Whether there may be more on the link than the session knows of.
+    pub fn may_have_unseen(&self) -> bool {
+        self.for_good.is_some()
+    }
+
     /// Why the link is kept; `None` if nothing is on it.
     pub fn reason(&self) -> Option<BoundReason> {
         self.reason_but_locks().or_else(|| (!self.locks.is_empty()).then_some(BoundReason::Lock))

@@ -74,7 +74,9 @@ impl Session {
         // A link without a schema could not be brought back to none: there a name without one is an error.
         let elsewhere = text.schema.is_some() && back.is_some() && text.schema != back;
         let states = &self.cluster().pool.states;
-        let of_user_variables = text.facts.hazards.contains(Hazards::USER_VARIABLE);
+        // What a routine may have set could not be brought back.
+        let of_user_variables =
+            text.facts.hazards.contains(Hazards::USER_VARIABLE) && !self.holds.may_have_unseen();
         // Nothing else of that time: to set autocommit would commit the transaction that may be open here.
         let as_then = self.state.reading_as(&text.state, of_user_variables);
         let Some(state) = states.changed(&self.state, &as_then) else {

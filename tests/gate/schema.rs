@@ -42,7 +42,7 @@ fn statements(session: usize, mysql: bool) -> Vec<String> {
         "CREATE TRIGGER $.t1_logged AFTER INSERT ON $.t1 FOR EACH ROW INSERT INTO $.log (what) VALUES ('t1')".to_owned(),
         // What a trigger sets nobody sees: none of these sets a variable.
         "CREATE TRIGGER $.t3_changed BEFORE INSERT ON $.t3 FOR EACH ROW SET NEW.a = NEW.a + 1".to_owned(),
-        "CREATE PROCEDURE $.p_variables(number INT) BEGIN \
+        "CREATE PROCEDURE $.p_variables(number INT) BEGIN DO (SELECT COUNT(*) FROM $.t1); \
          SET @p = number; SELECT number + 1 INTO @q; SET SESSION sql_select_limit = 3, lc_time_names = 'fr_FR'; END"
             .to_owned(),
         "CREATE PROCEDURE $.p_temporary() BEGIN \
@@ -50,11 +50,11 @@ fn statements(session: usize, mysql: bool) -> Vec<String> {
             .to_owned(),
         "CREATE PROCEDURE $.p_results() BEGIN SELECT 1; SELECT 2, 3; SELECT id FROM $.t1 ORDER BY id LIMIT 2; END"
             .to_owned(),
-        "CREATE PROCEDURE $.p_out(OUT number INT, INOUT word VARCHAR(20)) BEGIN \
+        "CREATE PROCEDURE $.p_out(OUT number INT, INOUT word VARCHAR(20)) BEGIN DO (SELECT COUNT(*) FROM $.t1); \
          SET number = 42, word = CONCAT(COALESCE(word, ''), 'é'); END"
             .to_owned(),
-        "CREATE PROCEDURE $.p_warns() BEGIN SELECT CAST('1x' AS SIGNED); SELECT CAST('2x' AS SIGNED); END".to_owned(),
-        "CREATE PROCEDURE $.p_fails() BEGIN SET @p = 'before'; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'failed'; END"
+        "CREATE PROCEDURE $.p_warns() BEGIN DO (SELECT COUNT(*) FROM $.t1); SELECT CAST('1x' AS SIGNED); SELECT CAST('2x' AS SIGNED); END".to_owned(),
+        "CREATE PROCEDURE $.p_fails() BEGIN DO (SELECT COUNT(*) FROM $.t1); SET @p = 'before'; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'failed'; END"
             .to_owned(),
         "CREATE PROCEDURE $.p_inserts() BEGIN INSERT INTO $.t3 (a) VALUES (1); INSERT INTO $.log (what) VALUES ('p'); END"
             .to_owned(),
