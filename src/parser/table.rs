@@ -63,6 +63,15 @@ fn defines_with_table(sql: &[u8], mode: SqlMode) -> bool {
     true
 }
 
+/// Whether a sequence is read here, which is a table: `NEXTVAL(s)`, `PREVIOUS VALUE FOR s`.
+fn is_of_sequence(word: &[u8], mut behind: Lexer<'_>) -> bool {
+    let next = behind.token();
+    let function =
+        [&b"nextval"[..], b"lastval", b"setval"].iter().any(|name| word.eq_ignore_ascii_case(name));
+    (function && next.kind == TokenKind::Byte(b'('))
+        || (word.eq_ignore_ascii_case(b"value") && next.text.eq_ignore_ascii_case(b"for"))
+}
+
 /// Whether tables are named behind FLUSH TABLES.
 fn flushes_table(sql: &[u8], mode: SqlMode) -> bool {
     let mut lexer = Lexer::new(sql, mode);
@@ -105,6 +114,7 @@ fn selects_from_table(sql: &[u8], mode: SqlMode) -> bool {
                 }
             }
             TokenKind::Word if Keyword::of(token.text) == Some(Keyword::Table) => return true,
+            TokenKind::Word if is_of_sequence(token.text, lexer) => return true,
             TokenKind::Word if token.text.eq_ignore_ascii_case(b"from") && selects.last() == Some(&true) => {
                 let mut ahead = lexer;
                 if !ahead.token().text.eq_ignore_ascii_case(b"dual") {
@@ -135,6 +145,8 @@ mod tests {
             "CREATE DEFINER = a@b TRIGGER user BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
             "TRUNCATE t",
             "FLUSH TABLES t FOR EXPORT",
+            "SELECT NEXTVAL(s)",
+            "SELECT PREVIOUS VALUE FOR s",
         ] {
             assert!(uses(sql), "{sql}");
         }

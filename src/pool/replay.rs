@@ -41,6 +41,8 @@ enum Way {
     Difference,
     /// From this state, the empty one, after a reset.
     Reset(State),
+    /// For a moment.
+    Visit,
 }
 
 impl Link {
@@ -74,7 +76,7 @@ impl Link {
     /// # Errors
     /// As [`Link::command`].
     pub async fn visit(&mut self, schema: Option<&Rc<[u8]>>, state: &State) -> Result<Brought, LinkError> {
-        self.bring_by(schema, state, Way::Difference).await
+        self.bring_by(schema, state, Way::Visit).await
     }
 
     async fn bring_by(
@@ -93,6 +95,7 @@ impl Link {
                 commands.push(query(set_names, self.identity.flags));
                 empty.way_to(state, |name| self.base_value(name))
             }
+            (Way::Visit, _) => carries.way_to_visit(state, |name| self.base_value(name)),
             _ => carries.way_to(state, |name| self.base_value(name)),
         };
         let resets = !commands.is_empty();

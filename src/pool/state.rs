@@ -326,6 +326,27 @@ impl State {
     /// The statements that bring a link from `self` to `wanted`; `base` is what its login gave a variable, where that
     /// is known. Empty if it is there already.
     pub fn way_to<'a>(&'a self, wanted: &'a State, base: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Vec<Vec<u8>> {
+        // A number has a collation, too: that of the connection when it was set.
+        let collation = |state: &'a State| state.variable(COLLATION).or_else(|| base(COLLATION));
+        let collated = collation(self) != collation(wanted);
+        self.way(wanted, base, collated)
+    }
+
+    /// The same for a moment: user variables that both have stay as they are, which may be other than is known here.
+    pub fn way_to_visit<'a>(
+        &'a self,
+        wanted: &'a State,
+        base: impl Fn(&[u8]) -> Option<&'a [u8]>,
+    ) -> Vec<Vec<u8>> {
+        self.way(wanted, base, false)
+    }
+
+    fn way<'a>(
+        &'a self,
+        wanted: &'a State,
+        base: impl Fn(&[u8]) -> Option<&'a [u8]>,
+        collated: bool,
+    ) -> Vec<Vec<u8>> {
         if self == wanted {
             return Vec::new();
         }
@@ -352,9 +373,6 @@ impl State {
                 assignments.variable(name, None);
             }
         }
-        // A number has a collation, too: that of the connection when it was set.
-        let collation = |state: &'a State| state.variable(COLLATION).or_else(|| base(COLLATION));
-        let collated = collation(self) != collation(wanted);
         let mut users = Assignments(Vec::new());
         for (name, has, wants) in pairs(&self.0.user_variables, &wanted.0.user_variables) {
             if has != wants || (collated && wants.is_some()) {

@@ -74,7 +74,9 @@ impl Before {
             None if get_diagnostics && (mariadb || seen.warnings == 0) => self.row_count,
             None => i64::try_from(seen.affected_rows).unwrap_or(i64::MAX),
         };
-        if !failed {
+        if failed && facts.hazards.contains(Hazards::MULTI) && seen.had_rows {
+            unread.found_rows = true;
+        } else if !failed {
             self.count_found_rows(facts, seen, unread, mariadb);
         } else if mariadb && seen.error.is_some_and(|code| ERRORS_WITH_ROWS.contains(&code)) {
             unread.found_rows = true;

@@ -3,7 +3,7 @@
 use crate::metrics::label::BoundReason;
 use std::rc::Rc;
 
-use crate::parser::{Effect, Facts, Hazards, Literal, SqlMode, StatementKind, effects, facts};
+use crate::parser::{Effect, Facts, Hazards, Literal, SqlMode, StatementKind, effects, facts, uses_table};
 use crate::pool::{Changes, Link, RESULTS_ALONE, canonical, coupled, is_movable, user_variables};
 
 use super::driver::Session;
@@ -26,6 +26,7 @@ impl Seen {
 pub(super) struct TextPrepared {
     facts: Facts,
     effects: Vec<Effect>,
+    uses_table: bool,
 }
 
 impl Session {
@@ -48,9 +49,26 @@ impl Session {
         all
     }
 
+    /// Whether a text uses a table, or one that it prepares or executes. One that is not known may.
+    pub fn uses_table(&self, text: &[u8], mode: SqlMode, all: &[Effect]) -> bool {
+        let inner = SqlMode { one_statement: true, ..mode };
+        let of_effect = |effect: &Effect| match effect {
+            Effect::Prepare { text, .. } | Effect::ExecuteImmediate(text) => {
+                text.as_ref().is_none_or(|text| uses_table(text, inner))
+            }
+            Effect::Execute(name) => self.text_prepared.get(name).is_none_or(|prepared| prepared.uses_table),
+            _ => false,
+        };
+        uses_table(text, mode) || all.iter().any(of_effect)
+    }
+
     /// Follows PREPARE and EXECUTE among the effects of a text.
     fn execute_text(&mut self, at: usize, all: &mut Vec<Effect>, mode: SqlMode, of_text: &mut Facts) {
-        let read = |text: &[u8]| TextPrepared { facts: facts(text, mode), effects: effects(text, mode) };
+        let read = |text: &[u8]| TextPrepared {
+            facts: facts(text, mode),
+            effects: effects(text, mode),
+            uses_table: uses_table(text, mode),
+        };
         let executed = match all.get(at) {
             Some(Effect::Prepare { name, text }) => {
                 let (name, Some(text)) = (name.clone(), text) else {

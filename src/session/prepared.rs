@@ -426,6 +426,9 @@ impl Session {
         statement.long_data_failure = None;
         let key = statement.text.key;
         self.end_statement(id, key);
+        if self.unread.transaction {
+            self.read_own_link().await?;
+        }
         (self.before.row_count, self.warnings, self.is_last) = (0, 0, false);
         Ok(self.ok())
     }

@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, Direction, ErrorKind};
 use crate::net::{ExchangeError, Payload};
-use crate::parser::{Facts, Hazards, StatementKind, facts, uses_table};
+use crate::parser::{Facts, Hazards, StatementKind, facts};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::error::ErrorCode;
@@ -66,8 +66,8 @@ impl Session {
         if silent {
             reply = reply.with_warnings(0);
         }
-        let mut seen = Seen { silent, ..Seen::of(effects) };
-        seen.uses_table = Some(uses_table(command.get(text_at..).unwrap_or_default(), mode));
+        let table = self.uses_table(command.get(text_at..).unwrap_or_default(), mode, &effects);
+        let mut seen = Seen { silent, uses_table: Some(table), ..Seen::of(effects) };
         let link = self.take_link(facts).await?;
         let outcome = self.run_on(link, command, facts, &mut reply, &mut seen).await;
         // A server that is asked about that statement would speak of the other words.
