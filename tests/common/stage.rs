@@ -12,6 +12,9 @@ use super::{TestResult, eventually};
 /// Closing a socket, a link or a statement of a dead client takes a moment, but not more than this.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A server that has just started may be slower than Athena's default, on a busy machine.
+const CONNECT_TIMEOUT_MS: &str = "20000";
+
 /// A server with Athena in front of it. Dropped in this order: proxy, server, files.
 #[derive(Debug)]
 pub struct Stage {
@@ -21,7 +24,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// With Athena's defaults, but without a rate limit.
+    /// With Athena's defaults, but for the time in which a link has to be logged in.
     pub fn start(name: &str) -> TestResult<Self> {
         Self::start_with(name, |config| config)
     }
@@ -49,7 +52,8 @@ impl Stage {
         server: Server,
         configure: impl FnOnce(AthenaConfig) -> AthenaConfig,
     ) -> TestResult<Self> {
-        let config = configure(AthenaConfig::new(server.port()));
+        let config = AthenaConfig::new(server.port()).set("pool", "connect_timeout_ms", CONNECT_TIMEOUT_MS);
+        let config = configure(config);
         let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), lab.folder(), &config)?;
         Ok(Self { athena, server, lab })
     }
