@@ -108,6 +108,9 @@ impl Session {
         if list.rows.is_empty() && !matches!(question, Diagnostics::Get(GetDiagnostics::Statement(_))) {
             // Any link without warnings gives the same answer.
             self.clears_warnings = true;
+            if matches!(question, Diagnostics::Get(_)) {
+                self.before.row_count = -1;
+            }
             return Ok(Asked::Command(command));
         }
         if !matches!(question, Diagnostics::Get(_)) {
