@@ -138,14 +138,15 @@ impl StatelessPool {
         Ok(judged)
     }
 
-    /// A link that nobody uses, whatever its schema.
+    /// A link that nobody uses, whatever its schema, unless it carries what can't be taken back from it.
     fn take_any(self: &Rc<Self>, identity: Option<&Identity>) -> Option<Lease> {
         loop {
-            let link = self.take_idle(|link| match identity {
+            let fits = |link: &Link| match identity {
                 Some(identity) => link.identity == *identity,
                 // Names in a link's own character set would be others in that.
                 None => self.is_own(&link.identity) && link.identity.collation == Identity::DEFAULT_COLLATION,
-            })?;
+            };
+            let link = self.take_idle(|link| fits(link) && !link.is_settled())?;
             self.metrics.links.of(LinkState::Idle).dec();
             if let Some(lease) = self.lend(link) {
                 return Some(lease);

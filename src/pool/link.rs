@@ -196,7 +196,7 @@ impl Link {
 
     /// What a session has set here can't be taken back: the server ran statements of its own at the login, which set
     /// nobody knows what, or is a MariaDB, which has no way back to the role of a login.
-    pub(super) fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         let set = |set: fn(&State) -> bool| self.carries.as_ref().is_none_or(set);
         let role = self.trackers.reports().mariadb && set(|state| state.role().is_some());
         // A reset takes user variables away, and leaves a role.

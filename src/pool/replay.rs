@@ -56,6 +56,10 @@ impl Link {
         state: &State,
         states: &States,
     ) -> Result<Brought, LinkError> {
+        if self.is_settled() && self.carries.as_ref() != Some(state) {
+            // It is nobody else's: better none than one with somebody's role.
+            return Err(LinkError::Closed);
+        }
         // What was never set is of another type than what is NULL: only a reset takes a user variable away.
         let users = self.carries.as_ref().is_some_and(|carries| carries.has_user_variables_beside(state));
         let mut brought = self

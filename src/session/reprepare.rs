@@ -88,7 +88,7 @@ impl Session {
         let moves = elsewhere || state != self.state;
         if moves {
             // A user variable that was not there yet leaves its type to the statement; only a reset takes it away.
-            let brought = match free && of_user_variables {
+            let brought = match free && of_user_variables && !lease.is_settled() {
                 true => self.backend(lease.bring(text.schema.as_ref(), &state, states)).await?,
                 false => self.backend(lease.visit(text.schema.as_ref(), &state)).await?,
             };

@@ -1,5 +1,8 @@
 //! What a session has set by then decides how Athena's own statements on its links work: they leave it as it is.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::common::TestResult;
 use crate::common::wire::Value;
 use crate::{on_each_server, on_mysql};
@@ -140,6 +143,23 @@ fn what_is_asked_behind_prepare() -> TestResult {
         client.run("SET @a = LOWER('A')")?;
         client.prepare("SELECT 1")?;
         assert_eq!(client.scalar("SELECT ROW_COUNT()")?, "0");
+        Ok(())
+    })
+}
+
+/// Athena's own questions take no link that has a role: that would stay, and the next session would have it.
+#[test]
+fn a_role_that_an_errand_would_leave() -> TestResult {
+    on_each_server("isolation_errand", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        stage.server.sql("CREATE ROLE kept; GRANT kept TO app")?;
+        let (mut one, mut other) = (stage.connect()?, stage.connect()?);
+        one.run("SET ROLE kept")?;
+        one.run("SET @a = 1")?;
+        // Until what only the link knows has been read.
+        thread::sleep(Duration::from_millis(100));
+        assert!(!other.query("SHOW PROCESSLIST")?.rows()?.rows.is_empty());
+        assert_eq!(other.scalar("SELECT COALESCE(CURRENT_ROLE(), 'NONE')")?, "NONE");
+        assert_eq!(one.scalar("SELECT CURRENT_ROLE() LIKE '%kept%'")?, "1");
         Ok(())
     })
 }
