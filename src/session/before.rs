@@ -72,6 +72,8 @@ impl Before {
             _ if failed => -1,
             Some(_) => -1,
             None if get_diagnostics && (mariadb || seen.warnings == 0) => self.row_count,
+            // There is no such condition.
+            None if get_diagnostics => -1,
             None => i64::try_from(seen.affected_rows).unwrap_or(i64::MAX),
         };
         if failed && facts.hazards.contains(Hazards::MULTI) && seen.had_rows {
@@ -118,14 +120,16 @@ impl Before {
         }
     }
 
-    /// A statement was refused by Athena, in the place of a server.
-    pub fn refused(&mut self, code: u16, message: &str) {
+    /// A statement was refused by Athena, in the place of a server. Its error may add to those that are there.
+    pub fn refused(&mut self, code: u16, message: &str, adds: bool) {
         let row = ["Error", &code.to_string(), message].map(|value| Some(value.as_bytes().to_vec())).to_vec();
         self.row_count = -1;
-        self.warnings = WarningList { columns: Vec::new(), rows: vec![row] };
-        (self.warning_count, self.failed) = (1, true);
-        self.charset = None;
-        self.kept.clear();
+        if !adds {
+            (self.warnings, self.warning_count, self.charset) = (WarningList::default(), 0, None);
+            self.kept.clear();
+        }
+        self.warnings.rows.push(row);
+        (self.warning_count, self.failed) = (self.warning_count + 1, true);
     }
 
     /// A list may have been cut.

@@ -150,7 +150,16 @@ impl Session {
                 None => self.ctx.metrics.server_errors.inc(),
             }
             tracing::debug!(target: "athena::session", id = self.id, user = %self.account.name, error = %refusal.error, "refused");
-            self.before.refused(refusal.error.code, &refusal.error.message);
+            // A MySQL looks for the statement before it forgets the warnings of the one before.
+            let adds = refusal.kind == Some(ErrorKind::UnknownStatement) && !self.is_on_mariadb();
+            if adds && self.unread.warnings {
+                match Box::pin(self.read_own_link()).await {
+                    Err(Stop::Refuse(lost)) if lost.fatal => return Err(self.tell(*lost).await),
+                    Err(Stop::End(end)) => return Err(end),
+                    Ok(()) | Err(Stop::Refuse(_)) => {}
+                }
+            }
+            self.before.refused(refusal.error.code, &refusal.error.message, adds);
             (self.unread.warnings, self.is_last, self.warnings) = (false, false, 1);
             return Ok(refusal.error.packet(seq).into());
         }

@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use athena_perf::lab::Flavor;
+
 use crate::common::TestResult;
-use crate::common::wire::Value;
+use crate::common::wire::{Value, status};
 use crate::{on_each_server, on_mysql};
 
 /// A session that wants no rows is asked all the same what it has set, and its link goes back.
@@ -160,6 +162,53 @@ fn a_role_that_an_errand_would_leave() -> TestResult {
         assert!(!other.query("SHOW PROCESSLIST")?.rows()?.rows.is_empty());
         assert_eq!(other.scalar("SELECT COALESCE(CURRENT_ROLE(), 'NONE')")?, "NONE");
         assert_eq!(one.scalar("SELECT CURRENT_ROLE() LIKE '%kept%'")?, "1");
+        Ok(())
+    })
+}
+
+/// What is not there did nothing when it is executed; a MySQL puts the error behind those of the statement before, where it
+/// was executed by a number.
+#[test]
+fn executing_what_is_not_there() -> TestResult {
+    on_each_server("isolation_nothing", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        let mysql = stage.server.flavor() == Flavor::MySql;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        assert_eq!(client.run("EXECUTE nothing").unwrap_err().code(), Some(1243));
+        other.run("SELECT 1")?;
+        let statement = client.prepare("SELECT 1")?;
+        client.close(&statement)?;
+        assert_eq!(client.run("SELECT nothing").unwrap_err().code(), Some(1054));
+        assert_eq!(client.execute(&statement, &[]).unwrap_err().code(), Some(1243));
+        other.run("SELECT 1")?;
+        assert_eq!(client.scalar("SHOW COUNT(*) ERRORS")?, if mysql { "2" } else { "1" });
+        Ok(())
+    })
+}
+
+/// A condition that there is none of leaves ROW_COUNT() as after an error on a MySQL.
+#[test]
+fn a_condition_that_is_not_there() -> TestResult {
+    on_mysql("isolation_condition", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET @b = 1")?;
+        client.run("GET DIAGNOSTICS CONDITION 1 @a = MYSQL_ERRNO")?;
+        other.run("SELECT 1")?;
+        assert_eq!(client.scalar("SELECT ROW_COUNT()")?, "-1");
+        Ok(())
+    })
+}
+
+/// Whether a statement that failed has ended the transaction, the server is asked.
+#[test]
+fn the_status_behind_an_error() -> TestResult {
+    on_mysql("isolation_status", 1, &[], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT)")?;
+        let mut client = stage.connect()?;
+        client.run("SET autocommit = 0")?;
+        client.run("LOCK TABLES test.t WRITE")?;
+        client.run("SELECT * FROM test.t")?;
+        assert!(client.run("FLUSH TABLES test.t WITH READ LOCK").is_err());
+        assert_eq!(client.ping()?.status & status::IN_TRANSACTION, 0);
         Ok(())
     })
 }
