@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::parser::Charset;
 
 use super::assignments::Assignments;
+use super::user_variables::number_collation;
 
 /// Bytes of one state. A session that has more keeps its link.
 const STATE_LEN_MAX: usize = 64 << 10;
@@ -373,11 +374,27 @@ impl State {
                 assignments.variable(name, None);
             }
         }
+        let of_connection = wanted.variable(COLLATION).or_else(|| base(COLLATION));
         let mut users = Assignments(Vec::new());
+        let mut elsewhere: Vec<(&[u8], Assignments)> = Vec::new();
         for (name, has, wants) in pairs(&self.0.user_variables, &wanted.0.user_variables) {
-            if has != wants || (collated && wants.is_some()) {
-                users.user_variable(name, wants);
+            let own = wants.and_then(number_collation);
+            if has == wants && (own.is_some() || !collated || wants.is_none()) {
+                continue;
             }
+            let assignments = match own.filter(|own| of_connection.is_some_and(|collation| collation != *own))
+            {
+                None => &mut users,
+                Some(own) => {
+                    let known = elsewhere.iter().position(|(collation, _)| *collation == own);
+                    let at = known.unwrap_or_else(|| {
+                        elsewhere.push((own, Assignments(Vec::new())));
+                        elsewhere.len() - 1
+                    });
+                    &mut elsewhere[at].1
+                }
+            };
+            assignments.user_variable(name, wants);
         }
         let mut statements = Vec::new();
         if self.0.role != wanted.0.role {
@@ -385,6 +402,14 @@ impl State {
             statements.push([b"SET ROLE ", role].concat());
         }
         statements.extend([assignments.0, users.0].into_iter().filter(|sql| !sql.is_empty()));
+        let under = |collation: &[u8]| {
+            let mut assignments = Assignments(Vec::new());
+            assignments.variable(COLLATION, Some(collation));
+            assignments.0
+        };
+        let back = of_connection.filter(|_| !elsewhere.is_empty());
+        statements.extend(elsewhere.into_iter().flat_map(|(own, users)| [under(own), users.0]));
+        statements.extend(back.map(under));
         statements
     }
 }
@@ -461,6 +486,38 @@ mod tests {
         assert!(states.known.borrow().len() <= CLEAN_MIN + 2);
         let long = "x".repeat(STATE_LEN_MAX);
         assert!(states.changed(&empty, &changes(&[], &[("a", Some(&long))])).is_none());
+    }
+
+    #[test]
+    fn a_number_is_set_under_its_collation() {
+        let (states, collation) = (States::default(), |name| ("collation_connection", Some(name)));
+        let latin = states.changed(
+            &states.empty(),
+            &changes(
+                &[collation("latin1_bin")],
+                &[("a", Some("1/*latin1_bin*/")), ("b", Some("_binary X''"))],
+            ),
+        );
+        let latin = latin.unwrap();
+        assert_eq!(
+            way(&states.empty(), &latin),
+            [
+                "SET @@session.collation_connection=_utf8mb4'latin1_bin'",
+                "SET @`a`:=1/*latin1_bin*/,@`b`:=_binary X''"
+            ]
+        );
+        let other = states.changed(&latin, &changes(&[collation("gbk_bin")], &[("c", Some("2/*gbk_bin*/"))]));
+        let other = other.unwrap();
+        assert_eq!(
+            way(&states.empty(), &other),
+            [
+                "SET @@session.collation_connection=_utf8mb4'gbk_bin'",
+                "SET @`b`:=_binary X'',@`c`:=2/*gbk_bin*/",
+                "SET @@session.collation_connection=_utf8mb4'latin1_bin'",
+                "SET @`a`:=1/*latin1_bin*/",
+                "SET @@session.collation_connection=_utf8mb4'gbk_bin'",
+            ]
+        );
     }
 
     #[test]

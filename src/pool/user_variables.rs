@@ -24,8 +24,10 @@ const UNSET_LEN: u32 = 1 << 24;
 
 const UNSIGNED_FLAG: u16 = 0x20;
 
-/// The question for the values of these variables; [`values`] reads the answer.
-pub fn question(names: &[Vec<u8>]) -> Vec<u8> {
+/// The question for the values of these variables; [`values`] reads the answer. A MySQL tells the collation of a number only
+/// where that becomes a text.
+pub fn question(names: &[Vec<u8>], mariadb: bool) -> Vec<u8> {
+    let last = if mariadb { [",COLLATION(", ")"] } else { [",COLLATION(CONCAT(", "))"] };
     let mut sql = b"SELECT ".to_vec();
     for (n, name) in names.iter().enumerate() {
         if n > 0 {
@@ -33,9 +35,13 @@ pub fn question(names: &[Vec<u8>]) -> Vec<u8> {
         }
         let mut variable = vec![b'@'];
         quote_name(name, &mut variable);
-        for after in [",HEX(", "),CHARSET(", "),COLLATION(", ")"] {
+        for after in [",HEX(", "),CHARSET(", ")"] {
             sql.extend_from_slice(&variable);
             sql.extend_from_slice(after.as_bytes());
+        }
+        let [before, after] = last;
+        for part in [before.as_bytes(), &variable, after.as_bytes()] {
+            sql.extend_from_slice(part);
         }
     }
     // Whatever the session's `sql_select_limit` is.
@@ -55,7 +61,7 @@ pub enum Value {
 }
 
 /// The values of the variables that were asked for; `None` if the answer is not to that question.
-pub fn values(names: &[Vec<u8>], table: &Table) -> Option<Vec<Value>> {
+pub fn values(names: &[Vec<u8>], table: &Table, mariadb: bool) -> Option<Vec<Value>> {
     let [row] = table.rows.as_slice() else { return None };
     if row.len() != table.columns.len() || row.len() != names.len() * COLUMNS {
         return None;
@@ -64,7 +70,7 @@ pub fn values(names: &[Vec<u8>], table: &Table) -> Option<Vec<Value>> {
     let variables = names.iter().zip(row.chunks_exact(COLUMNS)).zip(columns);
     let value = |name, value, column: &[u8]| match is_unset(value, column) {
         true => Value::Unset,
-        false => expression(name, value, column).map_or(Value::Unmovable, Value::Expression),
+        false => expression(name, value, column, mariadb).map_or(Value::Unmovable, Value::Expression),
     };
     variables.map(|((name, values), column)| Some(value(name, values, column?))).collect()
 }
@@ -89,7 +95,23 @@ fn is_unset(value: &[Option<Vec<u8>>], column: &[u8]) -> bool {
     null && (fixed[6] == VAR_STRING || (fixed[6] == LONG_BLOB && len == UNSET_LEN))
 }
 
-fn expression(name: &[u8], value: &[Option<Vec<u8>>], column: &[u8]) -> Option<Vec<u8>> {
+/// The same number with the collation that it has as a text: a MySQL keeps that of the connection when it was set, and has no
+/// expression for it. [`number_collation`] finds it again.
+pub fn with_collation(mut number: Vec<u8>, collation: &[u8]) -> Vec<u8> {
+    if collation.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+        number.extend_from_slice(&[b"/*", collation, b"*/"].concat());
+    }
+    number
+}
+
+/// Under which collation of the connection a number has to be set, where that is known.
+pub fn number_collation(expression: &[u8]) -> Option<&[u8]> {
+    let inner = expression.strip_suffix(b"*/")?;
+    let at = inner.iter().rposition(|byte| *byte == b'*')?;
+    inner.get(at + 1..)
+}
+
+fn expression(name: &[u8], value: &[Option<Vec<u8>>], column: &[u8], mariadb: bool) -> Option<Vec<u8>> {
     let [text, hex, charset, collation] = value else { return None };
     let (kind, unsigned) = kind(column)?;
     let text = text.as_deref();
@@ -114,7 +136,12 @@ fn expression(name: &[u8], value: &[Option<Vec<u8>>], column: &[u8]) -> Option<V
         GEOMETRY => return None,
         _ => string(hex.as_deref().unwrap_or_default(), charset.as_deref()?, collation.as_deref()?)?,
     };
-    Some(if is_null { null_of(&value, name) } else { value })
+    let value = if is_null { null_of(&value, name) } else { value };
+    let numeric = matches!(kind, LONGLONG | LONG | DOUBLE | NEWDECIMAL);
+    Some(match collation {
+        Some(collation) if numeric && !mariadb => with_collation(value, collation),
+        _ => value,
+    })
 }
 
 fn string(hex: &[u8], charset: &[u8], collation: &[u8]) -> Option<Vec<u8>> {
@@ -172,7 +199,7 @@ mod tests {
     fn told(kind: u8, flags: u16, value: [Option<&str>; 4]) -> Option<String> {
         let row: Vec<_> = value.iter().map(|value| value.map(|value| value.as_bytes().to_vec())).collect();
         let columns = vec![column(kind, flags), vec![], vec![], vec![]];
-        let values = values(&[b"v".to_vec()], &Table { columns, rows: vec![row] })?;
+        let values = values(&[b"v".to_vec()], &Table { columns, rows: vec![row] }, true)?;
         match values.first()? {
             Value::Expression(text) => Some(String::from_utf8_lossy(text).into_owned()),
             Value::Unset => Some("unset".to_owned()),
@@ -202,7 +229,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted() {
-        let sql = question(&[b"a`b".to_vec()]);
+        let sql = question(&[b"a`b".to_vec()], true);
         let expected = "SELECT @`a``b`,HEX(@`a``b`),CHARSET(@`a``b`),COLLATION(@`a``b`) LIMIT 1";
         assert_eq!(String::from_utf8_lossy(&sql), expected);
     }

@@ -116,7 +116,8 @@ impl Holds {
             self.autocommit_off = !autocommit;
         }
         if let Some(state) = seen.transaction {
-            self.tracked = state == TransactionState::Open;
+            self.tracked = state == TransactionState::Open
+                || (state == TransactionState::Implicit && (self.in_transaction || seen.status.is_none()));
             self.locked = state == TransactionState::Locked;
         }
         if let Some(pending) = seen.characteristics {
@@ -301,7 +302,9 @@ impl Holds {
         let routine = |effect: &Effect| matches!(effect, Effect::StoredFunction { .. } | Effect::Call { .. });
         self.autocommit_off
             && !self.in_transaction()
-            && (seen.error.is_some() || (!mariadb && seen.effects.iter().any(routine)))
+            && (seen.error.is_some()
+                || seen.transaction == Some(TransactionState::Implicit)
+                || (!mariadb && seen.effects.iter().any(routine)))
     }
 
     /// The server says that a transaction is open.
@@ -430,6 +433,18 @@ mod tests {
         holds.begun();
         assert_eq!(holds.reason(), Some(BoundReason::Transaction));
         assert!(!holds.leaves_doubt(&failed, true));
+    }
+
+    #[test]
+    fn what_a_server_calls_a_transaction_without_its_flag_is_in_doubt() {
+        let mut holds = Holds::default();
+        after(&mut holds, "SET autocommit=0", seen(StatusFlags::empty()));
+        let implicit = |status| Seen { transaction: Some(TransactionState::Implicit), ..seen(status) };
+        assert_eq!(after(&mut holds, "SHOW VARIABLES", implicit(StatusFlags::empty())), None);
+        assert!(holds.leaves_doubt(&implicit(StatusFlags::empty()), false));
+        let reason = after(&mut holds, "SELECT 1 FROM t", implicit(StatusFlags::IN_TRANS));
+        assert_eq!(reason, Some(BoundReason::Transaction));
+        assert!(!holds.leaves_doubt(&implicit(StatusFlags::IN_TRANS), false));
     }
 
     #[test]

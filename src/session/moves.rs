@@ -226,9 +226,16 @@ impl Session {
 
     /// The value of a literal as a user variable takes it.
     fn expression(&self, link: &Link, name: &[u8], value: &Literal) -> Option<Vec<u8>> {
-        let variable = |name: &[u8]| self.state.variable(name).or_else(|| link.base_value(name));
+        // As it is known: a SET NAMES just before has to be read.
+        let variable = |name: &[u8]| {
+            let known = !self.unread.variables.iter().any(|unread| **unread == *name);
+            self.state.variable(name).or_else(|| link.base_value(name)).filter(|_| known)
+        };
         match value {
-            Literal::Integer(digits) => Some(digits.clone()),
+            Literal::Integer(digits) if self.is_on_mariadb() => Some(digits.clone()),
+            Literal::Integer(digits) => {
+                Some(user_variables::with_collation(digits.clone(), variable(b"collation_connection")?))
+            }
             // It keeps the type that it had.
             Literal::Null => {
                 let new = self.state.user_variable(name).is_none() && !self.unread.has_user_variable(name);

@@ -22,6 +22,9 @@ const NO_SUCH_ROUTINE: u16 = 1305;
 pub(super) enum TransactionState {
     None,
     Open,
+    /// Begun by a statement without autocommit. Of what no transaction has, as a MySQL's list of variables, it is a
+    /// transaction only if the flags say so, too.
+    Implicit,
     /// LOCK TABLES, outside of a transaction.
     Locked,
 }
@@ -131,6 +134,7 @@ fn transaction_state(state: &[u8]) -> TransactionState {
     match state {
         NO_TRANSACTION => TransactionState::None,
         b"_______L" => TransactionState::Locked,
+        [b'I', ..] => TransactionState::Implicit,
         _ => TransactionState::Open,
     }
 }

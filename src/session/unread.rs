@@ -67,6 +67,7 @@ impl Unread {
             && !self.insert_id
             && !self.locks
             && !self.after_error
+            && !self.transaction
             && !self.has_state()
     }
 
@@ -107,7 +108,7 @@ impl Unread {
 
     /// The questions to a server, in an order in which none spoils the answer to another. Each says how many rows it wants:
     /// the session's `sql_select_limit` may be none.
-    fn questions(&self, locks: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    fn questions(&self, locks: &[Vec<u8>], mariadb: bool) -> Vec<Vec<u8>> {
         let mut questions = Vec::new();
         if self.warnings {
             questions.push(b"SHOW WARNINGS".to_vec());
@@ -136,7 +137,7 @@ impl Unread {
             questions.push([b"SELECT ", &items.join(&b","[..])[..], b" LIMIT 1"].concat());
         }
         if !self.user_variables.is_empty() {
-            questions.push(user_variables::question(&self.user_variables));
+            questions.push(user_variables::question(&self.user_variables, mariadb));
         }
         questions
     }
@@ -214,7 +215,7 @@ impl Session {
     pub async fn read_link(&mut self, link: &mut Use) -> Result<(), Stop> {
         let unread = std::mem::take(&mut self.unread);
         let locks = if unread.locks { self.holds.locks().to_vec() } else { Vec::new() };
-        let questions = unread.questions(&locks);
+        let questions = unread.questions(&locks, self.is_on_mariadb());
         if questions.is_empty() {
             return Ok(());
         }
@@ -300,7 +301,7 @@ impl Session {
         }
         if !unread.user_variables.is_empty() {
             let names = &unread.user_variables;
-            let values = user_variables::values(names, &replies.table()?)?;
+            let values = user_variables::values(names, &replies.table()?, self.is_on_mariadb())?;
             for (name, value) in names.iter().zip(values) {
                 match value {
                     Value::Expression(value) => {
