@@ -212,3 +212,40 @@ fn the_status_behind_an_error() -> TestResult {
         Ok(())
     })
 }
+
+/// A MySQL gives a number as a text the collation that its connection had when the variable was set.
+#[test]
+fn numbers_have_a_collation() -> TestResult {
+    on_mysql("isolation_numbers", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET NAMES latin1")?;
+        client.run("SET @a = 5, @b = 1.5")?;
+        client.run("SELECT COUNT(*) INTO @c FROM information_schema.SCHEMATA")?;
+        client.run("SET NAMES gbk")?;
+        client.run("SET @d = 1e0")?;
+        client.run("SET NAMES utf8mb4 COLLATE utf8mb4_bin")?;
+        for (variable, expected) in ["@a", "@b", "@c", "@d"]
+            .into_iter()
+            .zip(["latin1_swedish_ci"; 3].into_iter().chain(["gbk_chinese_ci"]))
+        {
+            // Takes a reset when it goes.
+            other.run("SET @x = 1")?;
+            let collation = client.scalar(&format!("SELECT COLLATION(CONCAT({variable}))"))?;
+            assert_eq!(collation, expected, "{variable}");
+            assert_eq!(client.scalar("SELECT @@collation_connection")?, "utf8mb4_bin");
+        }
+        Ok(())
+    })
+}
+
+/// Without autocommit a MySQL calls it a transaction to look at its variables, and has none.
+#[test]
+fn looking_at_variables_is_no_transaction() -> TestResult {
+    on_each_server("isolation_looks", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET autocommit = 0")?;
+        client.query("SHOW VARIABLES LIKE 'sql_mode'")?;
+        other.run("SELECT 1")?;
+        Ok(())
+    })
+}
