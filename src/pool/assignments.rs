@@ -47,6 +47,13 @@ impl Assignments {
         }
     }
 
+    /// The text of a SET of one variable.
+    pub fn of_variable(name: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut assignments = Self(Vec::new());
+        assignments.variable(name, Some(value));
+        assignments.0
+    }
+
     pub fn user_variable(&mut self, name: &[u8], value: Option<&[u8]>) {
         self.begin();
         self.0.push(b'@');

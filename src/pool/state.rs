@@ -382,16 +382,16 @@ impl State {
             if has == wants && (own.is_some() || !collated || wants.is_none()) {
                 continue;
             }
+            let last = elsewhere.len();
             let assignments = match own.filter(|own| of_connection.is_some_and(|collation| collation != *own))
             {
                 None => &mut users,
                 Some(own) => {
                     let known = elsewhere.iter().position(|(collation, _)| *collation == own);
-                    let at = known.unwrap_or_else(|| {
+                    if known.is_none() {
                         elsewhere.push((own, Assignments(Vec::new())));
-                        elsewhere.len() - 1
-                    });
-                    &mut elsewhere[at].1
+                    }
+                    &mut elsewhere[known.unwrap_or(last)].1
                 }
             };
             assignments.user_variable(name, wants);
@@ -402,11 +402,7 @@ impl State {
             statements.push([b"SET ROLE ", role].concat());
         }
         statements.extend([assignments.0, users.0].into_iter().filter(|sql| !sql.is_empty()));
-        let under = |collation: &[u8]| {
-            let mut assignments = Assignments(Vec::new());
-            assignments.variable(COLLATION, Some(collation));
-            assignments.0
-        };
+        let under = |collation: &[u8]| Assignments::of_variable(COLLATION, collation);
         let back = of_connection.filter(|_| !elsewhere.is_empty());
         statements.extend(elsewhere.into_iter().flat_map(|(own, users)| [under(own), users.0]));
         statements.extend(back.map(under));

@@ -42,6 +42,9 @@ struct Prepared {
     had_cursor: bool,
     /// Of how many of the texts its parameters may be.
     texts: usize,
+    /// A MySQL gives what it reads of user variables the types that they had when it was prepared, which on a link that is
+    /// kept can't be had again.
+    typed_by_variables: bool,
 }
 
 /// One session's choice of steps.
@@ -220,7 +223,7 @@ impl Voice {
         let Some(prepared) = self.slots[slot].clone().filter(|_| random.below(8) > 0) else {
             return self.prepare(slot, grammar, random);
         };
-        if prepared.table && !self.may_read() {
+        if (prepared.table && !self.may_read()) || (prepared.typed_by_variables && self.token) {
             self.pending.push_back(Step::Reset { slot });
             return Ok(());
         }
@@ -272,7 +275,15 @@ impl Voice {
             false if grammar.is_mysql() => VALID_TEXTS,
             false => TEXTS.len(),
         };
-        self.slots[slot] = Some(Prepared { parameters, typed: false, table, asks, texts, had_cursor: false });
+        self.slots[slot] = Some(Prepared {
+            parameters,
+            typed: false,
+            table,
+            asks,
+            texts,
+            had_cursor: false,
+            typed_by_variables: grammar.is_mysql() && sql.contains(&b'@'),
+        });
         self.pending.push_back(Step::Prepare { slot, sql });
         Ok(())
     }
