@@ -208,7 +208,7 @@ pub(super) async fn read_table(
 
 fn overhear(ok: &[u8], overheard: &mut Overheard) -> Result<(), LinkError> {
     let ok = OkPacket::parse(ok, Capabilities::SESSION_TRACK)?;
-    overheard.status = Some(ok.status);
+    (overheard.status, overheard.warnings) = (Some(ok.status), ok.warnings);
     for tracker in Trackers::new(ok.session_state) {
         if let Tracker::SystemVariable { name, value } = tracker? {
             overheard.variables.push((name.to_ascii_lowercase().into(), value.into()));

@@ -34,6 +34,8 @@ pub struct Overheard {
     pub variables: Vec<Entry>,
     /// As of the last answer that was no error.
     pub status: Option<StatusFlags>,
+    /// How many that one has.
+    pub warnings: u16,
 }
 
 /// By which way a link comes to a state.
@@ -168,7 +170,8 @@ impl Link {
             told.push(read_table(&mut conversation, &mut overheard).await?);
         }
         over(&conversation)?;
-        if told.iter().any(|told| matches!(told, Told::Err(_))) {
+        // To ask a MySQL for FOUND_ROWS() has one.
+        if overheard.warnings > 0 || told.iter().any(|told| matches!(told, Told::Err(_))) {
             self.warnings_of = Some(Self::NO_SESSION);
         }
         Ok((told, overheard))

@@ -236,7 +236,13 @@ impl Session {
     /// The number of warnings in replies to commands that are no statements: a MySQL repeats that of the statement before,
     /// a MariaDB has none.
     pub fn repeated_warnings(&self) -> u16 {
-        if self.is_on_mariadb() { 0 } else { self.warnings }
+        let listed = u16::try_from(self.before.warnings.rows.len()).unwrap_or(u16::MAX);
+        match self.warnings {
+            _ if self.is_on_mariadb() => 0,
+            // Beside the error there may be warnings, which are counted where they are read.
+            1 if self.before.failed => listed.max(1),
+            warnings => warnings,
+        }
     }
 
     /// The status in a reply of Athena's own.

@@ -115,6 +115,9 @@ impl Session {
     /// COM_PING. In a transaction it is the server's to say whether that is still there: a statement that failed may have
     /// ended it.
     pub async fn ping(&mut self, command: Payload) -> Result<Payload, Stop> {
+        if self.unread.warnings && self.before.failed && !self.is_on_mariadb() {
+            Box::pin(self.read_own_link()).await?;
+        }
         let outcome = match self.bound.is_some() && self.holds.in_transaction() {
             true => {
                 let reply =

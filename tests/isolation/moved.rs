@@ -249,3 +249,32 @@ fn looking_at_variables_is_no_transaction() -> TestResult {
         Ok(())
     })
 }
+
+/// What Athena asks a link for has warnings of its own, which are nobody's.
+#[test]
+fn warnings_of_a_question() -> TestResult {
+    on_mysql("isolation_question", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SELECT 1 UNION SELECT 2 LIMIT 1")?;
+        other.run("SELECT 1")?;
+        client.run("SELECT 1 UNION SELECT 2 LIMIT 1")?;
+        // The link is read out for this one, who has said nothing that could have any.
+        let mut third = stage.connect()?;
+        assert_eq!(third.query("SHOW WARNINGS")?.rows()?.rows.len(), 0);
+        Ok(())
+    })
+}
+
+/// A statement that is refused for its text may have warnings beside the error: a MySQL counts both behind COM_PING.
+#[test]
+fn warnings_beside_an_error() -> TestResult {
+    on_mysql("isolation_beside", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        assert!(client.run("SET NAMES ucs2 COLLATE utf8mb4_unicode_ci").is_err());
+        other.run("SELECT 1")?;
+        let warnings = client.ping()?.warnings;
+        assert_eq!(i64::from(warnings), client.scalar("SELECT @@warning_count")?.parse::<i64>()?);
+        assert_eq!(warnings, 2);
+        Ok(())
+    })
+}
