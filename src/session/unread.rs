@@ -129,7 +129,11 @@ impl Unread {
         items.extend(self.variables.iter().map(|name| [b"@@session.", &name[..]].concat()));
         items.extend(locks.iter().map(|name| {
             let mut item = b"IS_USED_LOCK(".to_vec();
-            quote(name, &mut item);
+            // As the session has written it: servers tell names apart by their bytes, in its own character set.
+            match name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/ ".contains(byte)) {
+                true => item.extend([b"'", &name[..], b"'"].concat()),
+                false => quote(name, &mut item),
+            }
             item.extend_from_slice(b")=CONNECTION_ID()");
             item
         }));
