@@ -99,6 +99,12 @@ impl Session {
     /// COM_INIT_DB.
     pub async fn init_db(&mut self, command: Payload) -> Result<Payload, Stop> {
         let name = schema_name(command.get(ARGUMENTS..).unwrap_or_default());
+        let adds = !self.is_on_mariadb();
+        if adds && self.unread.warnings {
+            Box::pin(self.read_own_link()).await?;
+        }
+        Box::pin(self.read_behind_error()).await?;
+        let kept = if adds { self.before.warnings.clone() } else { Default::default() };
         let mut link = self.take_link(NO_SQL).await?;
         let mut reply =
             Reply::to_query(self.capabilities, self.status).with_warnings(self.repeated_warnings());
@@ -111,15 +117,27 @@ impl Session {
             }
             self.ctx.note_schema(&self.identity.account, &name, seen.error.is_none());
         }
-        self.finish(link, NO_SQL, &seen, outcome)
+        let outcome = self.finish(link, NO_SQL, &seen, outcome);
+        if let (true, Some(code)) = (adds, seen.error) {
+            // A MySQL puts the error behind the warnings that are there; those on the link may be somebody else's.
+            (self.before.warning_count, self.before.warnings) = (kept.rows.len() as u64, kept);
+            self.before.refused(code, &String::from_utf8_lossy(&seen.message), true);
+            self.unread.warnings = false;
+        }
+        outcome
+    }
+
+    /// What no reply has told of a statement that failed, and the reply to a command that is none repeats: whether there is a
+    /// transaction, and on a MySQL how many warnings there were.
+    async fn read_behind_error(&mut self) -> Result<(), Stop> {
+        let counts = self.unread.warnings && self.before.failed && !self.is_on_mariadb();
+        if counts || self.unread.transaction { self.read_own_link().await } else { Ok(()) }
     }
 
     /// COM_PING. In a transaction it is the server's to say whether that is still there: a statement that failed may have
     /// ended it.
     pub async fn ping(&mut self, command: Payload) -> Result<Payload, Stop> {
-        if self.unread.warnings && self.before.failed && !self.is_on_mariadb() {
-            Box::pin(self.read_own_link()).await?;
-        }
+        Box::pin(self.read_behind_error()).await?;
         let outcome = match self.bound.is_some() && self.holds.in_transaction() {
             true => {
                 let reply =

@@ -38,8 +38,8 @@ pub(super) struct Seen {
     pub silent: bool,
     pub status: Option<StatusFlags>,
     pub error: Option<u16>,
-    /// The server's words about a routine that there is none of.
-    pub missing: Option<Box<[u8]>>,
+    /// The server's words about that.
+    pub message: Box<[u8]>,
     /// There are warnings of it.
     pub warned: bool,
     /// What they are, where Athena had to ask at once.
@@ -82,11 +82,11 @@ impl Seen {
     /// Whether a statement did nothing since there is no such routine as one that it names itself: those are looked up
     /// before anything runs.
     pub fn did_nothing(&self) -> bool {
-        let Some(message) = &self.missing else { return false };
-        self.effects.iter().any(|effect| match effect {
-            Effect::StoredFunction { name, .. } | Effect::Call { name, .. } => names(message, name),
+        let missing = |effect: &Effect| match effect {
+            Effect::StoredFunction { name, .. } | Effect::Call { name, .. } => names(&self.message, name),
             _ => false,
-        })
+        };
+        self.error == Some(NO_SUCH_ROUTINE) && self.effects.iter().any(missing)
     }
 
     fn track(&mut self, blob: &[u8]) {
@@ -158,9 +158,7 @@ impl Observer for Seen {
 
     fn err(&mut self, err: &ErrPacket) {
         self.error = Some(err.code);
-        if err.code == NO_SUCH_ROUTINE {
-            self.missing = Some(err.message.clone().into());
-        }
+        self.message = err.message.clone().into();
     }
 
     fn prepared(&mut self, ok: &PrepareOk) -> u32 {
