@@ -113,7 +113,7 @@ impl Session {
         let mut changes = Changes::default();
         self.take_in_variables(&mut changes, link, facts, seen);
         let mut explained = !seen.variables.is_empty();
-        let did_nothing = !facts.hazards.contains(Hazards::MULTI) && seen.did_nothing();
+        let did_nothing = !facts.hazards.contains(Hazards::MULTI) && seen.did_nothing(self.schema.is_some());
         for effect in &seen.effects {
             match effect {
                 Effect::UserVariable { name, value } => {

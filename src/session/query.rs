@@ -63,9 +63,7 @@ impl Session {
         let mode = self.sql_mode();
         let effects = self.effects_of(command.get(text_at..).unwrap_or_default(), mode, &mut facts);
         let mut reply = Reply::to_query(self.capabilities, self.status);
-        // A MariaDB's GET DIAGNOSTICS tells of none, not even where there is no such condition.
-        let asks = facts.kind == StatementKind::Other && facts.hazards.contains(Hazards::READS_DIAGNOSTICS);
-        if silent || (asks && self.is_on_mariadb()) {
+        if silent {
             reply = reply.with_warnings(0);
         }
         let table = self.uses_table(command.get(text_at..).unwrap_or_default(), mode, &effects);

@@ -14,6 +14,8 @@ use crate::protocol::warnings::WarningList;
 /// The server's word for "no transaction, nothing locked".
 const NO_TRANSACTION: &[u8] = b"________";
 
+/// `ER_NO_DB_ERROR`
+const NO_SCHEMA: u16 = 1046;
 /// `ER_SP_DOES_NOT_EXIST`
 const NO_SUCH_ROUTINE: u16 = 1305;
 
@@ -79,14 +81,18 @@ impl Seen {
         Self { effects, ..Self::default() }
     }
 
-    /// Whether a statement did nothing since there is no such routine as one that it names itself: those are looked up
-    /// before anything runs.
-    pub fn did_nothing(&self) -> bool {
+    /// Whether a statement did nothing since there is no such routine as one that it names itself, or no schema to look
+    /// for it in: that is found out before anything runs.
+    pub fn did_nothing(&self, has_schema: bool) -> bool {
         let missing = |effect: &Effect| match effect {
-            Effect::StoredFunction { name, .. } | Effect::Call { name, .. } => names(&self.message, name),
+            Effect::StoredFunction { schema, name } | Effect::Call { schema, name } => match self.error {
+                Some(NO_SUCH_ROUTINE) => names(&self.message, name),
+                Some(NO_SCHEMA) => schema.is_none() && !has_schema,
+                _ => false,
+            },
             _ => false,
         };
-        self.error == Some(NO_SUCH_ROUTINE) && self.effects.iter().any(missing)
+        self.effects.iter().any(missing)
     }
 
     fn track(&mut self, blob: &[u8]) {
@@ -114,13 +120,13 @@ impl Seen {
     }
 }
 
-/// Whether a message about `schema.name` is about a routine of this name, in any language.
+/// Whether a message is about a routine of this name, in any language.
 fn names(message: &[u8], name: &[u8]) -> bool {
-    let dotted = [b".", name].concat();
-    let ends = |rest: &[u8]| {
-        rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x80 && *byte != b'_')
-    };
-    (0..message.len()).any(|at| message[at..].strip_prefix(&dotted[..]).is_some_and(ends))
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || matches!(byte, b'_' | b'$');
+    (0..message.len()).any(|at| {
+        let begins = !message[..at].last().is_some_and(is_letter);
+        begins && message[at..].strip_prefix(name).is_some_and(|rest| !rest.first().is_some_and(is_letter))
+    })
 }
 
 /// `Records: 3  Duplicates: 0  Warnings: 0`, `Rows matched: 1  Changed: 0  Warnings: 0`.

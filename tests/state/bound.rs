@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use athena_perf::lab::{APP_PASSWORD, APP_USER};
+
 use crate::common::stage::Stage;
 use crate::common::wire::{Login, command};
 use crate::common::{PATIENCE, TestResult, eventually};
@@ -61,6 +63,12 @@ fn a_routine_that_there_is_none_of_keeps_no_link() -> TestResult {
         for sql in ["CALL missing()", "SELECT missing(1)", "SELECT 1, test.missing(missin(1))"] {
             assert_eq!(client.query(sql).expect_err("there is none").code(), Some(1305), "{sql}");
             unbound(&stage).map_err(|error| format!("{sql}: {error}"))?;
+        }
+        // Without a schema it is not even looked for, or is named without one.
+        let mut client = stage.login(&Login::new(APP_USER, APP_PASSWORD))?;
+        for sql in ["CALL missing()", "SELECT missing(1)"] {
+            assert!(client.query(sql).is_err(), "{sql}");
+            unbound(&stage).map_err(|error| format!("{sql} without a schema: {error}"))?;
         }
         for (sql, code) in [("CALL whole()", None), ("CALL missin()", Some(1305))] {
             let mut client = stage.connect()?;
