@@ -105,15 +105,12 @@ impl Session {
         format: RowFormat,
     ) -> Result<Asked, Stop> {
         let list = &self.before.warnings;
-        if list.rows.is_empty() && !matches!(question, Diagnostics::Get(GetDiagnostics::Statement(_))) {
-            // Any link without warnings gives the same answer.
-            self.clears_warnings = true;
-            if matches!(question, Diagnostics::Get(_)) {
-                self.before.row_count = -1;
-            }
-            return Ok(Asked::Command(command));
-        }
         if !matches!(question, Diagnostics::Get(_)) {
+            if list.rows.is_empty() {
+                // Any link without warnings gives the same answer.
+                self.clears_warnings = true;
+                return Ok(Asked::Command(command));
+            }
             if list.columns.is_empty() {
                 self.before.warnings.columns = self.columns_of_warnings().await?;
             }
@@ -225,12 +222,12 @@ impl Session {
         Ok(bytes.into())
     }
 
-    /// Empties the list of warnings of a link that is to answer as one that has none. Whether that took a statement.
+    /// Empties the list of warnings of a link, if it is to answer as one that has none. Whether that took a statement.
     pub async fn clear_warnings(&mut self, link: &mut Use) -> Result<bool, Stop> {
-        if link.lease().warnings_of.is_none() {
+        if !std::mem::take(&mut self.clears_warnings) || link.lease().warnings_of.is_none() {
             return Ok(false);
         }
-        match self.backend(link.lease().clear_warnings()).await? {
+        match Box::pin(self.backend(link.lease().clear_warnings())).await? {
             SmallReply::Err(err) => Err(Refusal::of_server(err).into()),
             _ => Ok(true),
         }

@@ -35,7 +35,7 @@ impl Before {
             self.count_rows(facts, seen, unread, mariadb);
         }
         let failed = seen.error.is_some();
-        let adds = facts.kind == StatementKind::Other && asks_for_list(facts);
+        let adds = gets_diagnostics(facts);
         if let Some(list) = &seen.listed {
             unread.warnings = false;
             self.kept.clear();
@@ -65,9 +65,8 @@ impl Before {
     }
 
     fn count_rows(&mut self, facts: Facts, seen: &Seen, unread: &mut Unread, mariadb: bool) {
-        use StatementKind as S;
         let failed = seen.error.is_some();
-        let get_diagnostics = facts.kind == S::Other && facts.hazards.contains(Hazards::READS_DIAGNOSTICS);
+        let get_diagnostics = gets_diagnostics(facts);
         self.row_count = match seen.rows {
             _ if failed => -1,
             Some(_) => -1,
@@ -142,6 +141,11 @@ impl Before {
         self.found_rows = rows;
         unread.found_rows = false;
     }
+}
+
+/// Whether it is GET DIAGNOSTICS, which adds to the list where it fails.
+fn gets_diagnostics(facts: Facts) -> bool {
+    facts.kind == StatementKind::Other && facts.hazards.contains(Hazards::READS_DIAGNOSTICS)
 }
 
 /// Whether a statement leaves the list of warnings as it was: those that ask about it do, commands that are no statements,

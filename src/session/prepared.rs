@@ -157,11 +157,7 @@ impl Session {
             Ok(command) => command,
             Err(refusal) => return Err(self.unprepared(link, refusal.into())),
         };
-        let cleared = match std::mem::take(&mut self.clears_warnings) {
-            true => Box::pin(self.clear_warnings(&mut link)).await,
-            false => Ok(false),
-        };
-        let cleared = match cleared {
+        let cleared = match self.clear_warnings(&mut link).await {
             Ok(cleared) => cleared,
             Err(stop) => return Err(self.lost(link, stop)),
         };

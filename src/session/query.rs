@@ -98,10 +98,9 @@ impl Session {
     pub async fn init_db(&mut self, command: Payload) -> Result<Payload, Stop> {
         let name = schema_name(command.get(ARGUMENTS..).unwrap_or_default());
         let adds = !self.is_on_mariadb();
-        if adds && self.unread.warnings {
+        if (adds && self.unread.warnings) || self.unread.transaction {
             Box::pin(self.read_own_link()).await?;
         }
-        Box::pin(self.read_behind_error()).await?;
         let kept = if adds { self.before.warnings.clone() } else { Default::default() };
         let mut link = self.take_link(NO_SQL).await?;
         let mut reply =
@@ -185,11 +184,7 @@ impl Session {
         reply: &mut Reply,
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
-        let cleared = match std::mem::take(&mut self.clears_warnings) {
-            true => Box::pin(self.clear_warnings(&mut link)).await,
-            false => Ok(false),
-        };
-        let cleared = match cleared {
+        let cleared = match self.clear_warnings(&mut link).await {
             Ok(cleared) => cleared,
             Err(stop) => return Err(self.lost(link, stop)),
         };
