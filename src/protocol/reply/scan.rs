@@ -383,7 +383,9 @@ impl Reply {
         let Some((head, payload)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return Ok(false) };
         if self.state == State::AfterColumns {
             self.state = State::Rows;
-            if !(self.cursor && opens_cursor(payload)) {
+            // Rows for a cursor are made before the client is told of one: an error stands in the place of that packet.
+            let failed = payload.first() == Some(&ErrPacket::HEADER);
+            if !(self.cursor && (failed || opens_cursor(payload))) {
                 self.insert_eof(range.start, edits);
             }
         }

@@ -177,7 +177,8 @@ impl Translator {
                 let opens = self.kind == Kind::Execute
                     && self.packets[0].first() == Some(&0xFE)
                     && next.is_ok_and(|ok| ok.status & (cursor | StatusFlags::MORE_RESULTS_EXISTS) == cursor);
-                if !opens {
+                let failed = self.kind == Kind::Execute && self.packets[0].first() == Some(&0xFF);
+                if !opens && !failed {
                     self.eof(self.lasting_status());
                 }
                 self.rows()
@@ -398,6 +399,11 @@ fn a_cursor_ends_columns_and_result_at_once() {
     assert_translated_for_all(Kind::Execute, result);
     let (to_client, _) = Translator::translate(Kind::Execute, OLD, &wire(result));
     assert_eq!(to_client, wire(&[b"\x01", DEFINITION, b"\xFE\0\0\x42\0"]));
+    // As a MariaDB answers where the rows can't be made.
+    let failed: &[&[u8]] = &[b"\x01", DEFINITION, ERR];
+    assert_translated_for_all(Kind::Execute, failed);
+    let (to_client, _) = Translator::translate(Kind::Execute, OLD, &wire(failed));
+    assert_eq!(to_client, wire(failed));
 }
 
 /// As for `FOR r IN (SELECT ...) DO SELECT ... LIMIT 0; END FOR` on MariaDB.
