@@ -53,6 +53,8 @@ pub enum StatementKind {
     Other,
     /// Nothing but blanks and comments.
     Empty,
+    /// No text at all: another command of the protocol.
+    Command,
 }
 
 bitflags! {

@@ -42,6 +42,7 @@ pub fn uses_table(sql: &[u8], mode: SqlMode) -> bool {
         StatementKind::Show => shows_table(sql, mode),
         StatementKind::Explain => true,
         StatementKind::Flush => flushes_table(sql, mode),
+        StatementKind::Admin if locks_for_backup(sql, mode) => true,
         _ => selects_from_table(sql, mode),
     }
 }
@@ -80,6 +81,12 @@ fn flushes_table(sql: &[u8], mode: SqlMode) -> bool {
     tables
         && matches!(first.kind, TokenKind::Word | TokenKind::Quoted)
         && !first.text.eq_ignore_ascii_case(b"with")
+}
+
+/// Whether it is BACKUP LOCK, of one table.
+fn locks_for_backup(sql: &[u8], mode: SqlMode) -> bool {
+    let mut lexer = Lexer::new(sql, mode);
+    [&b"backup"[..], b"lock"].iter().all(|word| lexer.token().text.eq_ignore_ascii_case(word))
 }
 
 fn shows_table(sql: &[u8], mode: SqlMode) -> bool {
@@ -145,6 +152,7 @@ mod tests {
             "CREATE DEFINER = a@b TRIGGER user BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
             "TRUNCATE t",
             "FLUSH TABLES t FOR EXPORT",
+            "BACKUP LOCK t",
             "SELECT NEXTVAL(s)",
             "SELECT PREVIOUS VALUE FOR s",
         ] {
@@ -163,6 +171,8 @@ mod tests {
             "DROP USER a@b",
             "FLUSH TABLES WITH READ LOCK",
             "FLUSH STATUS",
+            "BACKUP UNLOCK",
+            "BACKUP STAGE START",
             "CREATE OR REPLACE DEFINER = a@b PROCEDURE p() SELECT 1 FROM t",
         ] {
             assert!(!uses(sql), "{sql}");

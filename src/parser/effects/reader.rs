@@ -342,7 +342,7 @@ impl<'a> Reader<'a> {
 
     /// What stands in quotes; `None` if they are not closed, or if not every byte is a character or a part of one that
     /// looks like no quote.
-    fn unquoted(&self, text: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn unquoted(&self, text: &[u8]) -> Option<Vec<u8>> {
         let [quote, inner @ .., last] = text else { return None };
         let charset = self.lexer.mode.charset;
         let clear = inner.is_ascii() || matches!(charset, Charset::Plain | Charset::OneByte);

@@ -3,7 +3,7 @@
 use crate::parser::lexer::TokenKind;
 
 use super::effect::Effect;
-use super::reader::{Reader, is_end, is_word, plain_text};
+use super::reader::{Reader, is_end, is_word};
 
 impl Reader<'_> {
     /// Reads one statement to its end.
@@ -124,11 +124,12 @@ impl Reader<'_> {
         }
     }
 
-    /// The text ahead of a statement, if it is one plain literal.
+    /// The text ahead of a statement, if it is one literal without escapes other than doubled quotes.
     fn statement_text(&self) -> Option<Vec<u8>> {
         let [behind] = self.ahead();
         let alone = is_end(behind) || is_word(behind, b"using");
-        plain_text(self.token).filter(|_| alone).map(<[u8]>::to_vec)
+        let literal = self.token.kind == TokenKind::String && !self.token.text.contains(&b'\\');
+        if alone && literal { self.unquoted(self.token.text) } else { None }
     }
 
     fn deallocate(&mut self) {
