@@ -136,7 +136,9 @@ impl Link {
     /// # Errors
     /// As [`Link::command`].
     pub async fn tracked(&mut self, before: &Tracked) -> Result<Option<Tracked>, LinkError> {
-        let SmallReply::Row(values) = self.query(SELECT_TRACKED).await? else { return Ok(None) };
+        let SmallReply::Row(mut values) = self.query(SELECT_TRACKED).await? else { return Ok(None) };
+        // In a character set with several bytes for each letter, all of them ASCII.
+        values.iter_mut().flatten().for_each(|value| value.retain(|byte| *byte != 0));
         let Some(mut now) = tracked(&values, &before.variables) else { return Ok(None) };
         if let Some(sql) = self.trackers.asks_order(&now.variables) {
             let mut conversation = Conversation::new(&self.socket, 0);
