@@ -4,8 +4,8 @@
 /// What has no state of its own.
 const GENERAL: [u8; 5] = *b"HY000";
 
-/// The state of the server's own condition `code`. A condition that a SIGNAL raised has the state that it was given: that
-/// is not known from numbers 1642 to 1644, nor where a SIGNAL chose the number.
+/// The state of the server's own condition `code`. One that a SIGNAL raised has the state that it was given, which an error
+/// comes with, and a warning does not.
 pub fn sqlstate(code: u16, mariadb: bool) -> [u8; 5] {
     let own: &[([u8; 5], &[u16])] = if mariadb { &MARIADB } else { &MYSQL };
     let found = BOTH.iter().chain(own).find(|(_, codes)| codes.binary_search(&code).is_ok());

@@ -195,7 +195,8 @@ impl Session {
     fn condition(&self, number: u64, item: ConditionItem, mariadb: bool) -> Option<Vec<u8>> {
         let list = &self.before.warnings;
         let code = list.code(number)?;
-        let state = sqlstate(code, mariadb);
+        let told = self.before.error.filter(|(error, _)| *error == code);
+        let state = told.map_or_else(|| sqlstate(code, mariadb), |(_, state)| state);
         let charset = self.before.charset.as_deref().unwrap_or(b"utf8mb4");
         let text = |text: &[u8]| [b"CONVERT(", &literal_in(charset, text)[..], b" USING utf8mb3)"].concat();
         Some(match item {

@@ -7,9 +7,9 @@ use crate::protocol::warnings::WarningList;
 use super::seen::Seen;
 use super::unread::Unread;
 
-/// Errors of a SELECT that a MariaDB has counted rows for: a subquery, or INTO, found more than one, or a value could not
-/// be computed.
-const ERRORS_WITH_ROWS: [u16; 4] = [1105, 1172, 1242, 1690];
+/// Errors of a SELECT that a MariaDB has counted rows for: a subquery, or INTO, found more than one, or a value was out of
+/// range.
+const ERRORS_WITH_ROWS: [u16; 3] = [1172, 1242, 1690];
 
 /// The answers to ROW_COUNT(), FOUND_ROWS(), SHOW WARNINGS and their like.
 #[derive(Debug, Default)]
@@ -24,8 +24,12 @@ pub(super) struct Before {
     pub kept: Vec<Vec<Option<Vec<u8>>>>,
     /// The last statement with any failed.
     pub failed: bool,
+    /// Its error, with the SQLSTATE that it came with.
+    pub error: Option<(u16, [u8; 5])>,
     /// How many there are; a list has no more than `max_error_count`.
     pub warning_count: u64,
+    /// How many of them are errors, where the server was asked.
+    pub errors: Option<u64>,
 }
 
 impl Before {
@@ -36,6 +40,7 @@ impl Before {
         }
         let failed = seen.error.is_some();
         let adds = gets_diagnostics(facts);
+        let counted = std::mem::take(&mut self.errors);
         if let Some(list) = &seen.listed {
             unread.warnings = false;
             self.kept.clear();
@@ -52,15 +57,22 @@ impl Before {
         } else if failed || (seen.warnings > 0 && (!asks_for_list(facts) || adds || seen.prepared.is_some()))
         {
             unread.warnings = true;
+            // What was there before, on another link.
+            let mut others = 0;
             if !adds {
                 self.kept.clear();
+                self.error = seen.error.map(|code| (code, seen.sqlstate));
+            } else if failed || !self.kept.is_empty() {
+                others = self.warning_count;
             }
             self.failed = failed;
-            self.warning_count = if failed { 1 } else { u64::from(seen.warnings) };
+            self.warning_count = others + if failed { 1 } else { u64::from(seen.warnings) };
         } else if !keeps_warnings(facts, seen, mariadb) {
             unread.warnings = false;
             self.kept.clear();
             (self.warnings, self.warning_count, self.failed) = (WarningList::default(), 0, false);
+        } else {
+            self.errors = counted;
         }
     }
 
@@ -70,7 +82,7 @@ impl Before {
         self.row_count = match seen.rows {
             _ if failed => -1,
             Some(_) => -1,
-            None if get_diagnostics && (mariadb || seen.warnings == 0) => self.row_count,
+            None if get_diagnostics && seen.warnings == 0 => self.row_count,
             // There is no such condition.
             None if get_diagnostics => -1,
             None => i64::try_from(seen.affected_rows).unwrap_or(i64::MAX),
@@ -79,7 +91,9 @@ impl Before {
             unread.found_rows = true;
         } else if !failed {
             self.count_found_rows(facts, seen, unread, mariadb);
-        } else if mariadb && seen.error.is_some_and(|code| ERRORS_WITH_ROWS.contains(&code)) {
+        } else if (mariadb && seen.error.is_some_and(|code| ERRORS_WITH_ROWS.contains(&code)))
+            || (seen.calls() && !seen.did_nothing(true))
+        {
             unread.found_rows = true;
         }
     }
@@ -113,7 +127,12 @@ impl Before {
                 }
                 self.found(seen.records.unwrap_or(0), unread);
             }
-            (S::Ddl, None) if mariadb && facts.hazards.contains(Hazards::SELECTS) => unread.found_rows = true,
+            // A table that was filled has records; a view has none.
+            (S::Ddl, None)
+                if mariadb && seen.records.is_some() && facts.hazards.contains(Hazards::SELECTS) =>
+            {
+                unread.found_rows = true;
+            }
             (S::Update, None) if !mariadb => self.found(seen.records.unwrap_or(0), unread),
             _ => {}
         }
@@ -126,13 +145,18 @@ impl Before {
         if !adds {
             (self.warnings, self.warning_count, self.charset) = (WarningList::default(), 0, None);
             self.kept.clear();
+            self.errors = None;
         }
+        self.errors = self.errors.map(|errors| errors + 1);
         self.warnings.rows.push(row);
         (self.warning_count, self.failed) = (self.warning_count + 1, true);
     }
 
     /// A list may have been cut.
     pub fn error_count(&self) -> u64 {
+        if let Some(errors) = self.errors {
+            return errors;
+        }
         let listed = self.warnings.errors() as u64;
         if self.warnings.rows.len() as u64 == listed { listed.max(u64::from(self.failed)) } else { listed }
     }
@@ -158,5 +182,5 @@ fn keeps_warnings(facts: Facts, seen: &Seen, mariadb: bool) -> bool {
 /// Whether it is SHOW WARNINGS or the like, or a command that is no statement.
 pub(super) fn asks_for_list(facts: Facts) -> bool {
     let show = matches!(facts.kind, StatementKind::Show | StatementKind::Other);
-    (show && facts.hazards.contains(Hazards::READS_DIAGNOSTICS)) || facts.kind == StatementKind::Empty
+    (show && facts.hazards.contains(Hazards::READS_DIAGNOSTICS)) || facts.kind == StatementKind::Command
 }

@@ -76,7 +76,7 @@ impl Session {
             Command::StmtSendLongData => Box::pin(self.long_data(bytes)).await.map(|()| None),
             Command::StmtReset => self.reset_statement(&bytes).await.map(Some),
             Command::StmtFetch => Box::pin(self.fetch(bytes)).await.map(Some),
-            Command::Ping => self.ping(bytes).await.map(Some),
+            Command::Ping => self.ping().await.map(Some),
             Command::InitDb => Box::pin(self.init_db(bytes)).await.map(Some),
             Command::Statistics => Box::pin(self.statistics(bytes)).await.map(Some),
             Command::FieldList => Box::pin(self.field_list(bytes)).await.map(Some),

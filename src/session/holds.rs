@@ -94,6 +94,8 @@ impl<T: PartialEq> Names<T> {
 
 /// `ER_UNKNOWN_STMT_HANDLER`
 const UNKNOWN_STATEMENT: u16 = 1243;
+/// `ER_UNKNOWN_TABLE`
+const UNKNOWN_TABLE: u16 = 1109;
 /// `ER_PARSE_ERROR`
 const PARSE_ERROR: u16 = 1064;
 
@@ -134,6 +136,14 @@ impl Holds {
         let in_doubt = failed && facts.hazards.contains(Hazards::MULTI);
         for effect in &seen.effects {
             self.took_effect(effect, failed, in_doubt, circumstances);
+        }
+        // A handler goes with its table.
+        if seen.error == Some(UNKNOWN_TABLE) && !in_doubt {
+            for effect in &seen.effects {
+                if let Effect::HandlerClose(name) | Effect::HandlerRead(name) = effect {
+                    self.handlers.remove(name);
+                }
+            }
         }
         // A word that no server knows did nothing, nor did a statement of a name that none has.
         let unknown = facts.kind == StatementKind::Execute
@@ -307,6 +317,10 @@ impl Holds {
                 || (!mariadb && seen.effects.iter().any(routine)))
     }
 
+    pub fn has_temporary_tables(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
     /// The server says that a transaction is open.
     pub fn begun(&mut self) {
         self.in_transaction = true;
@@ -374,9 +388,9 @@ impl Holds {
         &self.long_data
     }
 
-    /// The link is gone, or clean again.
+    /// The link is gone, or clean again. Without autocommit the session is still.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { autocommit_off: self.autocommit_off, ..Self::default() };
     }
 }
 

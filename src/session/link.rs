@@ -30,7 +30,7 @@ const MAY_INSERT: Hazards =
 
 /// Commands that are no SQL leave nothing behind but what trackers tell.
 pub(super) const NO_SQL: Facts =
-    Facts { kind: StatementKind::Empty, hazards: Hazards::empty(), ids: Ids::NONE };
+    Facts { kind: StatementKind::Command, hazards: Hazards::empty(), ids: Ids::NONE };
 
 /// How often a statement waits for a link and a permit in turn before it gives up: each time others were quicker.
 const BOTH_ATTEMPTS: usize = 8;
@@ -213,7 +213,8 @@ impl Session {
     /// first.
     pub async fn read_before_own(&mut self, link: &mut Use) -> Result<(), Stop> {
         self.is_last = false;
-        if self.unread.warnings || self.unread.found_rows || !self.unread.knows_state() {
+        let unread = &self.unread;
+        if unread.warnings || unread.found_rows || unread.transaction || !unread.knows_state() {
             return self.read_link(link).await;
         }
         Ok(())

@@ -149,7 +149,9 @@ impl Session {
                 _ => {}
             }
         }
-        if seen.state_change && !explained {
+        // A temporary table that was altered is held by its name.
+        let altered = facts.kind == StatementKind::Ddl && self.holds.has_temporary_tables();
+        if seen.state_change && !explained && !altered {
             self.holds.keep(BoundReason::Unknown);
         }
         self.change_state(link, &changes);
@@ -239,7 +241,7 @@ impl Session {
             // It keeps the type that it had.
             Literal::Null => {
                 let new = self.state.user_variable(name).is_none() && !self.unread.has_user_variable(name);
-                new.then(|| b"NULL".to_vec())
+                new.then(|| user_variables::null_of(user_variables::UNSET, name))
             }
             Literal::Text(text) => {
                 let (charset, collation) =

@@ -425,8 +425,8 @@ impl Session {
         if self.unread.transaction {
             self.read_own_link().await?;
         }
-        (self.before.row_count, self.warnings, self.is_last) = (0, 0, false);
-        Ok(self.ok())
+        self.warnings = 0;
+        self.nothing_done(0).await
     }
 
     /// COM_STMT_CLOSE, which has no reply. Links keep the statement for others.

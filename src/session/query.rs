@@ -5,8 +5,9 @@ use crate::net::{ExchangeError, Payload};
 use crate::parser::{Facts, Hazards, StatementKind, facts};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
+use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, PacketError};
+use crate::protocol::packet::{HEADER_LEN, PacketError, write_packet};
 use crate::protocol::query_attributes;
 use crate::protocol::reply::Reply;
 
@@ -27,6 +28,10 @@ impl Session {
     pub async fn query(&mut self, command: Payload) -> Result<Payload, Stop> {
         let text = self.text(command.get(HEADER_LEN..).unwrap_or_default());
         let facts = facts(text.ok_or_else(Refusal::malformed)?, self.sql_mode());
+        if self.unread.transaction && !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            // The packet behind the columns tells of it before the server's own does.
+            Box::pin(self.read_own_link()).await?;
+        }
         if facts.hazards.intersects(Hazards::OF_SESSIONS) {
             return Box::pin(self.query_of_sessions(command, facts)).await;
         }
@@ -131,17 +136,23 @@ impl Session {
         if counts || self.unread.transaction { self.read_own_link().await } else { Ok(()) }
     }
 
-    /// COM_PING. In a transaction it is the server's to say whether that is still there: a statement that failed may have
-    /// ended it.
-    pub async fn ping(&mut self, command: Payload) -> Result<Payload, Stop> {
+    /// COM_PING.
+    pub async fn ping(&mut self) -> Result<Payload, Stop> {
         Box::pin(self.read_behind_error()).await?;
+        self.nothing_done(self.repeated_warnings()).await
+    }
+
+    /// The OK of a command that is no statement. In a transaction it is the server's to say whether that is still there: a
+    /// statement that failed may have ended it.
+    pub async fn nothing_done(&mut self, warnings: u16) -> Result<Payload, Stop> {
         let outcome = match self.bound.is_some() && self.holds.in_transaction() {
             true => {
-                let reply =
-                    Reply::to_query(self.capabilities, self.status).with_warnings(self.repeated_warnings());
-                Box::pin(self.run_on_link(command, NO_SQL, reply)).await
+                let mut ping = Vec::with_capacity(ARGUMENTS);
+                write_packet(&mut ping, 0, &[Command::Ping as u8]);
+                let reply = Reply::to_query(self.capabilities, self.status).with_warnings(warnings);
+                Box::pin(self.run_on_link(ping.into(), NO_SQL, reply)).await
             }
-            false => Ok(self.ok_with(1, self.repeated_warnings())),
+            false => Ok(self.ok_with(1, warnings)),
         };
         self.before.row_count = 0;
         self.is_last = false;

@@ -40,7 +40,9 @@ pub(super) struct Seen {
     pub silent: bool,
     pub status: Option<StatusFlags>,
     pub error: Option<u16>,
-    /// The server's words about that.
+    /// The SQLSTATE of that: a SIGNAL chooses it.
+    pub sqlstate: [u8; 5],
+    /// The server's words about it.
     pub message: Box<[u8]>,
     /// There are warnings of it.
     pub warned: bool,
@@ -93,6 +95,13 @@ impl Seen {
             _ => false,
         };
         self.effects.iter().any(missing)
+    }
+
+    /// Whether a stored program was called.
+    pub fn calls(&self) -> bool {
+        self.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::StoredFunction { .. } | Effect::Call { .. }))
     }
 
     fn track(&mut self, blob: &[u8]) {
@@ -163,7 +172,7 @@ impl Observer for Seen {
     }
 
     fn err(&mut self, err: &ErrPacket) {
-        self.error = Some(err.code);
+        (self.error, self.sqlstate) = (Some(err.code), err.sql_state);
         self.message = err.message.clone().into();
     }
 

@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, ClosedReason};
 use crate::net::Payload;
-use crate::parser::{Effect, Facts, Hazards, StatementKind};
+use crate::parser::{Effect, Facts, Hazards, Ids, StatementKind};
 use crate::pool::{Bound, Link, LinkError};
 use crate::protocol::capability::StatusFlags;
 
@@ -70,7 +70,7 @@ impl Session {
         // A command that is no statement leaves the server's answers as they were: to the one before, if that ran here.
         let follows = self.is_last && matches!(link.held, Held::Bound(_));
         self.is_last = !facts.hazards.intersects(Hazards::TRACKERS | Hazards::QUERY_CACHE)
-            && (facts.kind != StatementKind::Empty || seen.error.is_some() || follows);
+            && (facts.kind != StatementKind::Command || seen.error.is_some() || follows);
         let cleared = match seen.prepared {
             Some(_) => !mariadb,
             None => {
@@ -134,7 +134,12 @@ impl Session {
             if !self.unread.insert_id {
                 self.unread.insert_id_before = link.insert_id;
             }
-            self.unread.insert_id_told = seen.last_insert_id;
+            // One that stands in the text was given, and a row that was updated instead has had its own.
+            let updated = facts.kind == Insert
+                && !facts.hazards.contains(Hazards::SELECTS)
+                && matches!(seen.affected_rows, 0 | 2);
+            let drawn = facts.ids == Ids::UNCLEAR && !updated;
+            self.unread.insert_id_told = seen.last_insert_id.filter(|_| drawn);
             self.unread.insert_id = true;
             link.insert_id = None;
         } else if let Some(id) = seen.last_insert_id {

@@ -28,6 +28,9 @@ const MOMENT: Duration = Duration::from_millis(3);
 /// Variables that are asked for in one round trip; a session with more to tell keeps its link.
 const NAMES_MAX: usize = 512;
 
+/// How many warnings and errors there are. They count as statements with a row, and leave the list.
+const COUNTS: [&[u8]; 2] = [b"SHOW COUNT(*) WARNINGS", b"SHOW COUNT(*) ERRORS"];
+
 /// A statement that changes nothing, and has a MariaDB tell of what changed before.
 const FLUSH: &[u8] = b"SET @@session.sql_notes=@@session.sql_notes";
 
@@ -45,7 +48,7 @@ pub(super) struct Unread {
     pub insert_id: bool,
     /// What it was on the link before: if it is that still, nothing has set it, and the session's is its own.
     pub insert_id_before: Option<u64>,
-    /// The id that the last statement told: it is the new one, or was given.
+    /// The id that the last statement told, where it may be a new one, and the same as another session's before.
     pub insert_id_told: Option<u64>,
     /// Which role is in force.
     pub role: bool,
@@ -108,13 +111,16 @@ impl Unread {
 
     /// The questions to a server, in an order in which none spoils the answer to another. Each says how many rows it wants:
     /// the session's `sql_select_limit` may be none.
-    fn questions(&self, locks: &[Vec<u8>], mariadb: bool) -> Vec<Vec<u8>> {
+    fn questions(&self, locks: &[Vec<u8>], mariadb: bool, counts: bool) -> Vec<Vec<u8>> {
         let mut questions = Vec::new();
         if self.warnings {
             questions.push(b"SHOW WARNINGS".to_vec());
         }
         if self.found_rows {
             questions.push(b"SELECT FOUND_ROWS() LIMIT 1".to_vec());
+        }
+        if counts {
+            questions.extend(COUNTS.map(<[u8]>::to_vec));
         }
         if self.after_error || self.transaction {
             questions.push(FLUSH.to_vec());
@@ -148,27 +154,20 @@ impl Unread {
 }
 
 /// The answers, one after the other.
-struct Replies {
-    told: std::vec::IntoIter<Told>,
-    /// They come in a character set with several bytes for each letter.
-    wide: bool,
-}
+struct Replies(std::vec::IntoIter<Told>);
 
 impl Replies {
     fn raw_table(&mut self) -> Option<Table> {
-        match self.told.next()? {
+        match self.0.next()? {
             Told::Table(table) => Some(table),
             Told::Ok | Told::Err(_) => None,
         }
     }
 
-    /// A table of which all values are ASCII.
+    /// A table of which all values are ASCII, if in a character set with several bytes for each letter.
     fn table(&mut self) -> Option<Table> {
         let mut table = self.raw_table()?;
-        if self.wide {
-            let values = table.rows.iter_mut().flatten().flatten();
-            values.for_each(|value| value.retain(|byte| *byte != 0));
-        }
+        table.rows.iter_mut().flatten().flatten().for_each(|value| value.retain(|byte| *byte != 0));
         Some(table)
     }
 }
@@ -219,7 +218,12 @@ impl Session {
     pub async fn read_link(&mut self, link: &mut Use) -> Result<(), Stop> {
         let unread = std::mem::take(&mut self.unread);
         let locks = if unread.locks { self.holds.locks().to_vec() } else { Vec::new() };
-        let questions = unread.questions(&locks, self.is_on_mariadb());
+        // A short list may not have all of them. To ask a MySQL for FOUND_ROWS() empties it.
+        let counts = unread.warnings
+            && self.before.kept.is_empty()
+            && self.state.variable(b"max_error_count").is_some()
+            && (self.is_on_mariadb() || !unread.found_rows);
+        let questions = unread.questions(&locks, self.is_on_mariadb(), counts);
         if questions.is_empty() {
             return Ok(());
         }
@@ -235,9 +239,13 @@ impl Session {
         if unread.transaction {
             self.settle_transaction(link, overheard.status).await?;
         }
-        if self.take_answers(link, &unread, &locks, told, &overheard.variables).is_none() {
+        if self.take_answers(link, &unread, &locks, counts, told, &overheard.variables).is_none() {
             // It has no answer to something: then it is better not to leave it.
             self.holds.keep(BoundReason::SessionState);
+        }
+        if self.unread.has_state() {
+            // What changed before an error is known by name by now.
+            return Box::pin(self.read_link(link)).await;
         }
         Ok(())
     }
@@ -249,6 +257,10 @@ impl Session {
             self.status |= StatusFlags::IN_TRANS;
             return Ok(());
         }
+        // A MariaDB has nothing left then, and a ROLLBACK of the session's own may have something to say of temporary tables.
+        if self.is_on_mariadb() && self.holds.reason().is_some() {
+            return Ok(());
+        }
         self.backend(link.lease().query("ROLLBACK")).await.map(drop)
     }
 
@@ -257,14 +269,11 @@ impl Session {
         link: &mut Use,
         unread: &Unread,
         locks: &[Vec<u8>],
+        counts: bool,
         told: Vec<Told>,
         overheard: &[Entry],
     ) -> Option<()> {
-        let wide = matches!(
-            self.state.variable(b"character_set_results"),
-            Some(b"ucs2" | b"utf16" | b"utf16le" | b"utf32")
-        );
-        let mut replies = Replies { told: told.into_iter(), wide };
+        let mut replies = Replies(told.into_iter());
         if unread.warnings {
             let Table { columns, rows } = replies.raw_table()?;
             let rows = [std::mem::take(&mut self.before.kept), rows].concat();
@@ -275,9 +284,13 @@ impl Session {
         if unread.found_rows {
             self.before.found_rows = number(replies.table()?.rows.first())?;
         }
+        if counts {
+            self.before.warning_count = number(replies.table()?.rows.first())?;
+            self.before.errors = Some(number(replies.table()?.rows.first())?);
+        }
         let mut changes = Changes::default();
         if unread.after_error || unread.transaction {
-            replies.told.next();
+            replies.0.next();
             self.take_overheard(&mut changes, overheard);
         }
         if unread.insert_id || unread.role || !unread.variables.is_empty() || !locks.is_empty() {
@@ -330,10 +343,16 @@ impl Session {
             {
                 continue;
             }
-            if !is_movable(name) || !value.is_ascii() || coupled(name).next().is_some() {
+            let mut along = coupled(name).peekable();
+            if !is_movable(name) {
                 self.holds.keep(BoundReason::SessionState);
+            } else if along.peek().is_some() {
+                along.for_each(|name| self.unread.variable(name));
+            } else if !value.is_ascii() {
+                self.unread.variable(name);
+            } else {
+                changes.variables.push((name.into(), Some(value.clone())));
             }
-            changes.variables.push((name.into(), Some(value.clone())));
         }
     }
 

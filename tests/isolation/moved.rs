@@ -278,3 +278,119 @@ fn warnings_beside_an_error() -> TestResult {
         Ok(())
     })
 }
+
+/// Without autocommit a statement that fails may begin a transaction all the same, also where the session's link was reset
+/// before.
+#[test]
+fn an_error_begins_a_transaction() -> TestResult {
+    on_each_server("isolation_error_begins", 1, &[("checkout_timeout_ms", "500")], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT PRIMARY KEY); INSERT INTO test.t VALUES (1)")?;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET autocommit = 0")?;
+        client.run("HANDLER test.t OPEN")?;
+        client.run("HANDLER t CLOSE")?;
+        other.run("SELECT 1")?;
+        assert!(client.run("INSERT INTO test.t VALUES (1)").is_err());
+        // The row is locked: the link is not anybody's.
+        assert!(other.run("SELECT 1").is_err());
+        assert_ne!(client.ping()?.status & status::IN_TRANSACTION, 0);
+        client.run("ROLLBACK")?;
+        other.run("SELECT 1")?;
+        Ok(())
+    })
+}
+
+/// A MySQL takes a text of nothing but comments for a statement, which has no warnings; a MariaDB's list stays.
+#[test]
+fn a_statement_of_comments() -> TestResult {
+    on_each_server("isolation_comments", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SELECT CAST('x' AS SIGNED)")?;
+        other.run("SELECT 1")?;
+        client.run("/*!999999 SELECT 1 */")?;
+        let listed = client.query("SHOW WARNINGS")?.rows()?.rows.len();
+        assert_eq!(listed, usize::from(stage.server.flavor() == Flavor::MariaDb));
+        Ok(())
+    })
+}
+
+/// A variable that is set to NULL keeps the type that it had: not that of somebody else's on the link.
+#[test]
+fn a_null_has_a_type() -> TestResult {
+    on_each_server("isolation_null", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET @a = NULL")?;
+        other.run("SET @a = 5")?;
+        // A number that is NULL would be taken for none.
+        assert!(client.run("SET sql_mode = @a").is_err());
+        Ok(())
+    })
+}
+
+/// A SIGNAL chooses the SQLSTATE of its error.
+#[test]
+fn the_state_of_a_signal() -> TestResult {
+    on_each_server("isolation_signal", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        assert!(client.run("SIGNAL SQLSTATE '45678' SET MESSAGE_TEXT = 'mine', MYSQL_ERRNO = 5000").is_err());
+        other.run("SELECT 1")?;
+        client.run("GET DIAGNOSTICS CONDITION 1 @state = RETURNED_SQLSTATE")?;
+        assert_eq!(client.scalar("SELECT @state")?, "45678");
+        Ok(())
+    })
+}
+
+/// Where results are not converted, what Athena asks for comes in the character set of the connection.
+#[test]
+fn answers_in_several_bytes_a_letter() -> TestResult {
+    on_each_server("isolation_wide", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET character_set_connection = ucs2, character_set_results = NULL")?;
+        client.run("SET @a = LOWER('WIDE')")?;
+        other.run("SELECT 1")?;
+        client.run("SET NAMES utf8mb4")?;
+        assert_eq!(client.scalar("SELECT CONVERT(@a USING utf8mb4)")?, "wide");
+        Ok(())
+    })
+}
+
+/// What is prepared as text uses no table, whatever quotes it has: a MariaDB's list of warnings stays.
+#[test]
+fn warnings_over_a_text_with_quotes() -> TestResult {
+    on_each_server("isolation_quotes", 1, &[], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SELECT CAST('x' AS SIGNED)")?;
+        other.run("SELECT 1")?;
+        client.run("PREPARE s FROM 'SELECT ''\u{e9}'''")?;
+        let listed = client.query("SHOW WARNINGS")?.rows()?.rows.len();
+        assert_eq!(listed, usize::from(stage.server.flavor() == Flavor::MariaDb));
+        Ok(())
+    })
+}
+
+/// A table that is dropped takes its handler along, which can't be closed any more.
+#[test]
+fn a_handler_goes_with_its_table() -> TestResult {
+    on_each_server("isolation_handler", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT)")?;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("HANDLER test.t OPEN AS h")?;
+        client.run("DROP TABLE test.t")?;
+        assert!(client.run("HANDLER h CLOSE").is_err());
+        other.run("SELECT 1")?;
+        Ok(())
+    })
+}
+
+/// A temporary table that was altered is the same one, and goes when it is dropped.
+#[test]
+fn a_temporary_table_is_altered() -> TestResult {
+    on_each_server("isolation_altered", 1, &[("checkout_timeout_ms", "5000")], |stage| {
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("CREATE TEMPORARY TABLE test.t (id INT)")?;
+        client.run("ALTER TABLE test.t ADD COLUMN v INT")?;
+        client.run("DROP TEMPORARY TABLE test.t")?;
+        other.run("SELECT 1")?;
+        Ok(())
+    })
+}
