@@ -153,12 +153,10 @@ impl Client {
                 0xff => return self.finish(Role::Error, reply).map(drop),
                 0xfb => return Err(Error::Protocol("a file is asked for".to_owned())),
                 // A result has fewer columns than that.
-                count => {
-                    if self.read_definitions(u16::from(count), reply)? & CURSOR_EXISTS != 0 {
-                        return Ok(());
-                    }
-                    self.read_rows(reply)?
-                }
+                count => match self.read_definitions(u16::from(count), reply)? {
+                    Some(status) if status & CURSOR_EXISTS == 0 => self.read_rows(reply)?,
+                    _ => return Ok(()),
+                },
             };
             if status & MORE_RESULTS == 0 {
                 return Ok(());
@@ -166,20 +164,24 @@ impl Client {
         }
     }
 
-    /// Gives the status of the EOF behind them, where there is one.
-    fn read_definitions(&mut self, count: u16, reply: &mut Reply) -> Result<u16> {
+    /// Gives the status of the EOF behind them, where there is one; `None` if an error ends the reply in its place, as it does
+    /// where rows of a cursor can't be made.
+    fn read_definitions(&mut self, count: u16, reply: &mut Reply) -> Result<Option<u16>> {
         for _ in 0..count {
             self.packet(Role::Definition, reply)?;
         }
         if count == 0 || self.deprecate_eof {
-            return Ok(0);
+            return Ok(Some(0));
         }
-        self.packet(Role::Middle, reply)?;
+        if self.packet(Role::Middle, reply)? == 0xff {
+            self.finish(Role::Error, reply)?;
+            return Ok(None);
+        }
         let status = self.finish(Role::Middle, reply)?;
         if status & CURSOR_EXISTS != 0 {
             self.finish(Role::End, reply)?;
         }
-        Ok(status)
+        Ok(Some(status))
     }
 
     fn read_rows(&mut self, reply: &mut Reply) -> Result<u16> {
@@ -294,7 +296,10 @@ pub fn comparable(packet: &Packet) -> Packet {
     }
     match packet.role {
         Role::Error => packet.payload = without_accidents(&packet.payload),
-        Role::Row => LISTED_WITH_ID.iter().for_each(|begin| forget_listed_id(&mut packet.payload, begin)),
+        Role::Row => {
+            LISTED_WITH_ID.iter().for_each(|begin| forget_listed_id(&mut packet.payload, begin));
+            forget_listed_quote(&mut packet.payload);
+        }
         _ => {}
     }
     packet
@@ -337,7 +342,8 @@ fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// An error about a statement that is not there, or has no cursor, names its id. Where a lock is missing for a table and for
-/// that of its trigger, a MySQL says one or the other, by what it has in its caches.
+/// that of its trigger, a MySQL says one or the other, by what it has in its caches. At which row a statement fails goes by
+/// the order in which the server reads the table, which it chooses by what it guesses of it.
 fn without_accidents(payload: &[u8]) -> Vec<u8> {
     const TABLE_NOT_LOCKED_FOR_WRITE: u16 = 1099;
     const TABLE_NOT_LOCKED: u16 = 1100;
@@ -354,7 +360,11 @@ fn without_accidents(payload: &[u8]) -> Vec<u8> {
             let kept = message.iter().filter(|byte| !byte.is_ascii_digit());
             [0xff, *low, *high].iter().chain(kept).copied().collect()
         }
-        other => other.to_vec(),
+        other => {
+            const ROW: &[u8] = b" at row ";
+            let rows = other.windows(ROW.len()).position(|bytes| bytes == ROW);
+            rows.map_or_else(|| other.to_vec(), |at| other[..at].to_vec())
+        }
     }
 }
 
@@ -373,6 +383,20 @@ fn forget_listed_id(row: &mut Vec<u8>, begin: &[u8]) {
     row.drain(id..id + digits);
     if let Some(length) = at.checked_sub(1).and_then(|before| row.get_mut(before)) {
         *length = length.wrapping_sub(u8::try_from(digits).expect("a number of 32 bits"));
+    }
+}
+
+/// How errors begin in a list of errors that quote a text or a value. Letters that the character set lacks in which the list
+/// is read are given as numbers; who reads it later, in another one or by GET DIAGNOSTICS, finds those.
+const LISTED_WITH_QUOTE: [&[u8]; 2] = [b"You have an error in your SQL syntax", b"Incorrect string value: "];
+
+/// The row up to such a message, and to its length.
+fn forget_listed_quote(row: &mut Vec<u8>) {
+    const LENGTH: usize = 3;
+    for begin in LISTED_WITH_QUOTE {
+        if let Some(at) = row.windows(begin.len()).position(|bytes| bytes == begin) {
+            row.truncate(at.saturating_sub(LENGTH));
+        }
     }
 }
 

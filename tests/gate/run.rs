@@ -1,5 +1,6 @@
 //! A run: threads with some sessions each, which say the same on both sides until something differs.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -71,6 +72,20 @@ impl Finding {
             .iter()
             .map(|entry| format!("  {}{}\n", if entry.token { '*' } else { ' ' }, entry.step))
             .collect()
+    }
+}
+
+impl Finding {
+    /// What each session said last: where no link came free, one of those without a token keeps one.
+    pub fn last_steps(&self) -> String {
+        let mut last = BTreeMap::new();
+        for entry in &self.trace {
+            last.insert(entry.session, entry);
+        }
+        let line = |entry: &&Entry| {
+            format!("  s{}{} {}\n", entry.session, if entry.token { '*' } else { ' ' }, entry.step)
+        };
+        last.values().map(line).collect()
     }
 }
 
@@ -173,7 +188,7 @@ impl Run<'_> {
                 break;
             }
             // Half of the time one goes on, so that some find their link as they left it.
-            if random.below(2) == 0 {
+            if random.below(2) == 0 && !sessions[speaking].0.has_to_go_on() {
                 speaking = random.below(sessions.len());
             }
             let (voice, pair, number) = &mut sessions[speaking];

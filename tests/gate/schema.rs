@@ -50,7 +50,7 @@ fn statements(session: usize, mysql: bool) -> Vec<String> {
             .to_owned(),
         "CREATE PROCEDURE $.p_results() BEGIN SELECT 1; SELECT 2, 3; SELECT id FROM $.t1 ORDER BY id LIMIT 2; END"
             .to_owned(),
-        "CREATE PROCEDURE $.p_out(OUT number INT, INOUT word VARCHAR(20)) BEGIN DO (SELECT COUNT(*) FROM $.t1); \
+        "CREATE PROCEDURE $.p_out(OUT number INT, INOUT word VARCHAR(200)) BEGIN DO (SELECT COUNT(*) FROM $.t1); \
          SET number = 42, word = CONCAT(COALESCE(word, ''), 'é'); END"
             .to_owned(),
         "CREATE PROCEDURE $.p_warns() BEGIN DO (SELECT COUNT(*) FROM $.t1); SELECT CAST('1x' AS SIGNED); SELECT CAST('2x' AS SIGNED); END".to_owned(),

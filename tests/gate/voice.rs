@@ -33,6 +33,7 @@ enum Kind {
 /// A binary prepared statement.
 #[derive(Debug, Clone)]
 struct Prepared {
+    sql: Vec<u8>,
     parameters: Vec<Kind>,
     /// The server knows the types.
     typed: bool,
@@ -42,9 +43,20 @@ struct Prepared {
     had_cursor: bool,
     /// Of how many of the texts its parameters may be.
     texts: usize,
-    /// A MySQL gives what it reads of user variables the types that they had when it was prepared, which on a link that is
-    /// kept can't be had again.
-    typed_by_variables: bool,
+    /// What a MySQL settled when it prepared the statement, or prepared it once more by itself for other types of
+    /// parameters: see [`Settled`].
+    settled: Settled,
+}
+
+/// How often something was said that a MySQL looks at when it prepares a statement: once at PREPARE, and again at the
+/// EXECUTE whose parameters are of types that don't fit, which nobody is told of. On another link that is another EXECUTE.
+/// Statements on which that shows are not executed any more once it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Settled {
+    /// Character sets, the sql_mode and their like, for those with literals, names in quotes, and parameters.
+    dialect: Option<usize>,
+    /// User variables, for those that read them.
+    variables: Option<usize>,
 }
 
 /// One session's choice of steps.
@@ -61,6 +73,10 @@ pub struct Voice {
     in_transaction: bool,
     autocommit: bool,
     slots: [Option<Prepared>; SLOTS],
+    /// How often the dialect may have changed.
+    dialect: usize,
+    /// How often user variables may have changed.
+    variables: usize,
 }
 
 impl Voice {
@@ -74,11 +90,18 @@ impl Voice {
             in_transaction: false,
             autocommit: true,
             slots: Default::default(),
+            dialect: 0,
+            variables: 0,
         }
     }
 
     pub fn has_token(&self) -> bool {
         self.token
+    }
+
+    /// Whether it keeps a link without a token: it gives that back before another session of its thread waits for one.
+    pub fn has_to_go_on(&self) -> bool {
+        self.in_transaction && !self.token
     }
 
     /// The next step.
@@ -120,6 +143,7 @@ impl Voice {
             self.in_transaction = status & IN_TRANSACTION != 0;
             self.autocommit = status & AUTOCOMMIT != 0;
         }
+        self.settles(step);
         match step {
             Step::Prepare { slot, .. } if !prepared => self.slots[*slot] = None,
             Step::Close { slot } => self.slots[*slot] = None,
@@ -130,6 +154,34 @@ impl Voice {
                 self.speaker.life += 1;
             }
             _ => {}
+        }
+    }
+
+    /// Counts what a MySQL looks at when it prepares a statement.
+    fn settles(&mut self, step: &Step) {
+        let text = match step {
+            Step::Query(text) | Step::Prepare { sql: text, .. } => text,
+            Step::Execute { slot, .. } => match &self.slots[*slot] {
+                Some(prepared) => &prepared.sql,
+                None => return,
+            },
+            Step::ResetConnection | Step::Reconnect => {
+                self.dialect += 1;
+                self.variables += 1;
+                return;
+            }
+            _ => return,
+        };
+        let text = String::from_utf8_lossy(text).to_lowercase();
+        let executes = text.contains("execute ");
+        // To prepare an assignment makes the variable.
+        self.variables += usize::from(names_variables(&text) || executes);
+        if !matches!(step, Step::Prepare { .. }) {
+            const OF_DIALECT: [&str; 7] =
+                ["sql_mode", "names", "character", "charset", "collation", "precision", "week_format"];
+            let shows = text.starts_with("select") || text.starts_with("show");
+            let sets = !shows && OF_DIALECT.iter().any(|word| text.contains(word));
+            self.dialect += usize::from(sets || executes);
         }
     }
 
@@ -147,7 +199,7 @@ impl Voice {
     }
 
     fn think(&mut self, grammar: &Grammar, random: &mut Random, ballast: &mut Ballast) -> Result<()> {
-        if self.in_transaction && !self.token {
+        if self.has_to_go_on() {
             let end = if random.below(2) == 0 { &b"COMMIT"[..] } else { b"ROLLBACK" };
             self.pending.push_back(Step::Query(end.to_vec()));
         } else if self.token && random.below(100) < LET_GO {
@@ -223,12 +275,26 @@ impl Voice {
         let Some(prepared) = self.slots[slot].clone().filter(|_| random.below(8) > 0) else {
             return self.prepare(slot, grammar, random);
         };
-        if (prepared.table && !self.may_read()) || (prepared.typed_by_variables && self.token) {
+        if prepared.table && !self.may_read() {
             self.pending.push_back(Step::Reset { slot });
             return Ok(());
         }
-        let parameters =
+        let Settled { dialect, variables } = prepared.settled;
+        if dialect.is_some_and(|then| then != self.dialect)
+            || variables.is_some_and(|then| then != self.variables)
+        {
+            self.pending.push_back(Step::Close { slot });
+            return Ok(());
+        }
+        let mut parameters: Vec<_> =
             prepared.parameters.iter().map(|kind| parameter(*kind, prepared.texts, random)).collect();
+        if grammar.is_mysql() && prepared.sql.starts_with(b"UPDATE") {
+            // What can't match leaves FOUND_ROWS() as it was, which nobody is told.
+            parameters
+                .iter_mut()
+                .filter(|value| **value == Value::Null)
+                .for_each(|value| *value = Value::Int(1));
+        }
         // A MySQL gives no rows without a cursor for a statement that had one, and not even their end.
         let cursors_only = prepared.had_cursor && grammar.is_mysql();
         match random.below(20) {
@@ -265,9 +331,16 @@ impl Voice {
             self.pending.push_back(Step::Ping);
             return Ok(());
         }
+        let mysql = grammar.is_mysql();
         let kinds = [Kind::Int, Kind::Int, Kind::Double, Kind::Text];
+        let kind = |nth: usize, random: &mut Random| match mysql && table {
+            // Others than those of the columns a MySQL prepares for once more, and counts its warnings twice then.
+            true if nth == 0 && text.contains("b = ?") => Kind::Text,
+            true => Kind::Int,
+            false => kinds[random.below(kinds.len())],
+        };
         let count = sql.iter().filter(|byte| **byte == b'?').count();
-        let parameters = (0..count).map(|_| kinds[random.below(kinds.len())]).collect();
+        let parameters = (0..count).map(|nth| kind(nth, random)).collect();
         let asks = ["ROW_COUNT", "FOUND_ROWS", "_count", "WARNINGS"].iter().any(|word| text.contains(word));
         // It may put them into a variable, or into a warning, which keeps them when the session chooses another.
         let texts = match !text.starts_with("SELECT ?") || text.contains('@') {
@@ -275,14 +348,21 @@ impl Voice {
             false if grammar.is_mysql() => VALID_TEXTS,
             false => TEXTS.len(),
         };
+        let of_dialect = count > 0 || sql.iter().any(|byte| b"'\"\\|/".contains(byte) || !byte.is_ascii());
+        let of_variables = names_variables(&text.replace("@h", ""));
+        let settled = Settled {
+            dialect: (mysql && of_dialect).then_some(self.dialect),
+            variables: (mysql && of_variables).then_some(self.variables + 1),
+        };
         self.slots[slot] = Some(Prepared {
+            sql: sql.clone(),
             parameters,
             typed: false,
             table,
             asks,
             texts,
             had_cursor: false,
-            typed_by_variables: grammar.is_mysql() && sql.contains(&b'@'),
+            settled,
         });
         self.pending.push_back(Step::Prepare { slot, sql });
         Ok(())
@@ -321,6 +401,10 @@ impl Voice {
             prepared.typed = typed;
         }
     }
+}
+
+fn names_variables(text: &str) -> bool {
+    text.replace("@@", "").contains('@')
 }
 
 fn is_foreign(parameter: &Value) -> bool {
