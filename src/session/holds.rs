@@ -120,7 +120,9 @@ impl Holds {
         if let Some(state) = seen.transaction {
             self.tracked = state == TransactionState::Open
                 || (state == TransactionState::Implicit && (self.in_transaction || seen.status.is_none()));
-            self.locked = state == TransactionState::Locked;
+        }
+        if let Some(locked) = seen.tables_locked {
+            self.locked = locked;
         }
         if let Some(pending) = seen.characteristics {
             self.characteristics = pending;

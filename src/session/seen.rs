@@ -27,8 +27,6 @@ pub(super) enum TransactionState {
     /// Begun by a statement without autocommit. Of what no transaction has, as a MySQL's list of variables, it is a
     /// transaction only if the flags say so, too.
     Implicit,
-    /// LOCK TABLES, outside of a transaction.
-    Locked,
 }
 
 /// Collects over all results of one reply; what was said last holds.
@@ -55,6 +53,8 @@ pub(super) struct Seen {
     /// The schema is now this one, or none.
     pub schema: Option<Option<Rc<[u8]>>>,
     pub transaction: Option<TransactionState>,
+    /// Whether tables are locked by LOCK TABLES, in a transaction or not.
+    pub tables_locked: Option<bool>,
     /// Characteristics of the next or the running transaction are set.
     pub characteristics: Option<bool>,
     /// Session variables that are told with a value.
@@ -120,7 +120,10 @@ impl Seen {
                 Ok(Tracker::TransactionCharacteristics(text)) => {
                     self.characteristics = Some(!text.is_empty());
                 }
-                Ok(Tracker::TransactionState(state)) => self.transaction = Some(transaction_state(state)),
+                Ok(Tracker::TransactionState(state)) => {
+                    self.transaction = Some(transaction_state(state));
+                    self.tables_locked = Some(state.last() == Some(&b'L'));
+                }
                 Ok(Tracker::Gtids(_) | Tracker::Other { .. }) => {}
                 Err(_) => unnamed = true,
             }
@@ -147,8 +150,7 @@ fn first_number(info: &[u8]) -> Option<u64> {
 
 fn transaction_state(state: &[u8]) -> TransactionState {
     match state {
-        NO_TRANSACTION => TransactionState::None,
-        b"_______L" => TransactionState::Locked,
+        NO_TRANSACTION | b"_______L" => TransactionState::None,
         [b'I', ..] => TransactionState::Implicit,
         _ => TransactionState::Open,
     }

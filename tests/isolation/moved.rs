@@ -394,3 +394,22 @@ fn a_temporary_table_is_altered() -> TestResult {
         Ok(())
     })
 }
+
+/// Without autocommit a statement that reads no table may call itself a transaction: table locks stay where they are.
+#[test]
+fn table_locks_beside_no_transaction() -> TestResult {
+    on_each_server("isolation_table_locks", 1, &[("checkout_timeout_ms", "500")], |stage| {
+        stage.server.sql("CREATE TABLE test.t (id INT)")?;
+        let (mut client, mut other) = (stage.connect()?, stage.connect()?);
+        client.run("SET autocommit = 0")?;
+        client.run("LOCK TABLES test.t READ")?;
+        client.run("COMMIT")?;
+        client.query("SHOW VARIABLES LIKE 'sql_mode'")?;
+        // There is one link, and it is not for others.
+        assert!(other.run("SELECT 1").is_err());
+        client.run("UNLOCK TABLES")?;
+        client.run("COMMIT")?;
+        other.run("SELECT 1")?;
+        Ok(())
+    })
+}
