@@ -32,9 +32,6 @@ const MAY_INSERT: Hazards =
 pub(super) const NO_SQL: Facts =
     Facts { kind: StatementKind::Command, hazards: Hazards::empty(), ids: Ids::NONE };
 
-/// How often a statement waits for a link and a permit in turn before it gives up: each time others were quicker.
-const BOTH_ATTEMPTS: usize = 8;
-
 /// How many links are tried in turn where servers refuse to bring them to a session's state.
 const BRING_ATTEMPTS: usize = 3;
 
@@ -221,13 +218,16 @@ impl Session {
     }
 
     /// Waits for a link, and holds no permit meanwhile: sessions that have links of their own need permits to get on, and
-    /// to give those links back. Nor is a link held while waiting for a permit.
+    /// to give those links back. Nor is a link held while waiting for a permit. While others are quicker each time, it goes on
+    /// for as long as a link may be waited for.
     async fn wait_for_both(
         &self,
         want: &Want,
         mut permit: Option<Permit>,
     ) -> Result<(Lease, Option<Permit>), Stop> {
-        for _ in 0..BOTH_ATTEMPTS {
+        let limit = self.cluster().pool.settings.checkout_timeout;
+        let since = self.timer.now();
+        while limit.is_zero() || self.timer.now().saturating_duration_since(since) < limit {
             drop(permit.take());
             let lease = self.wait_for_link(want).await?;
             if let Some(permit) = self.try_admit().await {
@@ -239,7 +239,7 @@ impl Session {
                 return Ok((lease, permit));
             }
         }
-        Err(PoolError::Timeout(self.cluster().pool.settings.checkout_timeout).into())
+        Err(PoolError::Timeout(limit).into())
     }
 
     async fn wait_for_link(&self, want: &Want) -> Result<Lease, Stop> {
