@@ -8,6 +8,7 @@ use crate::protocol::buf::Reader;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::response::{ErrPacket, OkPacket};
+use crate::protocol::resultset::ascii;
 use crate::protocol::statement::PrepareOk;
 use crate::protocol::tracked::Tracked;
 
@@ -137,8 +138,7 @@ impl Link {
     /// As [`Link::command`].
     pub async fn tracked(&mut self, before: &Tracked) -> Result<Option<Tracked>, LinkError> {
         let SmallReply::Row(mut values) = self.query(SELECT_TRACKED).await? else { return Ok(None) };
-        // In a character set with several bytes for each letter, all of them ASCII.
-        values.iter_mut().flatten().for_each(|value| value.retain(|byte| *byte != 0));
+        values.iter_mut().flatten().for_each(|value| *value = ascii(value));
         let Some(mut now) = tracked(&values, &before.variables) else { return Ok(None) };
         if let Some(sql) = self.trackers.asks_order(&now.variables) {
             let mut conversation = Conversation::new(&self.socket, 0);

@@ -349,19 +349,15 @@ impl State {
         self.way(wanted, base, false)
     }
 
-    fn way<'a>(
+    fn way_of_variables<'a>(
         &'a self,
         wanted: &'a State,
-        base: impl Fn(&[u8]) -> Option<&'a [u8]>,
-        collated: bool,
-    ) -> Vec<Vec<u8>> {
-        if self == wanted {
-            return Vec::new();
-        }
+        base: &impl Fn(&[u8]) -> Option<&'a [u8]>,
+    ) -> Assignments {
         let mut assignments = Assignments(Vec::new());
         let alone = wanted.has(RESULTS_ALONE);
-        let wanted_names = wanted.names(&base);
-        let names = wanted_names.filter(|names| self.names(&base) != Some(*names));
+        let wanted_names = wanted.names(base);
+        let names = wanted_names.filter(|names| self.names(base) != Some(*names));
         if let Some(names) = names {
             assignments.names(names);
         }
@@ -377,16 +373,28 @@ impl State {
             }
             let anew = alone && !self.has(RESULTS_ALONE) && OF_ITSELF.contains(&name);
             let along = COUPLED.iter().zip(changed).any(|([_, second], changed)| changed && *second == name);
-            if anew || along || wants.or(by_login) != by_names.or(has).or(by_login) {
-                assignments.variable(name, wants.or(by_login));
-            } else if wants.is_none() && has.is_some() && by_login.is_none() {
-                assignments.variable(name, None);
-            } else {
+            let differs = wants.or(by_login) != by_names.or(has).or(by_login);
+            let undone = wants.is_none() && has.is_some() && by_login.is_none();
+            if !(anew || along || differs || undone) {
                 continue;
             }
+            assignments.variable(name, wants.or(by_login));
             let firsts = COUPLED.iter().map(|[first, _]| *first == name);
             changed.iter_mut().zip(firsts).for_each(|(changed, is)| *changed |= is);
         }
+        assignments
+    }
+
+    fn way<'a>(
+        &'a self,
+        wanted: &'a State,
+        base: impl Fn(&[u8]) -> Option<&'a [u8]>,
+        collated: bool,
+    ) -> Vec<Vec<u8>> {
+        if self == wanted {
+            return Vec::new();
+        }
+        let assignments = self.way_of_variables(wanted, &base);
         let of_connection = wanted.variable(COLLATION).or_else(|| base(COLLATION));
         let mut users = Assignments(Vec::new());
         let mut elsewhere: Vec<(&[u8], Assignments)> = Vec::new();

@@ -104,6 +104,11 @@ fn binary_row(row: &[TextValue], numbers: &[usize], payload: &mut Vec<u8>) {
     }
 }
 
+/// ASCII text in any character set of results: some have zero bytes besides.
+pub fn ascii(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(|byte| *byte != 0).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

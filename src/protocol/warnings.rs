@@ -4,7 +4,7 @@
 
 use super::buf::WriteExt;
 use super::capability::{Capabilities, StatusFlags};
-use super::resultset::{RowFormat, TextValue, resultset, text_resultset};
+use super::resultset::{RowFormat, TextValue, ascii, resultset, text_resultset};
 
 /// The result set of SHOW WARNINGS without a limit, which SHOW ERRORS has the same columns as. It holds for the character
 /// set of results in which it was read; a session that chooses another needs it read again.
@@ -120,11 +120,6 @@ fn picked<'a>(rows: impl Iterator<Item = &'a Vec<TextValue>>, range: RowRange) -
 
 fn is_error(row: &[TextValue]) -> bool {
     matches!(row.first(), Some(Some(level)) if ascii(level) == b"Error")
-}
-
-/// ASCII text in any character set of results: some have zero bytes besides.
-fn ascii(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| *byte != 0).collect()
 }
 
 #[cfg(test)]

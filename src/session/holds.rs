@@ -311,12 +311,11 @@ impl Holds {
     /// Whether a statement may have left something that no reply tells of: without autocommit, one that failed may have
     /// begun a transaction, and a routine leaves locks on definitions on a MySQL.
     pub fn leaves_doubt(&self, seen: &Seen, mariadb: bool) -> bool {
-        let routine = |effect: &Effect| matches!(effect, Effect::StoredFunction { .. } | Effect::Call { .. });
         self.autocommit_off
             && !self.in_transaction()
             && (seen.error.is_some()
                 || seen.transaction == Some(TransactionState::Implicit)
-                || (!mariadb && seen.effects.iter().any(routine)))
+                || (!mariadb && seen.calls()))
     }
 
     pub fn has_temporary_tables(&self) -> bool {

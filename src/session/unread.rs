@@ -14,6 +14,7 @@ use crate::pool::{
     Changes, Entry, Table, Told, canonical, coupled, is_movable, quote, quote_name, user_variables,
 };
 use crate::protocol::capability::StatusFlags;
+use crate::protocol::resultset::ascii;
 use crate::protocol::warnings::WarningList;
 
 use super::context::Phase;
@@ -167,7 +168,7 @@ impl Replies {
     /// A table of which all values are ASCII, if in a character set with several bytes for each letter.
     fn table(&mut self) -> Option<Table> {
         let mut table = self.raw_table()?;
-        table.rows.iter_mut().flatten().flatten().for_each(|value| value.retain(|byte| *byte != 0));
+        table.rows.iter_mut().flatten().flatten().for_each(|value| *value = ascii(value));
         Some(table)
     }
 }

@@ -1,6 +1,7 @@
 //! A run: threads with some sessions each, which say the same on both sides until something differs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -48,6 +49,19 @@ pub struct Entry {
     pub token: bool,
 }
 
+impl Entry {
+    /// How a step is marked whose session may keep a link.
+    fn mark(&self) -> char {
+        if self.token { '*' } else { ' ' }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}{} {}", self.session, self.mark(), self.step)
+    }
+}
+
 /// A difference, and all that was said before.
 #[derive(Debug)]
 pub struct Finding {
@@ -68,24 +82,16 @@ impl Finding {
         };
         let own: Vec<_> = self.trace.iter().filter(|entry| entry.session == last.session).collect();
         let shown = &own[own.len().saturating_sub(count)..];
-        shown
-            .iter()
-            .map(|entry| format!("  {}{}\n", if entry.token { '*' } else { ' ' }, entry.step))
-            .collect()
+        shown.iter().map(|entry| format!("  {}{}\n", entry.mark(), entry.step)).collect()
     }
-}
 
-impl Finding {
     /// What each session said last: where no link came free, one of those without a token keeps one.
     pub fn last_steps(&self) -> String {
         let mut last = BTreeMap::new();
         for entry in &self.trace {
             last.insert(entry.session, entry);
         }
-        let line = |entry: &&Entry| {
-            format!("  s{}{} {}\n", entry.session, if entry.token { '*' } else { ' ' }, entry.step)
-        };
-        last.values().map(line).collect()
+        last.values().map(|entry| format!("  {entry}\n")).collect()
     }
 }
 

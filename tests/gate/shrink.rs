@@ -264,8 +264,7 @@ fn show(small: &Small) -> String {
     let links = small.way.free_links;
     let _ = writeln!(text, "{links} link(s) beside those of sessions marked with *{others}:");
     for entry in &small.trace {
-        let mark = if entry.token { '*' } else { ' ' };
-        let _ = writeln!(text, "  s{}{mark} {}", entry.session, entry.step);
+        let _ = writeln!(text, "  {entry}");
     }
     let _ = write!(text, "expected:\n{}found:\n{}", small.difference.expected, small.difference.found);
     text
