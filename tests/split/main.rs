@@ -70,7 +70,10 @@ impl Stage {
         let certificates = certificates(&lab)?;
         let cut: Cut = Arc::new(AtomicUsize::new(WHOLE));
         let behind = Relay::cutting(server.port(), &cut, unit)?;
+        // Byte by byte, a login takes seconds; a core lets only some of its links log in at a time.
         let config = AthenaConfig::new(behind.port())
+            .set("pool", "connect_timeout_ms", "60000")
+            .set("pool", "checkout_timeout_ms", "60000")
             .set("server", "command_buffer_bytes", "163840")
             .set("server.tls", "cert", &format!("{:?}", certificates.certificate("server")))
             .set("server.tls", "key", &format!("{:?}", certificates.key("server")))
