@@ -46,10 +46,9 @@ fn main() -> ExitCode {
         println!("{}: ok", arguments.config.display());
         return ExitCode::SUCCESS;
     }
-    match serve(config) {
+    match serve(config, arguments.config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Config(problems)) => refused(&problems),
-        Err(Failure::Other(reason)) => {
+        Err(Failure(reason)) => {
             eprintln!("athena: {reason}");
             ExitCode::from(EXIT_FAILURE)
         }
@@ -61,29 +60,26 @@ fn refused(problems: &Problems) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
-enum Failure {
-    Config(Problems),
-    Other(String),
-}
+/// What keeps Athena from serving.
+struct Failure(String);
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Other(error.to_string())
+        Self(error.to_string())
     }
 }
 
-fn serve(config: Config) -> Result<(), Failure> {
+fn serve(config: Config, config_path: PathBuf) -> Result<(), Failure> {
     let format = match config.log.format {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
     let log = logging::init(&config.log.level, format)?;
     let cpus = cpus(&config)?;
-    config.check_cores(cpus.len()).map_err(Failure::Config)?;
     let open_files = check_host(cpus.len(), config.runtime.ring_entries)?;
     let config = Arc::new(config);
     let (unix_listener, _removed_at_the_end) = unix_listener(&config)?.unzip();
-    let control = start_cores(config.clone(), &cpus, unix_listener.as_ref(), log)?;
+    let control = start_cores(config.clone(), config_path, &cpus, unix_listener.as_ref(), log)?;
     // The cores have it; the last of them closes it.
     drop(unix_listener);
     tracing::info!(
@@ -99,26 +95,18 @@ fn serve(config: Config) -> Result<(), Failure> {
     Ok(run(control)?)
 }
 
-/// The CPUs that get a core. `auto` takes no more than every limit can be shared among: a small limit on a big host
-/// is a reason for fewer cores, not for none.
+/// The CPUs that get a core.
 fn cpus(config: &Config) -> Result<Vec<usize>, Failure> {
     let allowed: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     match &config.runtime.cpus {
         Cpus::List(list) => match list.iter().find(|cpu| !allowed.contains(cpu)) {
-            Some(cpu) => Err(Failure::Other(format!(
+            Some(cpu) => Err(Failure(format!(
                 "runtime.cpus: CPU {cpu} is not there, or this process may not use it; it may use {allowed:?}"
             ))),
             None => Ok(list.clone()),
         },
-        Cpus::Auto => {
-            let cpus: Vec<usize> = allowed.iter().copied().take(config.cores_max()).collect();
-            if cpus.len() < allowed.len() {
-                let (used, of) = (cpus.len(), allowed.len());
-                tracing::warn!(target: "athena", used, of, "fewer cores than CPUs: each needs a share of every limit; raise [pool] or [circuit] limits to use more");
-            }
-            Ok(cpus)
-        }
+        Cpus::Auto => Ok(allowed),
     }
 }
 
@@ -135,7 +123,7 @@ fn unix_listener(config: &Config) -> Result<Option<(BoundListener, SocketFile)>,
             }
             Err(error) => {
                 let reason = format!("can't listen on {} ([server] unix_socket): {error}", path.display());
-                return Err(Failure::Other(reason));
+                return Err(Failure(reason));
             }
         }
     }
@@ -143,6 +131,7 @@ fn unix_listener(config: &Config) -> Result<Option<(BoundListener, SocketFile)>,
 
 fn start_cores(
     config: Arc<Config>,
+    config_path: PathBuf,
     cpus: &[usize],
     unix_listener: Option<&BoundListener>,
     log: logging::Guard,
@@ -157,6 +146,7 @@ fn start_cores(
         config.clusters.iter().map(|cluster| resolver::resolve(&cluster.primary)).collect();
     let (ended, has_ended) = async_channel::unbounded();
     let (letters, to_pass_on) = async_channel::bounded(LETTERS_MAX);
+    let (reports, to_ledger) = async_channel::unbounded();
     let mut cores: Vec<Sender<Message>> = Vec::new();
     let mut plans = Vec::new();
     for (index, cpu) in cpus.iter().enumerate() {
@@ -174,6 +164,7 @@ fn start_cores(
             shared: shared.clone(),
             addresses: addresses.clone(),
             letters: letters.clone(),
+            reports: reports.clone(),
             ended: ended.clone(),
         });
     }
@@ -181,7 +172,7 @@ fn start_cores(
     for plan in plans {
         start(plan)?;
     }
-    Ok(Control { config, cores, http, letters: to_pass_on, ended: has_ended, log })
+    Ok(Control { config, config_path, cores, http, letters: to_pass_on, reports: to_ledger, ended: has_ended, log })
 }
 
 /// The cores share their address by `SO_REUSEPORT`, which would also share it with another Athena, silently.
@@ -195,5 +186,5 @@ fn http_listener(address: SocketAddr) -> Result<BoundListener, Failure> {
 }
 
 fn no_listener(address: SocketAddr, section: &str, error: &io::Error) -> Failure {
-    Failure::Other(format!("can't listen on {address} ({section}): {error}"))
+    Failure(format!("can't listen on {address} ({section}): {error}"))
 }

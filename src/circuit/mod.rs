@@ -1,16 +1,29 @@
-//! How much may run at once: permits by (user, shard), and queues with an end.
+//! How much may run at once: permits by (user, shard), links by instance; queues with an end.
 //!
-//! - `limiter` is the bookkeeping of one core: who has a permit, who waits, in which order. No clock, no waiting.
+//! - `key` says what is limited, `classes` which limits a statement has.
+//! - `ledger` keeps every limit as one number for the process, and `share` what one core has of it. They talk by reports and
+//!   orders, which somebody else carries: no socket, no channel, no clock here.
+//! - `limiter` is the bookkeeping of one core: who has a permit, who waits, in which order.
 //! - `gate` makes waiting out of it, with nothing but wakers: a session awaits an [`Admission`] and holds a
 //!   [`Permit`]. Whoever bounds the wait drops the admission when time is up.
-//! - `slice` splits the numbers of the process between its cores.
+//! - `slice` splits numbers that need not be exact between the cores.
 
+mod classes;
 mod gate;
+mod key;
+mod ledger;
 mod limiter;
+#[cfg(test)]
+mod model_tests;
+mod share;
 mod slice;
 #[cfg(test)]
 mod tests;
 
+pub use classes::{Classes, Rule, UserClasses};
 pub use gate::{Admission, Gate, Permit, QueueFull};
-pub use limiter::{Cancelled, Entry, Key, Limiter, Limits, Ticket};
+pub use key::{Key, Limits, Resource};
+pub use ledger::{Ledger, Limit};
+pub use limiter::{Cancelled, Entry, Limiter, Standing, Ticket};
+pub use share::{Order, Report, Share, TURN};
 pub use slice::slice;

@@ -4,11 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use super::*;
 
-const ALICE: Key = Key { user: 0, shard: 0 };
-const BOB: Key = Key { user: 1, shard: 0 };
+const ALICE: Key = Key { user: 0, shard: 0, class: 0 };
+const BOB: Key = Key { user: 1, shard: 0, class: 0 };
 
 fn limits(max_concurrent: usize, queue_size: usize) -> Limits {
     Limits { max_concurrent, queue_size }
@@ -38,56 +39,56 @@ fn slices_add_up_and_differ_by_at_most_one() {
 
 #[test]
 fn permits_are_handed_over_in_the_order_of_arrival() {
-    let mut limiter = Limiter::new(limits(1, 2));
+    let mut limiter = Limiter::alone(limits(1, 2));
     assert_eq!(limiter.enter(ALICE, || 'a'), Entry::Admitted);
-    let b = queued(limiter.enter(ALICE, || 'b'));
-    let c = queued(limiter.enter(ALICE, || 'c'));
+    let _ = queued(limiter.enter(ALICE, || 'b'));
+    let _ = queued(limiter.enter(ALICE, || 'c'));
     assert_eq!(limiter.enter(ALICE, || unreachable!()), Entry::Refused);
     assert_eq!((limiter.running(), limiter.queued()), (1, 2));
-    assert_eq!(limiter.leave(ALICE), Some((b, 'b')));
+    assert_eq!(limiter.leave(ALICE, Instant::now), Some('b'));
     assert_eq!((limiter.running(), limiter.queued()), (1, 1));
-    assert_eq!(limiter.leave(ALICE), Some((c, 'c')));
-    assert_eq!(limiter.leave(ALICE), None);
+    assert_eq!(limiter.leave(ALICE, Instant::now), Some('c'));
+    assert_eq!(limiter.leave(ALICE, Instant::now), None);
     assert_eq!((limiter.running(), limiter.queued(), limiter.keys()), (0, 0, 0));
 }
 
 #[test]
 fn keys_do_not_touch_each_other() {
-    let mut limiter = Limiter::new(limits(1, 0));
+    let mut limiter = Limiter::alone(limits(1, 0));
     assert_eq!(limiter.enter(ALICE, || ()), Entry::Admitted);
     assert_eq!(limiter.enter(Key { shard: 1, ..ALICE }, || ()), Entry::Admitted);
     assert_eq!(limiter.enter(BOB, || ()), Entry::Admitted);
     assert_eq!(limiter.enter(BOB, || ()), Entry::Refused);
-    assert_eq!(limiter.leave(ALICE), None);
+    assert_eq!(limiter.leave(ALICE, Instant::now), None);
     assert_eq!(limiter.enter(BOB, || ()), Entry::Refused);
     assert_eq!((limiter.running(), limiter.keys()), (2, 2));
 }
 
 #[test]
 fn a_ticket_cancels_once_whatever_stands_in_its_slot_later() {
-    let mut limiter = Limiter::new(limits(1, 5));
+    let mut limiter = Limiter::alone(limits(1, 5));
     limiter.enter(ALICE, || 0);
-    let [a, b, c] = [1, 2, 3].map(|n| queued(limiter.enter(ALICE, || n)));
+    let [a, b, _] = [1, 2, 3].map(|n| queued(limiter.enter(ALICE, || n)));
     assert_eq!(limiter.cancel(b), Cancelled::Waiting);
     let d = queued(limiter.enter(ALICE, || 4));
     assert_eq!(limiter.cancel(b), Cancelled::Admitted, "its slot may be another's, the ticket is over");
-    assert_eq!(limiter.left_with(b), None);
-    assert_eq!(limiter.left_with(d), Some(&mut 4));
-    assert_eq!(limiter.leave(ALICE), Some((a, 1)));
+    assert_eq!(limiter.standing(b), Standing::Over);
+    assert_eq!(limiter.standing(d), Standing::Waits(&mut 4));
+    assert_eq!(limiter.leave(ALICE, Instant::now), Some(1));
     assert_eq!(limiter.cancel(a), Cancelled::Admitted);
-    assert_eq!(limiter.leave(ALICE), Some((c, 3)));
+    assert_eq!(limiter.leave(ALICE, Instant::now), Some(3));
     assert_eq!(limiter.cancel(d), Cancelled::Waiting);
-    assert_eq!(limiter.leave(ALICE), None);
+    assert_eq!(limiter.leave(ALICE, Instant::now), None);
     assert_eq!(limiter.keys(), 0);
 }
 
 #[test]
 fn without_permits_all_wait_and_without_places_all_are_refused() {
-    let mut limiter = Limiter::new(limits(0, 1));
+    let mut limiter = Limiter::alone(limits(0, 1));
     let waits = queued(limiter.enter(ALICE, || ()));
     assert_eq!(limiter.enter(ALICE, || ()), Entry::Refused);
     assert_eq!(limiter.cancel(waits), Cancelled::Waiting);
-    let mut closed = Limiter::new(limits(0, 0));
+    let mut closed = Limiter::alone(limits(0, 0));
     assert_eq!(closed.enter(ALICE, || ()), Entry::Refused);
     assert_eq!((limiter.keys(), closed.keys()), (0, 0), "a refused key leaves nothing behind");
 }
@@ -113,7 +114,7 @@ struct Model {
 
 impl Model {
     fn step(&mut self, limiter: &mut Limiter<u32>, limits: Limits, random: &mut Random, step: u32) {
-        let key = Key { user: random.below(3) as u32, shard: random.below(2) as u32 };
+        let key = Key { user: random.below(3) as u32, shard: random.below(2) as u32, class: 0 };
         let running = self.running.entry(key).or_default();
         let waiting = self.waiting.entry(key).or_default();
         match random.below(5) {
@@ -131,8 +132,8 @@ impl Model {
                 }
             },
             3 if *running > 0 => {
-                let next = limiter.leave(key);
-                assert_eq!(next, waiting.pop_front(), "first come, first served");
+                let next = limiter.leave(key, Instant::now);
+                assert_eq!(next, waiting.pop_front().map(|(_, step)| step), "first come, first served");
                 if next.is_none() {
                     *running -= 1;
                 }
@@ -160,7 +161,7 @@ fn any_sequence_of_steps_agrees_with_the_model() {
     for seed in 1..=200 {
         let mut random = Random(seed);
         let limits = limits(random.below(4), random.below(6));
-        let (mut limiter, mut model) = (Limiter::new(limits), Model::default());
+        let (mut limiter, mut model) = (Limiter::alone(limits), Model::default());
         for step in 0..500 {
             model.step(&mut limiter, limits, &mut random, step);
             model.check(&limiter);
@@ -192,7 +193,7 @@ fn admitted(answer: Poll<Result<Permit, QueueFull>>) -> Permit {
 
 #[test]
 fn a_dropped_permit_wakes_the_first_who_waits() {
-    let gate = Gate::new(limits(1, 2));
+    let gate = Gate::alone(limits(1, 2));
     let flags: [Arc<Flag>; 3] = Default::default();
     let [mut a, mut b, mut c] = [gate.enter(ALICE), gate.enter(ALICE), gate.enter(ALICE)];
     let permit = admitted(poll(&mut a, &flags[0]));
@@ -213,7 +214,7 @@ fn a_dropped_permit_wakes_the_first_who_waits() {
 
 #[test]
 fn a_dropped_admission_leaves_the_queue_and_passes_on_what_it_was_handed() {
-    let gate = Gate::new(limits(1, 3));
+    let gate = Gate::alone(limits(1, 3));
     let flag = Arc::<Flag>::default();
     let last = Arc::<Flag>::default();
     let permit = admitted(poll(&mut gate.enter(ALICE), &flag));

@@ -4,44 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::document::Document;
 use super::model::{Config, Instance, Pool};
-use super::problem::{Problem, Problems, Reason};
+use super::problem::Reason;
 
 /// From the port of the clients to the default port of the HTTP endpoint.
 pub(super) const METRICS_OFFSET: u16 = 1000;
-
-impl Config {
-    /// The most cores of which each gets a share of every limit.
-    pub fn cores_max(&self) -> usize {
-        let limits = self.clusters.iter().flat_map(|cluster| {
-            let circuit = Some(cluster.circuit.max_concurrent).filter(|_| cluster.circuit.enabled);
-            [Some(cluster.pool.max_connections), Some(cluster.pool.max_connecting), circuit]
-        });
-        limits.flatten().min().unwrap_or(usize::MAX)
-    }
-
-    /// Checks the limits against the number of cores that will serve: each core gets a fixed share of every limit,
-    /// so that a limit below their number would leave a core with nothing.
-    ///
-    /// # Errors
-    /// Each limit that is too small, with what to change.
-    pub fn check_cores(&self, cores: usize) -> Result<(), Problems> {
-        let mut problems = Vec::new();
-        let mut check = |key: &str, limit: usize| {
-            if limit < cores {
-                let reason = Reason::FewerThanCores { limit, cores };
-                problems.push(Problem { line: None, key: key.to_owned(), reason });
-            }
-        };
-        for cluster in &self.clusters {
-            check("pool.max_connections", cluster.pool.max_connections);
-            check("pool.max_connecting", cluster.pool.max_connecting);
-            if cluster.circuit.enabled {
-                check("circuit.max_concurrent_per_user_shard", cluster.circuit.max_concurrent);
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(Problems::new(None, problems)) }
-    }
-}
 
 /// Reports contradictions between values of the file that are otherwise in order.
 pub(super) fn contradictions(document: &Document<'_>, config: &Config) {

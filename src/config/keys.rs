@@ -78,7 +78,7 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 }
 
 /// Sections of which there can be several, written `[[name]]`.
-pub(super) const REPEATED: &[&str] = &["users"];
+pub(super) const REPEATED: &[&str] = &["users", "limits"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
@@ -93,6 +93,8 @@ pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
 
 /// The most that a time-out can be: 49 days, the milliseconds that fit 32 bits.
 const MS_MAX: u64 = u32::MAX as u64;
+/// Without sharding there is no other shard than the first.
+const SHARDS_MAX: u64 = 0;
 /// More connections than a process can have file descriptors for.
 const CONNECTIONS_MAX: u64 = 1_000_000;
 
@@ -211,6 +213,13 @@ pub const KEYS: &[Key] = &[
     number("circuit", "max_concurrent_per_user_shard", 10, 1..=CONNECTIONS_MAX, "statements of one user on one shard that run at a time, whole process"),
     number("circuit", "queue_size", 100, 0..=CONNECTIONS_MAX, "statements that wait for one of those places; one more fails with error 1040"),
     number("circuit", "queue_timeout_ms", 5000, 1..=MS_MAX, "time a statement waits for its place before it fails with error 1205"),
+
+    text("limits", "user", Absent::Unset("everybody"), "whose statements these limits are for"),
+    Key { section: "limits", name: "shard", form: Form::Number { range: 0..=SHARDS_MAX, absent: Absent::Unset("any") }, doc: "on which shard; what is not sharded is on shard 0" },
+    text("limits", "statement", Absent::Unset("all"), "a statement that stands for all that differ from it in values only"),
+    Key { section: "limits", name: "max_concurrent", form: Form::Number { range: 1..=CONNECTIONS_MAX, absent: Absent::Unset("[circuit] max_concurrent_per_user_shard") }, doc: "such statements of one user on one shard that run at a time, whole process" },
+    Key { section: "limits", name: "queue_size", form: Form::Number { range: 0..=CONNECTIONS_MAX, absent: Absent::Unset("[circuit] queue_size") }, doc: "such statements that wait for one of those places" },
+    Key { section: "limits", name: "queue_timeout_ms", form: Form::Number { range: 1..=MS_MAX, absent: Absent::Unset("[circuit] queue_timeout_ms") }, doc: "time such a statement waits for its place" },
 
     flag("metrics", "enabled", true, "serves /metrics and /health over HTTP"),
     text("metrics", "listen_addr", Absent::Unset("[server] listen_addr"), "IP address of the HTTP endpoint"),

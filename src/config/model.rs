@@ -339,6 +339,25 @@ pub struct Circuit {
     pub queue_size: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
+    /// Those of some statements; the first that fits counts.
+    pub overrides: Vec<LimitOverride>,
+}
+
+/// The limits of some statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitOverride {
+    /// Of this user; `None` is everybody.
+    pub user: Option<String>,
+    /// On this shard; `None` is any.
+    pub shard: Option<u32>,
+    /// That differ from this one in values only; `None` is all.
+    pub statement: Option<String>,
+    /// Statements of one user on one shard that run.
+    pub max_concurrent: usize,
+    /// Statements that wait; may be zero.
+    pub queue_size: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
 }
 
 /// What is logged, and how.

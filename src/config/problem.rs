@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// All that is wrong with a configuration; shown as one line `path:line: key: reason` for each, in order of lines.
 ///
-/// The path is left out where the problem is of the host and not of the file ([`super::Config::check_cores`]), the
-/// line where there is none (a file that can't be read).
+/// The line is left out where there is none (a file that can't be read).
 #[derive(Debug)]
 pub struct Problems {
     path: Option<PathBuf>,
@@ -178,6 +177,10 @@ pub(super) enum Reason {
     NoBackendUser,
     #[error("the user of line {0} has the same name")]
     DuplicateUser(usize),
+    #[error("no account of this file has this name")]
+    NoSuchUser,
+    #[error("changes a limit of [circuit], which limits nothing: write the section, with enabled = true")]
+    NothingIsLimited,
     #[error("{value} is more than {limit_key} = {limit}")]
     MoreThan { value: usize, limit_key: &'static str, limit: usize },
     #[error("{0} is where clients connect ([server]): give the HTTP endpoint another port")]
@@ -186,11 +189,6 @@ pub(super) enum Reason {
     MetricsPortTooHigh(u32),
     #[error("{0} is where Athena itself listens ({1}): it would be its own backend")]
     BackendIsSelf(String, &'static str),
-    #[error(
-        "{limit} is less than the {cores} cores, and each core needs a share: raise it to {cores} or more, or name \
-         fewer CPUs in [runtime] cpus"
-    )]
-    FewerThanCores { limit: usize, cores: usize },
 }
 
 impl Reason {

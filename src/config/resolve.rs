@@ -11,8 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
-    Auth, AuthPlugin, AuthSource, Circuit, ClientCompression, Cluster, Config, Cpus, Instance,
-    LinkCompression, Log, LogFormat, Pool, RoutineName, Runtime, Server,
+    Auth, AuthPlugin, AuthSource, Circuit, ClientCompression, Cluster, Config, Cpus, Instance, LimitOverride, LinkCompression, Log, LogFormat, Pool, RoutineName, Runtime, Server,
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
@@ -159,13 +158,22 @@ fn cpus(text: &str) -> Result<Cpus, Reason> {
 fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_>) -> Cluster {
     let primary = instance(&Section::open(document, "backend"), env);
     let accounts = users::accounts(&Section::open_all(document, "users"), &primary, auth_plugin, env);
+    let limits = Section::open_all(document, "limits");
+    if Section::open(document, "auth").choice("source") != "backend" {
+        for section in &limits {
+            let is_known = |user: &String| accounts.iter().any(|account| account.name == *user);
+            if section.name("user").is_some_and(|user| !is_known(&user)) {
+                section.refuse("user", Reason::NoSuchUser);
+            }
+        }
+    }
     Cluster {
         name: "default".to_owned(),
         primary,
         replicas: Vec::new(),
         accounts,
         pool: pool(&Section::open(document, "pool")),
-        circuit: circuit(&Section::open(document, "circuit")),
+        circuit: circuit(&Section::open(document, "circuit"), &limits),
     }
 }
 
@@ -230,13 +238,35 @@ fn pool(section: &Section<'_>) -> Pool {
     }
 }
 
-fn circuit(section: &Section<'_>) -> Circuit {
-    Circuit {
+fn circuit(section: &Section<'_>, limits: &[Section<'_>]) -> Circuit {
+    let usual = Circuit {
         enabled: section.flag("enabled") && section.is_present(),
         max_concurrent: section.count("max_concurrent_per_user_shard"),
         queue_size: section.count("queue_size"),
         queue_timeout: section.millis("queue_timeout_ms"),
-    }
+        overrides: Vec::new(),
+    };
+    let count = |section: &Section<'_>, name, usual| {
+        section.number_given(name).and_then(|number| usize::try_from(number).ok()).unwrap_or(usual)
+    };
+    let overrides = limits.iter().map(|section| {
+        if !usual.enabled && section.document.sound(&["circuit.enabled"]) {
+            section.refuse("max_concurrent", Reason::NothingIsLimited);
+        }
+        LimitOverride {
+            user: section.name("user"),
+            shard: section.number_given("shard").and_then(|shard| u32::try_from(shard).ok()),
+            statement: section.name("statement"),
+            max_concurrent: count(section, "max_concurrent", usual.max_concurrent),
+            queue_size: count(section, "queue_size", usual.queue_size),
+            queue_timeout: match section.number_given("queue_timeout_ms") {
+                Some(millis) => Duration::from_millis(millis),
+                None => usual.queue_timeout,
+            },
+        }
+    });
+    let overrides = overrides.collect();
+    Circuit { overrides, ..usual }
 }
 
 /// The endpoint's address; [`check`] refuses a default port that does not exist.

@@ -221,21 +221,6 @@ fn files_that_cannot_be_read_say_why() {
 }
 
 #[test]
-fn each_core_needs_its_share_of_every_limit() {
-    let mut config = good(SEED);
-    config.check_cores(10).expect("enough for ten");
-    assert_eq!(
-        config.check_cores(17).expect_err("too many").to_string(),
-        "pool.max_connecting: 16 is less than the 17 cores, and each core needs a share: raise it to 17 or more, or \
-         name fewer CPUs in [runtime] cpus\n\
-         circuit.max_concurrent_per_user_shard: 10 is less than the 17 cores, and each core needs a share: raise it \
-         to 17 or more, or name fewer CPUs in [runtime] cpus"
-    );
-    config.clusters[0].circuit.enabled = false;
-    config.check_cores(16).expect("a limit that is off limits nothing");
-}
-
-#[test]
 fn the_table_names_each_key_once_and_its_defaults_are_valid() {
     let mut text = String::new();
     let mut section = "";
@@ -253,8 +238,8 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
             if section == "server.tls" {
                 continue;
             }
-            text.push_str(&if section == "users" {
-                "[[users]]\n".to_owned()
+            text.push_str(&if matches!(section, "users" | "limits") {
+                format!("[[{section}]]\n")
             } else {
                 format!("[{section}]\n")
             });
@@ -271,7 +256,10 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
             _ => {}
         }
     }
-    let written = good(&text);
+    let mut written = good(&text);
+    // An empty section of [[limits]] is all of [circuit] once more.
+    let limits = std::mem::take(&mut written.clusters[0].circuit.overrides);
+    assert_eq!((limits.len(), limits[0].max_concurrent, limits[0].queue_size), (1, 10, 100));
     let mut least = good("[backend]\nhost = \"x\"\nuser = \"x\"\npassword = \"x\"\n[circuit]\n");
     // The default of max_connecting that is written out is a number like any other.
     least.clusters[0].pool.max_connecting = 16;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +13,13 @@ use glommio::{LocalExecutorBuilder, Placement};
 use crate::config::Config;
 use crate::net::{BoundListener, Sender};
 use crate::session::Letter;
-use crate::worker::{CoreError, Message};
+use crate::worker::{CoreError, Filed, Message};
 
 use super::http::{Status, serve};
+use super::ledger::Ledgers;
 use super::logging;
 use super::pages::View;
+use super::reload;
 use super::resolver;
 use super::signals::{self, Signal};
 
@@ -26,12 +29,16 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// What the control executor works with.
 pub struct Control {
     pub config: Arc<Config>,
+    /// Where it was read.
+    pub config_path: PathBuf,
     /// The inboxes of the cores.
     pub cores: Vec<Sender<Message>>,
     /// Where the HTTP endpoint listens, if there is to be one.
     pub http: Option<BoundListener>,
     /// What sessions of one core ask of another.
     pub letters: async_channel::Receiver<Letter>,
+    /// What cores tell the ledger.
+    pub reports: async_channel::Receiver<Filed>,
     /// Tells which core has ended, and how.
     pub ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
     pub log: logging::Guard,
@@ -65,11 +72,13 @@ pub fn run(control: Control) -> Result<(), ControlError> {
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
     // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
-    let Control { config, cores, http, letters, ended, log } = control;
+    let Control { config, config_path, cores, http, letters, reports, ended, log } = control;
     let passed_on = pass_on(letters, cores.clone());
     let outcome = executor.run(async {
         glommio::spawn_local(passed_on).detach();
-        live(config, cores, http, ended, log.losses()).await
+        let ledgers = Ledgers::new(&config, cores.clone());
+        glommio::spawn_local(ledgers.clone().keep(reports)).detach();
+        live(config, config_path, ledgers, cores, http, ended, log.losses()).await
     });
     drop(log);
     outcome
@@ -77,6 +86,8 @@ pub fn run(control: Control) -> Result<(), ControlError> {
 
 async fn live(
     config: Arc<Config>,
+    config_path: PathBuf,
+    ledgers: Rc<Ledgers>,
     cores: Vec<Sender<Message>>,
     http: Option<BoundListener>,
     ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
@@ -95,7 +106,7 @@ async fn live(
         glommio::spawn_local(serve(http.hand_over(), view)).detach();
     }
     resolve_again(&config, &cores);
-    let mut end = Ending { config: config.clone(), cores, ended, signals, left: 0 };
+    let mut end = Ending { config: config.clone(), config_path, ledgers, cores, ended, signals, left: 0 };
     end.left = end.cores.len();
     end.wait_for_stop().await?;
     status.set(Status::Draining);
@@ -105,6 +116,8 @@ async fn live(
 /// What is left to wait for.
 struct Ending {
     config: Arc<Config>,
+    config_path: PathBuf,
+    ledgers: Rc<Ledgers>,
     cores: Vec<Sender<Message>>,
     ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
     signals: async_channel::Receiver<Signal>,
@@ -138,9 +151,7 @@ impl Ending {
         loop {
             match self.next().await {
                 Event::Signal(Signal::Stop) => return Ok(()),
-                Event::Signal(Signal::Reload) => {
-                    self.reload_certificates().await;
-                }
+                Event::Signal(Signal::Reload) => self.reload().await,
                 Event::Core(outcome) => {
                     outcome?;
                     // Nobody told it to.
@@ -150,20 +161,11 @@ impl Ending {
         }
     }
 
-    /// Reads certificates and keys again, and hands them to the cores for connections to come.
-    async fn reload_certificates(&self) {
-        let Some(tls) = self.config.server.tls.clone() else {
-            tracing::warn!(target: "athena::control", "SIGHUP: nothing to reload, there is no [server.tls]; the rest of the configuration is read at the start only");
-            return;
-        };
-        match glommio::executor().spawn_blocking(move || tls.reload()).await {
-            Ok(acceptor) => {
-                self.tell(|| Message::Acceptor(acceptor.clone()));
-                tracing::info!(target: "athena::control", "SIGHUP: certificates of [server.tls] reloaded; connections that are there keep theirs");
-            }
-            Err(error) => {
-                tracing::error!(target: "athena::control", %error, "SIGHUP: [server.tls] can't be reloaded, what was there stays");
-            }
+    /// SIGHUP.
+    async fn reload(&mut self) {
+        reload::certificates(&self.config, &self.cores).await;
+        if let Some(config) = reload::limits(&self.config, &self.config_path, &self.ledgers).await {
+            self.config = Arc::new(config);
         }
     }
 

@@ -4,13 +4,16 @@
 //! speaks with them by messages alone; a slow scrape or a stuck look-up never makes a query wait.
 //!
 //! - `executor` is its life. `http` serves, `pages` makes what is served, `process` reads what the system knows.
+//! - `ledger` keeps the limits of the process, `reload` is what SIGHUP does.
 //! - `signals` turns signals into messages; `resolver` turns names into addresses; `logging` sets up the log.
 
 mod executor;
 pub mod http;
+mod ledger;
 pub mod logging;
 mod pages;
 mod process;
+mod reload;
 pub mod resolver;
 mod signals;
 

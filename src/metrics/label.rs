@@ -160,6 +160,8 @@ labels! {
         Dirty = "dirty",
         /// It does not fit what sessions need now: another version, other settings.
         Mismatch = "mismatch",
+        /// Another core needed its place.
+        Elsewhere = "elsewhere",
         Shutdown = "shutdown",
         /// A `KILL` was aimed at the statement that it had.
         Killed = "killed",

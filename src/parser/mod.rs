@@ -13,6 +13,7 @@
 //! - `answers` writes what Athena knows where a statement asks for it: the client's own id, counts of the statement
 //!   before; `question` knows the ways to ask, `constant` the expressions to write, and `column_name` how a server names
 //!   what stands there.
+//! - `digest` tells which statements differ in their values only.
 //! - `table` tells whether a statement uses one. `diagnostics` reads what is asked about warnings; `kill` reads whom a KILL means.
 //!
 //! The rule where text is ambiguous: a hazard too many costs a link that is kept longer, a hazard too few hands one
@@ -24,6 +25,7 @@ mod charset;
 mod column_name;
 mod constant;
 mod diagnostics;
+mod digest;
 mod effects;
 mod facts;
 mod ids;
@@ -43,6 +45,7 @@ pub use charset::Charset;
 pub use diagnostics::{
     ConditionItem, ConditionNumber, Diagnostics, GetDiagnostics, StatementItem, diagnostics,
 };
+pub use digest::digest;
 pub use effects::{Effect, Literal, TableName, effects};
 pub use facts::{Facts, Hazards, StatementKind, facts};
 pub use ids::Ids;

@@ -68,7 +68,7 @@ pub enum ErrandError {
 
 /// The gate that every errand goes through.
 pub(super) fn gate() -> Gate {
-    Gate::new(Limits { max_concurrent: AT_ONCE_MAX, queue_size: WAITING_MAX })
+    Gate::alone(Limits { max_concurrent: AT_ONCE_MAX, queue_size: WAITING_MAX })
 }
 
 impl StatelessPool {
@@ -102,7 +102,7 @@ impl StatelessPool {
     ) -> Result<Told, ErrandError> {
         let timer = Timer::new(&self.core.timers);
         let run = async {
-            let all = Key { user: 0, shard: 0 };
+            let all = Key::default();
             let _turn = self.errands.enter(all).await.map_err(|_| ErrandError::QueueFull)?;
             if let Some(mut lease) = self.take_any(identity.as_ref()) {
                 if let Brought::Refused(err) = lease.bring(None, &self.states.empty(), &self.states).await? {

@@ -1,6 +1,7 @@
 //! What keeps a pool in order while nobody looks: once a second, in a task of the core.
 
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::metrics::label::ClosedReason;
@@ -17,10 +18,19 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Runs until the core ends.
 pub async fn maintain(pool: Rc<StatelessPool>) {
     let timer = Timer::new(&pool.core.timers);
+    pool.quota.set_poker(timer.poker());
+    // The first grant is worth asking for.
+    pool.quota.ask(1);
     loop {
         tidy(&pool);
         ask(&pool, &timer).await;
-        timer.sleep(INTERVAL).await;
+        pool.quota.correct(pool.wanted());
+        // What could not be opened for want of room is opened as soon as there is some.
+        let news = std::future::poll_fn(|_| match pool.quota.take_news() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        let _ = timer.within(INTERVAL, news).await;
     }
 }
 
@@ -40,7 +50,8 @@ fn tidy(pool: &Rc<StatelessPool>) {
     });
     pool.open_for_waiters();
     for _ in idle + pool.connecting()..min_idle {
-        if !pool.has_room() {
+        // Links that nobody has asked for are no reason to close others on another core.
+        if !pool.quota.has_idle() || !pool.take_room() {
             return;
         }
         pool.start_opener(usual(pool));
@@ -56,7 +67,7 @@ async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
         return;
     }
     let Some(mut lease) = pool.usual_want().and_then(|want| pool.try_checkout(&want)) else {
-        if pool.has_room() && !pool.has_lent() {
+        if !pool.has_lent() && pool.quota.has_idle() && pool.take_room() {
             pool.start_opener(usual(pool));
         }
         return;

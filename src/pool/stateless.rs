@@ -33,6 +33,7 @@ use super::identity::{BackendAccount, Fit, Identity, Want};
 use super::lease::Lease;
 use super::link::Link;
 use super::on_call::OnCall;
+use super::quota::Quota;
 use super::state::States;
 use super::transaction::BoundSince;
 use super::waiting::{Answer, Waiter, Waiting};
@@ -48,7 +49,7 @@ pub struct StatelessPool {
     pub instance: Instance,
     /// The instance's own account: of sessions that have no other, of Athena itself.
     pub account: Rc<BackendAccount>,
-    /// The numbers are this core's slice of the process's.
+    /// `min_idle` and `max_connecting` are this core's slice of the process's; how many links there may be, [`Quota`] knows.
     pub settings: config::Pool,
     pub(super) core: Rc<Executor>,
     pub(super) metrics: Rc<CoreMetrics>,
@@ -71,6 +72,8 @@ pub struct StatelessPool {
     /// A link broke: the server may be gone.
     suspect: Cell<bool>,
     pub(super) errands: Gate,
+    /// How many links there may be on this core.
+    pub quota: Quota,
     /// Of the links that sessions keep.
     pub bound_since: BoundSince,
 }
@@ -97,6 +100,7 @@ impl StatelessPool {
         settings: config::Pool,
         addresses: Arc<[SocketAddr]>,
         eras: Eras,
+        quota: Quota,
         core: &Rc<Executor>,
         metrics: &Rc<CoreMetrics>,
     ) -> Rc<Self> {
@@ -118,6 +122,7 @@ impl StatelessPool {
             contact: Cell::new(None),
             suspect: Cell::new(false),
             errands: super::errand::gate(),
+            quota,
             bound_since: BoundSince::default(),
         })
     }
@@ -234,7 +239,13 @@ impl StatelessPool {
             self.closed(link, ClosedReason::Shutdown);
             return;
         }
-        match state.next_waiter(&link, now, self.settings.max_connections) {
+        if self.quota.is_overdue(now) {
+            drop(state);
+            link.quit();
+            self.closed(link, ClosedReason::Elsewhere);
+            return;
+        }
+        match state.next_waiter(&link, now, !self.quota.has_idle()) {
             Next::Serve(waiter) => {
                 drop(state);
                 waiter.give(Answer::Link(link));
@@ -263,7 +274,24 @@ impl StatelessPool {
         self.metrics.links.of(LinkState::Busy).dec();
         self.metrics.links_closed.of(reason).inc();
         self.state.borrow_mut().open -= 1;
+        self.leave_quota();
         self.open_for_waiters();
+    }
+
+    /// There is one link less: for who waits here, or for another core.
+    fn leave_quota(&self) {
+        self.quota.leave();
+        let wanted = self.wanted();
+        if wanted == 0 || self.quota.is_overdue(self.core.timers.now()) {
+            self.quota.give_back(wanted);
+        }
+    }
+
+    /// Those who wait for a link that is not being opened yet.
+    pub(super) fn wanted(&self) -> usize {
+        let state = self.state.borrow();
+        let open_to = |waiter: &&Rc<Waiter>| !state.accounts.is_full(&waiter.want.identity.account);
+        state.waiters.iter().filter(open_to).count().saturating_sub(state.connecting)
     }
 
     /// Each link gets an age of its own, up to an eighth below the limit, so that links opened together don't end
@@ -288,13 +316,12 @@ impl StatelessPool {
             if state.closed || paused || state.connecting >= self.settings.max_connecting {
                 return;
             }
-            if state.open >= self.settings.max_connections {
+            if !self.quota.take() {
                 // An idle link that fits nobody who waits stands in the way of one that does.
-                if state.idle.is_empty() {
-                    return;
-                }
-                let link = state.idle.remove(0);
+                let in_the_way = (!state.idle.is_empty()).then(|| state.idle.remove(0));
                 drop(state);
+                self.quota.ask(self.wanted());
+                let Some(link) = in_the_way else { return };
                 self.close_idle(link, ClosedReason::Mismatch);
                 continue;
             }
@@ -303,7 +330,7 @@ impl StatelessPool {
         }
     }
 
-    /// Opens one link more in a task of its own.
+    /// Opens one link more in a task of its own. Room for it has been taken.
     pub(super) fn start_opener(self: &Rc<Self>, want: Want) {
         {
             let mut state = self.state.borrow_mut();
@@ -388,6 +415,7 @@ impl StatelessPool {
                 state.waiters.drain(..).collect()
             };
         drop(state);
+        self.leave_quota();
         let error = PoolError::Connect(Rc::new(error));
         told.iter().for_each(|waiter| waiter.give(Answer::Failed(error.clone())));
         self.open_for_waiters();
@@ -455,12 +483,37 @@ impl StatelessPool {
         !self.state.borrow().waiters.is_empty()
     }
 
-    /// Room for one more link.
-    pub(super) fn has_room(&self) -> bool {
+    /// Takes room for one more link, if one may be opened now. Asks the ledger if there is none.
+    pub(super) fn take_room(&self) -> bool {
         let state = self.state.borrow();
-        !state.closed
-            && state.open < self.settings.max_connections
-            && state.connecting < self.settings.max_connecting
+        if state.closed || state.connecting >= self.settings.max_connecting {
+            return false;
+        }
+        drop(state);
+        let taken = self.quota.take();
+        if !taken {
+            self.quota.ask(self.wanted().max(1));
+        }
+        taken
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.borrow().closed
+    }
+
+    /// Closes the idle link that was used least recently, if it may go that was last used then.
+    pub(super) fn close_least_used(
+        self: &Rc<Self>,
+        may_go: impl Fn(Instant) -> bool,
+        reason: ClosedReason,
+    ) -> bool {
+        let mut state = self.state.borrow_mut();
+        let first = state.idle.first().is_some_and(|link| may_go(link.idle_since));
+        let link = first.then(|| state.idle.remove(0));
+        drop(state);
+        let closed = link.is_some();
+        link.into_iter().for_each(|link| self.close_idle(link, reason));
+        closed
     }
 
     /// Links being opened.
@@ -551,7 +604,7 @@ enum Next {
 impl State {
     /// Who gets a link that has come back: the first whom it fits. If somebody before that has been passed over for long,
     /// and there is no room to open a link for it, this one makes room.
-    fn next_waiter(&mut self, link: &Link, now: Instant, max: usize) -> Next {
+    fn next_waiter(&mut self, link: &Link, now: Instant, is_full: bool) -> Next {
         self.accounts.ask_again(now);
         let fits = |waiter: &Rc<Waiter>| fit(&waiter.want, link) != Fit::No;
         let at = self.waiters.iter().position(fits);
@@ -560,7 +613,7 @@ impl State {
             .iter()
             .take(at.unwrap_or(usize::MAX))
             .find(|waiter| !self.accounts.is_full(&waiter.want.identity.account));
-        let stuck = self.open >= max && self.connecting == 0;
+        let stuck = is_full && self.connecting == 0;
         let passed_over = |first: &Rc<Waiter>| now.saturating_duration_since(first.since) > PASSED_OVER_MAX;
         if stuck && before.is_some_and(|first| at.is_none() || passed_over(first)) {
             return Next::MakeRoom;

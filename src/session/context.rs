@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::circuit::{Gate, Limits};
+use crate::circuit::{Classes, Gate, Limits, Order, Resource, UserClasses};
 use crate::config::{Acceptor, AuthSource, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::Executor;
@@ -30,6 +30,9 @@ const FIRST_ID: u32 = 1 << 30;
 /// Passwords that wait to be hashed, each for no longer than its login may take.
 const HASHING_WAITING_MAX: usize = 1 << 20;
 
+/// What is not sharded.
+pub(super) const HOME_SHARD: u32 = 0;
+
 /// How far the end of the core has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -45,8 +48,20 @@ pub struct Cluster {
     pub pool: Rc<StatelessPool>,
     /// `None` where nothing is limited.
     pub gate: Option<Gate>,
-    pub queue_timeout: Duration,
+    /// The limits that there are.
+    pub classes: RefCell<Classes>,
     pub query_timeout: Duration,
+}
+
+impl Cluster {
+    /// Takes an order of the ledger in.
+    pub fn order(&self, of: Resource, order: Order) {
+        match (of, &self.gate) {
+            (Resource::Links, _) => self.pool.order(order),
+            (_, Some(gate)) => gate.order(of, order),
+            (_, None) => {}
+        }
+    }
 }
 
 /// Where a core stands among the others.
@@ -115,7 +130,7 @@ impl Context {
             post: Post::new(place.letters),
             accounts,
             directory,
-            hashing: Gate::new(Limits { max_concurrent: 1, queue_size: HASHING_WAITING_MAX }),
+            hashing: Gate::alone(Limits { max_concurrent: 1, queue_size: HASHING_WAITING_MAX }),
             edits: RefCell::default(),
             known_schemas: RefCell::default(),
             phase: Cell::new(Phase::Serving),
@@ -178,6 +193,12 @@ impl Context {
     pub(super) fn told_origin(&self, cluster: usize, peer: Option<SocketAddr>) -> Option<IpAddr> {
         let tells = self.clusters.get(cluster).is_some_and(|cluster| cluster.pool.instance.proxy_protocol);
         peer.filter(|_| tells).map(|peer| peer.ip().to_canonical())
+    }
+
+    /// The limits of a user's statements.
+    pub(super) fn classes_of(&self, cluster: usize, user: &str) -> UserClasses {
+        let classes = self.clusters.get(cluster).map(|cluster| cluster.classes.borrow().of_user(user, HOME_SHARD));
+        classes.unwrap_or_default()
     }
 
     /// Whether a link of the account has had this schema lately, so that a login with it needs no proof.

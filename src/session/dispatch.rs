@@ -27,6 +27,7 @@ impl Session {
         };
         let command = code.and_then(Command::from_byte);
         self.entry.begin(command, started);
+        self.class = self.account.classes.usual;
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
             (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),

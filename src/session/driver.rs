@@ -60,6 +60,8 @@ pub(super) struct Session {
     pub statements: Statements,
     /// The link that is the session's own, while it holds something there.
     pub bound: Option<Bound>,
+    /// Which limits the command has that runs.
+    pub class: u32,
     /// The permit of a transaction, which lasts as long as that does.
     pub permit: Option<Permit>,
     pub holds: Holds,

@@ -94,18 +94,20 @@ impl Refusal {
         Self::new(ErrorKind::UnknownStatement, ErrorCode::UnknownStmtHandler, message)
     }
 
-    pub fn queue_full(user: &str) -> Self {
+    pub fn queue_full(user: &str, shard: u32, class: u32) -> Self {
         let message = format!(
-            "Too many statements: those of user '{user}' fill the queue ([circuit] queue_size); try again later"
+            "Too many statements: those of user '{user}' on shard {shard} fill the queue ({} queue_size); try again later",
+            section_of(class)
         );
         Self::new(ErrorKind::RateLimit, ErrorCode::ConCount, message)
     }
 
-    pub fn queue_timeout(user: &str, limit: Duration) -> Self {
+    pub fn queue_timeout(user: &str, shard: u32, class: u32, limit: Duration) -> Self {
         let message = format!(
-            "Wait timeout exceeded: no place among the running statements of user '{user}' became free within {} ms \
-             ([circuit] queue_timeout_ms)",
-            limit.as_millis()
+            "Wait timeout exceeded: no place among the running statements of user '{user}' on shard {shard} became free \
+             within {} ms ({} queue_timeout_ms)",
+            limit.as_millis(),
+            section_of(class)
         );
         Self::new(ErrorKind::RateLimit, ErrorCode::LockWaitTimeout, message)
     }
@@ -200,6 +202,14 @@ impl Refusal {
             limit.as_millis()
         );
         Self::new(ErrorKind::BackendTimeout, ErrorCode::NetReadInterrupted, message)
+    }
+}
+
+/// Where the limits of a class are written.
+fn section_of(class: u32) -> String {
+    match class {
+        0 => "[circuit]".to_owned(),
+        number => format!("[[limits]] number {number},"),
     }
 }
 

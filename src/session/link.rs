@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::circuit::{Key, Permit};
 use crate::metrics::label::{ClosedReason, ErrorKind, RateLimitReason};
@@ -12,7 +13,7 @@ use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::response::ErrPacket;
 
-use super::context::Phase;
+use super::context::{HOME_SHARD, Phase};
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 
@@ -34,6 +35,9 @@ pub(super) const NO_SQL: Facts =
 
 /// How many links are tried in turn where servers refuse to bring them to a session's state.
 const BRING_ATTEMPTS: usize = 3;
+
+/// A session that waits for a link keeps its permit for so long.
+const PERMIT_KEPT: Duration = Duration::from_millis(20);
 
 /// A link in use by a command. Dropped, it closes the link.
 pub(super) struct Use {
@@ -217,9 +221,9 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for a link, and holds no permit meanwhile: sessions that have links of their own need permits to get on, and
-    /// to give those links back. Nor is a link held while waiting for a permit. While others are quicker each time, it goes on
-    /// for as long as a link may be waited for.
+    /// Waits for a link, and holds its permit for a moment only: sessions that have links of their own need permits to get
+    /// on, and to give those links back. Nor is a link held while waiting for a permit. While others are quicker each time, it
+    /// goes on for as long as a link may be waited for.
     async fn wait_for_both(
         &self,
         want: &Want,
@@ -228,8 +232,10 @@ impl Session {
         let limit = self.cluster().pool.settings.checkout_timeout;
         let since = self.timer.now();
         while limit.is_zero() || self.timer.now().saturating_duration_since(since) < limit {
-            drop(permit.take());
-            let lease = self.wait_for_link(want).await?;
+            let lease = self.wait_for_link(want, &mut permit).await?;
+            if permit.is_some() {
+                return Ok((lease, permit));
+            }
             if let Some(permit) = self.try_admit().await {
                 return Ok((lease, permit));
             }
@@ -242,12 +248,20 @@ impl Session {
         Err(PoolError::Timeout(limit).into())
     }
 
-    async fn wait_for_link(&self, want: &Want) -> Result<Lease, Stop> {
+    /// Waits for a link, and takes the permit away if that lasts. Without the moment in which it keeps both, sessions could
+    /// take turns in having one of the two for ever.
+    async fn wait_for_link(&self, want: &Want, permit: &mut Option<Permit>) -> Result<Lease, Stop> {
         let timer = crate::net::Timer::new(&self.ctx.core.timers);
         let pool = &self.cluster().pool;
-        let checkout = pool.checkout(want, &timer);
+        let mut checkout = pin!(pool.checkout(want, &timer));
+        if permit.is_some() {
+            if let Some(lease) = self.in_queue(PERMIT_KEPT, checkout.as_mut()).await? {
+                return Ok(lease?);
+            }
+            *permit = None;
+        }
         // The pool itself bounds the wait.
-        match self.in_queue(std::time::Duration::ZERO, checkout).await? {
+        match self.in_queue(Duration::ZERO, checkout).await? {
             Some(lease) => Ok(lease?),
             None => Err(PoolError::Timeout(pool.settings.checkout_timeout).into()),
         }
@@ -277,7 +291,7 @@ impl Session {
     }
 
     fn permit_key(&self) -> Key {
-        Key { user: self.account.index, shard: 0 }
+        Key { user: self.account.index, shard: HOME_SHARD, class: self.class }
     }
 
     /// Waits for a permit, if statements are limited.
@@ -292,19 +306,19 @@ impl Session {
         };
         let Ok(permit) = admitted else {
             self.ctx.metrics.rate_limit_rejected.of(RateLimitReason::QueueFull).inc();
-            return Err(Refusal::queue_full(&self.account.name).into());
+            return Err(Refusal::queue_full(&self.account.name, HOME_SHARD, self.class).into());
         };
         Ok(Some(permit))
     }
 
     async fn queue_for_permit<F: Future>(&self, admission: F) -> Result<F::Output, Stop> {
-        let limit = self.cluster().queue_timeout;
+        let limit = self.cluster().classes.borrow().queue_timeout(self.class);
         let rejected = |reason| self.ctx.metrics.rate_limit_rejected.of(reason).inc();
         match self.in_queue(limit, admission).await {
             Ok(Some(admitted)) => Ok(admitted),
             Ok(None) => {
                 rejected(RateLimitReason::Timeout);
-                Err(Refusal::queue_timeout(&self.account.name, limit).into())
+                Err(Refusal::queue_timeout(&self.account.name, HOME_SHARD, self.class, limit).into())
             }
             Err(Stop::Refuse(refusal)) if refusal.kind == Some(ErrorKind::Shutdown) => {
                 rejected(RateLimitReason::Shutdown);
@@ -317,7 +331,7 @@ impl Session {
     /// Waits in a queue, which a client that goes away leaves. `None` when `limit` passes first.
     async fn in_queue<F: Future>(
         &self,
-        limit: std::time::Duration,
+        limit: Duration,
         turn: F,
     ) -> Result<Option<F::Output>, Stop> {
         let mut turn = pin!(turn);
@@ -387,7 +401,7 @@ impl Session {
             }
         };
         // The reset is bounded by itself. A session that ends meanwhile leaves its link to be closed.
-        let _ = self.wait(std::time::Duration::ZERO, Phase::Ending, part).await;
+        let _ = self.wait(Duration::ZERO, Phase::Ending, part).await;
     }
 
     /// The session's own link, of which it no longer knows, and whether a reset makes that clean.

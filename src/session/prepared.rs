@@ -128,6 +128,9 @@ impl Session {
         let mut header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
+        if self.account.classes.need_digest() {
+            self.class = self.account.classes.of_digest(text.digest(self.sql_mode()));
+        }
         let mut facts = text.facts;
         if facts.ids.needs_parameters() {
             facts.ids = self.explicit_ids(id, payload, &header, facts.ids);

@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, Direction, ErrorKind};
 use crate::net::{ExchangeError, Payload};
-use crate::parser::{Facts, Hazards, StatementKind, facts};
+use crate::parser::{Facts, Hazards, StatementKind, digest, facts};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::command::Command;
@@ -27,7 +27,11 @@ impl Session {
     /// COM_QUERY.
     pub async fn query(&mut self, command: Payload) -> Result<Payload, Stop> {
         let text = self.text(command.get(HEADER_LEN..).unwrap_or_default());
-        let facts = facts(text.ok_or_else(Refusal::malformed)?, self.sql_mode());
+        let text = text.ok_or_else(Refusal::malformed)?;
+        let facts = facts(text, self.sql_mode());
+        if self.account.classes.need_digest() {
+            self.class = self.account.classes.of_digest(digest(text, self.sql_mode()));
+        }
         if self.unread.transaction && !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
             // The packet behind the columns tells of it before the server's own does.
             Box::pin(self.read_own_link()).await?;

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use foldhash::HashSet;
 
-use crate::parser::{Effect, Facts, Hazards};
+use crate::parser::{Effect, Facts, Hazards, SqlMode, digest};
 use crate::pool::{OnLink, State, StatementKey};
 use crate::protocol::statement::LAST_PREPARED;
 
@@ -23,6 +23,17 @@ pub(super) struct StatementText {
     pub facts: Facts,
     /// What it does when it is executed, as far as its text tells.
     pub effects: Vec<Effect>,
+    /// Once somebody has needed it.
+    digest: Cell<Option<u64>>,
+}
+
+impl StatementText {
+    /// What limits tell it by.
+    pub fn digest(&self, mode: SqlMode) -> u64 {
+        let digest = self.digest.get().unwrap_or_else(|| digest(&self.text, mode));
+        self.digest.set(Some(digest));
+        digest
+    }
 }
 
 /// What a text means depends on the schema and the dialect in which it is prepared.
@@ -85,6 +96,7 @@ impl TextStore {
             text: text.into(),
             facts: meant.facts,
             effects: meant.effects.to_vec(),
+            digest: Cell::new(None),
         })
     }
 

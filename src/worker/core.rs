@@ -11,18 +11,19 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use glommio::{LocalExecutorBuilder, Placement};
 
-use crate::circuit::{Gate, Limits, slice};
+use crate::circuit::{Classes, Gate, Resource, slice};
 use crate::config::{self, Config};
 use crate::metrics::CoreMetrics;
 use crate::net::{
     BoundListener, Executor, HostError, Inbox, Listener, Receiver, Ring, Timer, explain_refusal,
 };
-use crate::pool::{StatelessPool, maintain};
+use crate::pool::{Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::session::{Cluster, Context, Letter, Phase, Place, Shared, deliver};
 
 use super::accept::accept;
-use super::message::{Message, Report};
+use super::limits::classes;
+use super::message::{Filed, Message, Report};
 
 /// glommio's own reactor has nothing to do on a core, so its timer must never fire: see `docs/DESIGN.md`.
 const NEVER: Duration = Duration::from_secs(86_400);
@@ -33,6 +34,9 @@ const GLOMMIO_RING: usize = 16;
 
 /// How often a draining core looks whether its sessions are gone.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How often limits are looked at that nobody uses.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time for the last packets of sessions that were ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -55,6 +59,8 @@ pub struct CorePlan {
     pub addresses: Vec<Arc<[SocketAddr]>>,
     /// Letters of sessions to other cores, which the control executor passes on.
     pub letters: async_channel::Sender<Letter>,
+    /// What the ledger is told.
+    pub reports: async_channel::Sender<Filed>,
     /// Told when the core has ended, and how.
     pub ended: async_channel::Sender<(usize, Result<(), CoreError>)>,
 }
@@ -119,6 +125,7 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     for cluster in &ctx.clusters {
         core.spawn(maintain(cluster.pool.clone()));
     }
+    core.spawn(tidy_gate(ctx.clone()));
     let listener = plan.listener.on(&core.ring);
     let inbox = plan.inbox.on(&core.ring).map_err(|source| CoreError::Enter { cpu, source })?;
     let unix_listener = plan.unix_listener.map(|listener| listener.on(&core.ring));
@@ -178,6 +185,16 @@ async fn listen(ctx: Rc<Context>, inbox: Receiver<Message>, index: usize) {
             }
             Message::Acceptor(acceptor) => ctx.set_acceptor(acceptor),
             Message::Letter(letter) => deliver(&ctx, letter),
+            Message::Order { cluster, of, order } => {
+                if let Some(cluster) = ctx.clusters.get(cluster) {
+                    cluster.order(of, order);
+                }
+            }
+            Message::Limits { cluster, classes } => {
+                if let Some(cluster) = ctx.clusters.get(cluster) {
+                    cluster.classes.replace(Classes::clone(&classes));
+                }
+            }
             Message::Drain => ctx.enter_phase(Phase::Draining),
             Message::End => ctx.enter_phase(Phase::Ending),
         }
@@ -205,31 +222,48 @@ fn report(ctx: &Context, core: usize) -> Report {
 /// This core's share of every cluster.
 fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> Vec<Cluster> {
     let share = |total: usize| slice(total, plan.cores, plan.index);
-    let clusters = plan.config.clusters.iter().zip(&plan.addresses).map(|(cluster, addresses)| {
+    let clusters = plan.config.clusters.iter().zip(&plan.addresses).enumerate();
+    let clusters = clusters.map(|(number, (cluster, addresses))| {
         let settings = config::Pool {
-            max_connections: share(cluster.pool.max_connections),
             min_idle: share(cluster.pool.min_idle),
-            max_connecting: share(cluster.pool.max_connecting),
+            // Each core has to open its own.
+            max_connecting: share(cluster.pool.max_connecting).max(1),
             ..cluster.pool.clone()
         };
-        let circuit = &cluster.circuit;
-        let limits =
-            Limits { max_concurrent: share(circuit.max_concurrent), queue_size: share(circuit.queue_size) };
+        let (index, reports) = (plan.index, plan.reports.clone());
+        let tell = move |of, report| {
+            // It is full or closed only when the process is on its way out.
+            let _ = reports.try_send(Filed { core: index, cluster: number, of, report });
+        };
+        let tell_of_links = tell.clone();
+        let quota = Quota::new(move |report| tell_of_links(Resource::Links, report));
+        let timers = core.timers.clone();
+        let gate = || Gate::of_ledger(tell, move || timers.now());
         Cluster {
             pool: StatelessPool::new(
                 cluster.primary.clone(),
                 settings,
                 addresses.clone(),
                 plan.shared.eras.clone(),
+                quota,
                 core,
                 metrics,
             ),
-            gate: circuit.enabled.then(|| Gate::new(limits)),
-            queue_timeout: circuit.queue_timeout,
+            gate: cluster.circuit.enabled.then(gate),
+            classes: classes(&cluster.circuit).into(),
             query_timeout: cluster.pool.query_timeout.unwrap_or_default(),
         }
     });
     clusters.collect()
+}
+
+/// Gives unused permits back, once in a while.
+async fn tidy_gate(ctx: Rc<Context>) {
+    let timer = Timer::new(&ctx.core.timers);
+    loop {
+        timer.sleep(TIDY_INTERVAL).await;
+        ctx.clusters.iter().filter_map(|cluster| cluster.gate.as_ref()).for_each(Gate::tidy);
+    }
 }
 
 fn small(number: usize) -> u32 {

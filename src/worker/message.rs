@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::circuit::{Classes, Order, Resource};
 use crate::config::Acceptor;
 use crate::metrics::Snapshot;
 use crate::session::Letter;
@@ -17,10 +18,24 @@ pub enum Message {
     Acceptor(Acceptor),
     /// From a session of another core, or the answer to one of this core.
     Letter(Letter),
+    /// Of the ledger, about a limit of a cluster.
+    Order { cluster: usize, of: Resource, order: Order },
+    /// The limits of a cluster, with numbers that have changed.
+    Limits { cluster: usize, classes: Arc<Classes> },
     /// Take no more clients; let work finish.
     Drain,
     /// End what still runs.
     End,
+}
+
+/// From a core, to the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Filed {
+    /// The core's number.
+    pub core: usize,
+    pub cluster: usize,
+    pub of: Resource,
+    pub report: crate::circuit::Report,
 }
 
 /// From a core.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::circuit::{Key, Permit};
+use crate::circuit::{Key, Permit, UserClasses};
 use crate::config::AuthPlugin;
 use crate::metrics::label::RefusedReason;
 use crate::net::Timer;
@@ -57,6 +57,8 @@ pub(in crate::session) struct Account {
     pub name: Rc<str>,
     /// Its number in the limiter's keys.
     pub index: u32,
+    /// The limits of its statements.
+    pub classes: UserClasses,
     pub cluster: usize,
     /// Its place among the clients of the account, where those are limited.
     pub(super) _seat: Option<Seat>,
@@ -176,7 +178,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 async fn turn_to_hash(ctx: &Context) -> Result<Permit, Denied> {
     let too_many =
         |_| Denied::new(RefusedReason::Unavailable, ErrorCode::ServerIsntAvailable, "Too many logins wait");
-    ctx.hashing.enter(Key { user: 0, shard: 0 }).await.map_err(too_many)
+    ctx.hashing.enter(Key::default()).await.map_err(too_many)
 }
 
 /// What a check comes to.
@@ -225,8 +227,8 @@ async fn by_server(
     let (evidence, secret) = auth.outcome();
     if let (true, Some(account)) = (accepted, &account) {
         return match secret {
-            Some(secret) => Ok(enter(directory, account, claim.user, secret, &evidence)),
-            None => known.map(|known| place(directory, account, known)).ok_or_else(|| denied(ctx, claim)),
+            Some(secret) => Ok(enter(ctx, account, claim.user, secret, &evidence)),
+            None => known.map(|known| place(ctx, account, known)).ok_or_else(|| denied(ctx, claim)),
         };
     }
     let list = directory.since(began, &timer).await.map_err(unreadable)?;
@@ -238,7 +240,7 @@ async fn by_server(
         None => None,
     };
     match now.zip(secret) {
-        Some((account, secret)) => Ok(enter(directory, &account, claim.user, secret, &evidence)),
+        Some((account, secret)) => Ok(enter(ctx, &account, claim.user, secret, &evidence)),
         None => Err(denied(ctx, claim)),
     }
 }
@@ -256,7 +258,7 @@ fn credential_for<'a>(account: &'a ServerAccount, claim: &Claim<'_>) -> Option<&
 
 /// Keeps what the login has taught of the account.
 fn enter(
-    directory: &Directory,
+    ctx: &Context,
     account: &Rc<ServerAccount>,
     user: &[u8],
     secret: Secret,
@@ -264,7 +266,7 @@ fn enter(
 ) -> Admitted {
     if account.is_by_server() {
         let backend = account.login(user, secret);
-        return place(directory, account, Known { backend, digest: None, proved: false });
+        return place(ctx, account, Known { backend, digest: None, proved: false });
     }
     let known = match account.known(user) {
         Some(known) if known.backend.secret == secret => {
@@ -273,14 +275,15 @@ fn enter(
         _ => Known { backend: account.login(user, secret), digest: evidence.digest(), proved: false },
     };
     account.learn(known.clone());
-    place(directory, account, known)
+    place(ctx, account, known)
 }
 
-fn place(directory: &Directory, account: &Rc<ServerAccount>, known: Known) -> Admitted {
+fn place(ctx: &Context, account: &Rc<ServerAccount>, known: Known) -> Admitted {
     let name = String::from_utf8_lossy(&known.backend.user);
-    let index = directory.number(&account.stored.user);
+    let index = ctx.shared.number_of_user(&account.stored.user);
+    let classes = ctx.classes_of(0, &name);
     Admitted {
-        account: Account { name: name.as_ref().into(), index, cluster: 0, _seat: None },
+        account: Account { name: name.as_ref().into(), index, classes, cluster: 0, _seat: None },
         unproved: Some(account.clone()).filter(|_| !known.proved),
         backend: known.backend,
         default_database: None,
@@ -319,6 +322,7 @@ fn admit(
         account: Account {
             name: name.as_ref().into(),
             index: entry.index,
+            classes: ctx.classes_of(entry.cluster, &name),
             cluster: entry.cluster,
             _seat: seat,
         },

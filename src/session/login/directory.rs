@@ -127,8 +127,6 @@ pub(in crate::session) struct Directory {
     failed: RefCell<Option<(Instant, Rc<DirectoryError>)>>,
     /// One reads at a time.
     turns: Gate,
-    /// The numbers of user names in the limiter's keys.
-    numbers: RefCell<HashMap<Box<[u8]>, u32>>,
     /// Passwords that the server is asked about.
     questions: Gate,
     /// That of the account that was read last.
@@ -144,9 +142,8 @@ impl Directory {
             read: Cell::new(None),
             attempted: Cell::new(None),
             failed: RefCell::default(),
-            turns: Gate::new(Limits { max_concurrent: 1, queue_size: WAITING_MAX }),
-            numbers: RefCell::default(),
-            questions: Gate::new(Limits { max_concurrent: QUESTIONS_MAX, queue_size: QUESTIONS_WAITING_MAX }),
+            turns: Gate::alone(Limits { max_concurrent: 1, queue_size: WAITING_MAX }),
+            questions: Gate::alone(Limits { max_concurrent: QUESTIONS_MAX, queue_size: QUESTIONS_WAITING_MAX }),
             generation: Cell::new(0),
         }
     }
@@ -162,7 +159,7 @@ impl Directory {
         if let Some(outcome) = self.outcome_since(moment) {
             return outcome;
         }
-        let all = Key { user: 0, shard: 0 };
+        let all = Key::default();
         let _turn = self.turns.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
         if let Some(outcome) = self.outcome_since(moment) {
             return outcome;
@@ -190,7 +187,7 @@ impl Directory {
     /// Has the server check a password that only it can, by a login with it. False: it let the login in without having
     /// asked for the password, which proves nothing.
     pub(super) async fn ask_server(&self, want: &Want) -> Result<bool, DirectoryError> {
-        let all = Key { user: 0, shard: 0 };
+        let all = Key::default();
         let _turn = self.questions.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
         Ok(self.pool.check_password(want).await?)
     }
@@ -243,15 +240,5 @@ impl Directory {
     fn next_generation(&self) -> u64 {
         self.generation.set(self.generation.get() + 1);
         self.generation.get()
-    }
-
-    /// The number of a user name, the same as long as this core lives.
-    pub fn number(&self, user: &[u8]) -> u32 {
-        let mut numbers = self.numbers.borrow_mut();
-        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-        match numbers.get(user) {
-            Some(number) => *number,
-            None => *numbers.entry(user.into()).or_insert(next),
-        }
     }
 }

@@ -150,6 +150,7 @@ impl Entered {
             status: self.status,
             statements: Default::default(),
             bound: None,
+            class: 0,
             permit: None,
             holds: Holds::default(),
             state,

@@ -1,8 +1,9 @@
 //! What the sessions of all cores share: counted at accept, login and goodbye, never on the path of a query.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Config;
 use crate::pool::Eras;
@@ -14,6 +15,8 @@ pub struct Shared {
     /// Clients that are logged in, by the number of their account in the configuration.
     of_accounts: Box<[AtomicUsize]>,
     pub eras: Eras,
+    /// Numbers of user names in the limiter's keys, where accounts are the server's own.
+    users: Mutex<HashMap<Box<[u8]>, u32>>,
     /// Names hash alike on all cores, and as nobody outside can foretell.
     names: RandomState,
 }
@@ -25,6 +28,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             of_accounts: accounts.map(|_| AtomicUsize::new(0)).collect(),
             eras: Eras::default(),
+            users: Mutex::default(),
             names: RandomState::new(),
         })
     }
@@ -32,6 +36,16 @@ impl Shared {
     /// A number that belongs to a name: what is pretended of it is always the same.
     pub(super) fn number_of(&self, name: &[u8]) -> u64 {
         self.names.hash_one(name)
+    }
+
+    /// The number of a user of the server, the same on all cores as long as the process lives.
+    pub(super) fn number_of_user(&self, user: &[u8]) -> u32 {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = u32::try_from(users.len()).unwrap_or(u32::MAX);
+        match users.get(user) {
+            Some(number) => *number,
+            None => *users.entry(user.into()).or_insert(next),
+        }
     }
 
     /// A place for one client more of an account, unless it has `max`: then how many there are.
