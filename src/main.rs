@@ -95,18 +95,19 @@ fn serve(config: Config, config_path: PathBuf) -> Result<(), Failure> {
     Ok(run(control)?)
 }
 
-/// The CPUs that get a core.
+/// The CPU of each core.
 fn cpus(config: &Config) -> Result<Vec<usize>, Failure> {
     let allowed: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    let rounds = config.runtime.cores_per_cpu;
     match &config.runtime.cpus {
         Cpus::List(list) => match list.iter().find(|cpu| !allowed.contains(cpu)) {
             Some(cpu) => Err(Failure(format!(
                 "runtime.cpus: CPU {cpu} is not there, or this process may not use it; it may use {allowed:?}"
             ))),
-            None => Ok(list.clone()),
+            None => Ok(list.repeat(rounds)),
         },
-        Cpus::Auto => Ok(allowed),
+        Cpus::Auto => Ok(allowed.repeat(rounds)),
     }
 }
 

@@ -160,6 +160,7 @@ pub const KEYS: &[Key] = &[
     choice("server.tls", "client_certificates", "optional", &["optional", "required"], &[], "\"optional\", or \"required\": clients without a certificate of client_ca fail; then mode is \"required\" too"),
 
     text("runtime", "cpus", Absent::Means("auto"), "CPUs that get a core executor each: \"auto\" (all that the process may use) or a list such as \"2-7,10\""),
+    number("runtime", "cores_per_cpu", 1, 1..=64, "core executors on each of those CPUs; more than 1 only to try out what many cores do on few CPUs"),
     Key { section: "runtime", name: "control_cpu", form: Form::Number { range: 0..=CPU_MAX, absent: Absent::Unset("not pinned") }, doc: "CPU of the control executor" },
     number("runtime", "spin_us", 0, 0..=100_000, "time a core polls before it sleeps; more than 0 only on a host that is Athena's alone"),
     number("runtime", "ring_entries", 1024, 64..=32_768, "submission entries of a core's io_uring, a power of two"),

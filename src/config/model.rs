@@ -151,6 +151,8 @@ pub enum AuthPlugin {
 pub struct Runtime {
     /// Which CPUs get a core executor.
     pub cpus: Cpus,
+    /// How many each of them gets.
+    pub cores_per_cpu: usize,
     /// The CPU of the control executor; `None` leaves it unpinned.
     pub control_cpu: Option<usize>,
     /// Busy-polling before a core sleeps; zero is none.

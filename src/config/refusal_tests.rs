@@ -157,6 +157,7 @@ fn bad_values_are_refused() {
           \"mysql_native_password\", \"caching_sha2_password\", \"client_ed25519\", did you mean caching_sha2_password?",
         ),
         ("[runtime]\nring_entries = 100", "2: runtime.ring_entries: 100 is not a power of two"),
+        ("[runtime]\ncores_per_cpu = 65", "2: runtime.cores_per_cpu: "),
         ("[runtime]\ncpus = \"\"", "2: runtime.cpus: \"\" is neither"),
         ("[runtime]\ncpus = \"1,,2\"", "2: runtime.cpus: \"1,,2\" is neither"),
         ("[runtime]\ncpus = \"4-2\"", "2: runtime.cpus: \"4-2\" is neither"),

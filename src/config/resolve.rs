@@ -119,6 +119,7 @@ fn runtime(section: &Section<'_>) -> Runtime {
             section.refuse("cpus", reason);
             Cpus::Auto
         }),
+        cores_per_cpu: section.count("cores_per_cpu"),
         control_cpu: section.number_given("control_cpu").and_then(|cpu| usize::try_from(cpu).ok()),
         spin: Duration::from_micros(section.number("spin_us")),
         ring_entries: u32::try_from(ring_entries).unwrap_or(u32::MAX),

@@ -93,6 +93,7 @@ fn absent_keys_have_the_defaults_of_the_manual() {
     assert_eq!(server.auth_plugin, AuthPlugin::Native);
     let runtime = &config.runtime;
     assert_eq!((&runtime.cpus, runtime.control_cpu, runtime.spin), (&Cpus::Auto, None, Duration::ZERO));
+    assert_eq!(runtime.cores_per_cpu, 1);
     assert_eq!((runtime.ring_entries, runtime.buffers, runtime.buffer_bytes), (1024, 128, 16_384));
     let cluster = &config.clusters[0];
     assert_eq!(cluster.primary.port, 3306);
@@ -118,7 +119,7 @@ fn absent_keys_have_the_defaults_of_the_manual() {
 fn given_keys_replace_the_defaults() {
     let config = good(&format!(
         "{LEAST}database = \"shop\"\n[server]\nlisten_addr = \"::\"\nlisten_port = 0x1_000\n\
-         auth_plugin = \"caching_sha2_password\"\n[runtime]\ncpus = \"2-4, 10\"\ncontrol_cpu = 0\nspin_us = 50\n\
+         auth_plugin = \"caching_sha2_password\"\n[runtime]\ncpus = \"2-4, 10\"\ncores_per_cpu = 3\ncontrol_cpu = 0\nspin_us = 50\n\
          [[users]]\nname = \"a\"\npassword = \"1\"\ndefault_database = \"x\"\n\
          [[users]]\nname = \"b\"\npassword_env = \"DB_PASSWORD\"\nmax_connections = 3\ntls = \"required\"\n\
          allowed_addresses = [\"10.0.0.0/8\", \"::1\", \"localhost\"]\nbackend_user = \"c\"\nbackend_password = \"2\"\n\
@@ -131,6 +132,7 @@ fn given_keys_replace_the_defaults() {
     assert_eq!(config.metrics, Some("0.0.0.0:5096".parse().unwrap()));
     assert_eq!(config.server.auth_plugin, AuthPlugin::CachingSha2);
     assert_eq!((config.runtime.cpus, config.runtime.control_cpu), (Cpus::List(vec![2, 3, 4, 10]), Some(0)));
+    assert_eq!(config.runtime.cores_per_cpu, 3);
     assert_eq!(config.runtime.spin, Duration::from_micros(50));
     let cluster = &config.clusters[0];
     let accounts: Vec<_> = cluster.accounts.iter().map(|a| (&*a.name, a.credential.clone())).collect();

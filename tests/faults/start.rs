@@ -40,3 +40,15 @@ fn leave_a_connection_behind(port: &Port) -> TestResult {
     assert_eq!(client.read(&mut [0])?, 0, "the server closes first");
     Ok(())
 }
+
+#[test]
+fn there_can_be_more_cores_than_cpus() -> TestResult {
+    let stage = Stage::start_with("start_cores", |config| {
+        config.set("runtime", "cpus", "\"0\"").set("runtime", "cores_per_cpu", "8")
+    })?;
+    for core in 0..9 {
+        let turns = stage.athena.metric("athena_core_turns_total", &[("core", &core.to_string())])?;
+        assert_eq!(turns > 0.0, core < 8, "core {core} of 8: {turns} turns");
+    }
+    stage.assert_serves()
+}
