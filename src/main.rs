@@ -142,7 +142,7 @@ fn start_cores(
     nobody_listens(listen)?;
     let http = config.metrics.map(http_listener).transpose()?;
     let rsa = Arc::new(RsaKeyPair::generate()?);
-    let shared = Shared::new(&config);
+    let shared = Shared::new(&config, cpus.len());
     let addresses: Vec<_> =
         config.clusters.iter().map(|cluster| resolver::resolve(&cluster.primary)).collect();
     let (ended, has_ended) = async_channel::unbounded();

@@ -17,8 +17,10 @@ type Gauges<L, const N: usize> = ByLabel<L, Gauge, N>;
 pub struct CoreMetrics {
     /// Client connections accepted.
     pub connections_opened: Counter,
-    /// Client connections that exist now.
+    /// Client connections that the core has now.
     pub connections: Gauge,
+    /// Client connections that the core has accepted and given to another.
+    pub connections_handed_over: Counter,
     pub connections_refused: Counters<RefusedReason, { RefusedReason::COUNT }>,
 
     /// Commands answered; [`CoreMetrics::query`] counts them.

@@ -84,6 +84,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Read::Sum(|core| core.connections.get()),
     ),
     counter(
+        "athena_connections_handed_over_total",
+        "Client connections that went from the core that accepted them to one that had fewer.",
+        Read::Sum(|core| core.connections_handed_over.get()),
+    ),
+    counter(
         "athena_connections_refused_total",
         "Client connections that were refused or ended before they were logged in.",
         Read::SumByLabel("reason", |core, visit| counters(&core.connections_refused, visit)),
@@ -182,6 +187,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "athena_checkout_wait_seconds",
         "Time that sessions waited for a backend connection.",
         |core| &core.checkout_wait,
+    ),
+    gauge(
+        "athena_core_connections",
+        "Client connections that a core has now.",
+        Read::PerCore(|core| core.connections.get() as f64),
     ),
     gauge(
         "athena_core_stall_seconds_max",

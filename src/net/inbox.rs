@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use io_uring::{opcode, types};
 
@@ -12,13 +12,19 @@ use super::ring::{Hold, Kind, Ring};
 use super::socket::{Descriptor, Operation};
 
 struct Shared<T> {
-    queue: Mutex<VecDeque<T>>,
+    queue: Mutex<Queue<T>>,
     eventfd: libc::c_int,
 }
 
+struct Queue<T> {
+    messages: VecDeque<T>,
+    /// Nobody receives any more.
+    closed: bool,
+}
+
 impl<T> Shared<T> {
-    fn pop(&self) -> Option<T> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -39,9 +45,16 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Queues `message` and wakes the core. Never blocks on the core.
+    /// Queues `message` and wakes the core. Never blocks on the core; once that has closed its inbox, the message is
+    /// dropped.
     pub fn send(&self, message: T) {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(message);
+        let mut queue = self.0.queue();
+        if queue.closed {
+            drop(queue);
+            return drop(message);
+        }
+        queue.messages.push_back(message);
+        drop(queue);
         let one = 1u64;
         // SAFETY: eight live bytes are written to an eventfd of ours. It fails only when the counter is full,
         // and then the core is about to wake already.
@@ -62,7 +75,8 @@ pub fn inbox<T>() -> io::Result<(Sender<T>, Inbox<T>)> {
     if eventfd < 0 {
         return Err(io::Error::last_os_error());
     }
-    let shared = Arc::new(Shared { queue: Mutex::default(), eventfd });
+    let shared =
+        Arc::new(Shared { queue: Mutex::new(Queue { messages: VecDeque::new(), closed: false }), eventfd });
     Ok((Sender(shared.clone()), Inbox(shared)))
 }
 
@@ -91,7 +105,8 @@ impl<T> Receiver<T> {
     /// The next message, in the order of sending.
     pub async fn receive(&self) -> T {
         loop {
-            if let Some(message) = self.shared.pop() {
+            let message = self.shared.queue().messages.pop_front();
+            if let Some(message) = message {
                 return message;
             }
             let mut counter = Box::new(0u64);
@@ -99,5 +114,15 @@ impl<T> Receiver<T> {
             let entry = opcode::Read::new(types::Fd(self.descriptor.raw()), at, 8).build();
             Operation::new(self.descriptor.clone(), entry, Kind::Other, Hold::Counter(counter)).await;
         }
+    }
+
+    /// Drops what has come, and what is sent from now on: what a message holds is not kept for as long as there are
+    /// senders.
+    pub fn close(&self) {
+        let mut queue = self.shared.queue();
+        queue.closed = true;
+        let rest = std::mem::take(&mut queue.messages);
+        drop(queue);
+        drop(rest);
     }
 }

@@ -196,7 +196,7 @@ fn broken_records_end_the_stream_with_an_error_and_goodbyes_without() {
     on_core(16, async move |core| {
         let listener = listener.on(&core.ring);
         for broken in [true, false] {
-            let (socket, _) = listener.accept().await.unwrap();
+            let socket = listener.accept().await.unwrap().on(&core.ring);
             socket.accept_tls(&server, None).await.unwrap();
             let hello = socket.receive().await.unwrap().unwrap();
             socket.send(hello).await.unwrap();
@@ -216,7 +216,7 @@ async fn pair(core: &Executor) -> (Socket, Socket) {
     drop(listener);
     let listener = BoundListener::bind(address).unwrap().on(&core.ring);
     let client = Socket::connect(&core.ring, address).await.unwrap();
-    (client, listener.accept().await.unwrap().0)
+    (client, listener.accept().await.unwrap().on(&core.ring))
 }
 
 #[test]
@@ -302,13 +302,11 @@ fn a_unix_socket_is_listened_on_and_reached() {
     on_core(16, async move |core| {
         let listener = shared.on(&core.ring);
         let client = Socket::connect_unix(&core.ring, &inner).await.unwrap();
-        let (server, from) = listener.accept().await.unwrap();
+        let accepted = listener.accept().await.unwrap();
         // Those that looked whether somebody listens came first.
-        let (server, from) = match listener.accept().await {
-            Ok(second) => second,
-            Err(_) => (server, from),
-        };
-        assert_eq!(from, None);
+        let accepted = listener.accept().await.unwrap_or(accepted);
+        assert_eq!(accepted.peer(), None);
+        let server = accepted.on(&core.ring);
         client.send(b"hello".to_vec()).await.unwrap();
         assert_eq!(&*server.receive().await.unwrap().unwrap(), b"hello");
         let long = "x".repeat(200);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -158,6 +158,25 @@ impl Drop for SocketFile {
     }
 }
 
+/// A client's socket that no ring has yet: it may go to another core. Dropped, it is closed.
+#[derive(Debug)]
+pub struct Accepted {
+    fd: OwnedFd,
+    peer: Option<SocketAddr>,
+}
+
+impl Accepted {
+    /// Where the client is; `None` if it came by a Unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Hands the socket to the ring of the core that serves the client.
+    pub fn on(self, ring: &Rc<Ring>) -> Socket {
+        Socket::from_raw(ring, self.fd.into_raw_fd())
+    }
+}
+
 /// A listening socket on its core's ring.
 pub struct Listener {
     ring: Rc<Ring>,
@@ -165,11 +184,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Waits for the next client; `None` is the address of one that came by a Unix socket.
+    /// Waits for the next client.
     ///
     /// # Errors
     /// Those of `accept(2)`: a client that is gone already, or no descriptor left (`EMFILE`).
-    pub async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+    pub async fn accept(&self) -> io::Result<Accepted> {
         let mut raw = Box::new(RawAddress::empty());
         let storage = (&raw mut raw.storage).cast();
         let entry = opcode::Accept::new(types::Fd(self.descriptor.raw()), storage, &raw mut raw.len)
@@ -181,7 +200,9 @@ impl Listener {
             Hold::Address(raw) => raw.to_std(),
             _ => None,
         };
-        Ok((Socket::from_raw(&self.ring, fd), peer))
+        // SAFETY: the kernel has just opened it for us, and nobody else knows of it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Accepted { fd, peer })
     }
 }
 

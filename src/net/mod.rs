@@ -36,7 +36,7 @@ pub use buffers::Buf;
 pub use executor::Executor;
 pub use host::{HostError, check as check_host, explain as explain_refusal};
 pub use inbox::{Inbox, Receiver, Sender, inbox};
-pub use listener::{BoundListener, Listener, SocketFile};
+pub use listener::{Accepted, BoundListener, Listener, SocketFile};
 pub use payload::Payload;
 pub use ring::Ring;
 pub use send::{Exchange, ExchangeError};

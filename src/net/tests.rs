@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -261,17 +262,42 @@ fn a_listener_accepts_and_a_closed_socket_is_seen_by_its_peer() {
         let taken = BoundListener::check_free(address).unwrap_err();
         assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
         let client = TcpStream::connect(address).unwrap();
-        let (socket, from) = listener.accept().await.unwrap();
-        assert_eq!(from, client.local_addr().ok());
+        let accepted = listener.accept().await.unwrap();
+        assert_eq!(accepted.peer(), client.local_addr().ok());
+        let socket = accepted.on(&core.ring);
         drop(client);
         socket.closed().await;
         assert!(socket.receive().await.unwrap().is_none());
         let mut client = TcpStream::connect(address).unwrap();
-        let (socket, _) = listener.accept().await.unwrap();
+        let socket = listener.accept().await.unwrap().on(&core.ring);
         let receive = socket.receive();
         drop(socket);
         drop(receive);
         Timer::new(&core.timers).sleep(Duration::from_millis(1)).await;
         assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        // One that no ring has got.
+        let mut client = TcpStream::connect(address).unwrap();
+        drop(listener.accept().await.unwrap());
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
     });
+}
+
+#[test]
+fn what_is_sent_to_a_closed_inbox_is_dropped() {
+    let (sender, inbox) = inbox().unwrap();
+    let held = Arc::new(());
+    on_core(16, {
+        let held = held.clone();
+        async move |core| {
+            let receiver = inbox.on(&core.ring).unwrap();
+            sender.send(held.clone());
+            assert!(Arc::ptr_eq(&receiver.receive().await, &held));
+            sender.send(held.clone());
+            receiver.close();
+            assert_eq!(Arc::strong_count(&held), 2, "what had come is dropped");
+            sender.send(held.clone());
+            assert_eq!(Arc::strong_count(&held), 2, "what comes is dropped");
+        }
+    });
+    assert_eq!(Arc::strong_count(&held), 1);
 }

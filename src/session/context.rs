@@ -171,7 +171,7 @@ impl Context {
         id.checked_sub(FIRST_ID).map(|number| number % self.cores)
     }
 
-    pub(super) fn core_index(&self) -> u32 {
+    pub fn core_index(&self) -> u32 {
         self.core_index
     }
 

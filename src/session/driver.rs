@@ -23,7 +23,7 @@ use super::context::{Cluster, Context, Phase};
 use super::failure::{End, Refusal, Stop};
 use super::holds::Holds;
 use super::input::{Input, Oversized, Taken};
-use super::login::{Account, Transport, log_in};
+use super::login::{Account, Ticket, Transport, log_in};
 use super::moves::TextPrepared;
 use super::registry::Entry;
 use super::statements::Statements;
@@ -95,8 +95,8 @@ pub(super) enum Incoming {
     Oversized(Box<Oversized>),
 }
 
-/// Serves one client until it is gone.
-pub async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>) {
+/// Serves one client until it is gone, and its ticket with it.
+pub(super) async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>, _ticket: Ticket) {
     let timer = Timer::new(&ctx.core.timers);
     let key = ctx.registry.enter(timer.poker());
     let id = ctx.next_connection_id();

@@ -1,6 +1,6 @@
 //! One client, from its greeting to its goodbye.
 //!
-//! A packet's way through this room: [`serve`] (`driver`) logs the client in (`login`) and then takes commands, one at
+//! A packet's way through this room: `serve` (`driver`) logs the client in (`login`) and then takes commands, one at
 //! a time, out of the bytes that arrive (`input`). `dispatch` decides what a command is: answered here, or run on a
 //! link. For the latter `link` gets a permit and a link, `relay` passes the command on and the reply back, and
 //! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
@@ -14,7 +14,8 @@
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements; `reprepare` has them on
 //!   further links.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
-//!   what others may know of a session, `post` how one core asks another.
+//!   what others may know of a session, `post` how one core asks another, and how a client
+//!   gets to the core that has room for it.
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
@@ -48,9 +49,8 @@ mod trackers;
 mod unread;
 
 pub use context::{Cluster, Context, Phase, Place};
-pub use driver::serve;
 pub use input::{Chunk, Input, Oversized, Taken};
-pub use login::Shared;
-pub use post::{LETTERS_MAX, Letter, deliver};
+pub use login::{Arrival, Clients, Shared, Ticket, TooMany};
+pub use post::{LETTERS_MAX, Letter, deliver, receive};
 pub use registry::Registry;
 pub use statements::TextStore;

@@ -1,14 +1,15 @@
-//! What sessions of one core ask of another core. A letter goes to the control executor, which passes it on to the inbox
-//! of the core that it is for; the answer comes back the same way.
+//! What sessions of one core ask of another core, and clients that are another core's to serve. A letter goes to the
+//! control executor, which passes it on to the inbox of the core that it is for; the answer comes back the same way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::context::{Context, Phase};
-use super::driver::{Session, Waited};
+use super::driver::{Session, Waited, serve};
 use super::failure::{Refusal, Stop};
 use super::kill::{KillOrder, Killed};
+use super::login::Arrival;
 use super::processlist::Listed;
 
 /// Letters that the control executor has not passed on yet; one more is refused.
@@ -27,6 +28,8 @@ pub struct Letter {
 enum Body {
     Request(Request),
     Answer(Answer),
+    /// A client that the other core has accepted. Dropped on the way, wherever that is, it is closed.
+    Client(Arrival),
 }
 
 pub(super) enum Request {
@@ -109,6 +112,8 @@ pub fn deliver(ctx: &Rc<Context>, letter: Letter) {
     let request = match body {
         Body::Answer(answer) => return ctx.post.arrived(number, answer),
         Body::Request(request) => request,
+        // Of a core that drains it learns so, as everybody does who is on the way in.
+        Body::Client(arrival) => return begin(ctx, arrival),
     };
     let here = ctx.clone();
     // It may have to ask the backend, and the inbox must not wait for that.
@@ -121,6 +126,31 @@ pub fn deliver(ctx: &Rc<Context>, letter: Letter) {
         // Without a place for it the asker's time runs out.
         send(&here, letter);
     });
+}
+
+/// A client has been accepted: it goes to the core of its ticket, unless the way there is crowded.
+pub fn receive(ctx: &Rc<Context>, arrival: Arrival) {
+    let (to, from) = (arrival.ticket.core(), ctx.core_index());
+    if to == from {
+        return begin(ctx, arrival);
+    }
+    let letter = Letter { to, from, number: 0, body: Body::Client(arrival) };
+    match ctx.post.out.try_send(letter).map_err(async_channel::TrySendError::into_inner) {
+        Ok(()) => ctx.metrics.connections_handed_over.inc(),
+        Err(Letter { body: Body::Client(arrival), .. }) => {
+            arrival.ticket.change_core(from);
+            begin(ctx, arrival);
+        }
+        Err(_) => {}
+    }
+}
+
+/// The client is served here.
+fn begin(ctx: &Rc<Context>, arrival: Arrival) {
+    let Arrival { accepted, ticket } = arrival;
+    let peer = accepted.peer();
+    let socket = accepted.on(&ctx.core.ring);
+    ctx.core.spawn(serve(ctx.clone(), socket, peer, ticket));
 }
 
 /// False if the control executor can't take it.

@@ -1,48 +1,76 @@
 //! Taking clients in.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::metrics::CoreMetrics;
 use crate::metrics::label::RefusedReason;
-use crate::net::{Listener, Socket, Timer};
+use crate::net::{Accepted, Listener, Timer};
 use crate::protocol::error::{ErrorCode, ServerError};
-use crate::session::{Context, Shared, serve};
+use crate::session::{Arrival, Context, TooMany, receive};
 
 /// First and longest pause after a failed accept (out of file descriptors, mostly).
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Accepts for as long as it is polled; each client gets a task of its own.
-pub(super) async fn accept(ctx: Rc<Context>, listener: Listener) {
-    let timer = Timer::new(&ctx.core.timers);
-    let mut pause = PAUSE_MIN;
-    loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => {
-                pause = PAUSE_MIN;
-                ctx.metrics.connections_opened.inc();
-                let client = Client::new(&ctx);
-                let ctx = ctx.clone();
-                ctx.clone().core.spawn(async move {
-                    if client.is_one_too_many(&ctx) {
-                        turn_away(&ctx, &socket).await;
-                    } else {
-                        serve(ctx, socket, peer).await;
-                    }
-                    drop(client);
-                });
-            }
-            Err(error) if is_the_clients(&error) => {}
-            Err(error) => {
-                tracing::warn!(target: "athena::accept", %error, ?pause, "can't accept clients");
-                timer.sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
+/// Clients that are being told why they are turned away; further ones are closed without a word.
+const TURNING_AWAY_MAX: usize = 64;
+/// Whoever doesn't read it in time is closed all the same.
+const TURNING_AWAY_TIME: Duration = Duration::from_secs(1);
+
+/// The way in of a core, by whichever listener.
+pub(super) struct Entrance {
+    ctx: Rc<Context>,
+    /// How many are being told that they can't stay.
+    turning_away: Rc<Cell<usize>>,
+}
+
+impl Entrance {
+    pub fn new(ctx: Rc<Context>) -> Self {
+        Self { ctx, turning_away: Rc::default() }
+    }
+
+    /// Accepts for as long as it is polled: one client in a turn of the core's loop, so that a flood of them leaves time
+    /// for others.
+    pub async fn accept(&self, listener: Listener) {
+        let timer = Timer::new(&self.ctx.core.timers);
+        let mut pause = PAUSE_MIN;
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => {
+                    pause = PAUSE_MIN;
+                    self.take_in(accepted);
+                }
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    tracing::warn!(target: "athena::accept", %error, ?pause, "can't accept clients");
+                    timer.sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
             }
         }
+    }
+
+    fn take_in(&self, accepted: Accepted) {
+        self.ctx.metrics.connections_opened.inc();
+        match self.ctx.shared.clients.admit(self.ctx.core_index()) {
+            Ok(ticket) => receive(&self.ctx, Arrival { accepted, ticket }),
+            Err(TooMany) => self.turn_away(accepted),
+        }
+    }
+
+    /// It has no place among the clients, so it must not cost what one costs.
+    fn turn_away(&self, accepted: Accepted) {
+        self.ctx.metrics.connections_refused.of(RefusedReason::Limit).inc();
+        let Some(counted) = TurnedAway::new(&self.turning_away) else { return };
+        let error = ServerError::new(ErrorCode::ConCount, "Too many connections ([server] max_connections)");
+        let socket = accepted.on(&self.ctx.core.ring);
+        let timer = Timer::new(&self.ctx.core.timers);
+        self.ctx.core.spawn(async move {
+            let _ = timer.within(TURNING_AWAY_TIME, socket.send(error.packet_before_login(0))).await;
+            drop(counted);
+        });
     }
 }
 
@@ -54,38 +82,22 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-async fn turn_away(ctx: &Context, socket: &Socket) {
-    ctx.metrics.connections_refused.of(RefusedReason::Limit).inc();
-    let error = ServerError::new(ErrorCode::ConCount, "Too many connections ([server] max_connections)");
-    let timer = Timer::new(&ctx.core.timers);
-    // Whoever doesn't read it in time is closed all the same.
-    let _ = timer.within(Duration::from_secs(1), socket.send(error.packet_before_login(0))).await;
-}
+/// Counts somebody who is being turned away.
+struct TurnedAway(Rc<Cell<usize>>);
 
-/// Counts a client for as long as it is there.
-struct Client {
-    shared: Arc<Shared>,
-    metrics: Rc<CoreMetrics>,
-    /// How many there were with it.
-    number: usize,
-}
-
-impl Client {
-    fn new(ctx: &Context) -> Self {
-        ctx.metrics.connections.inc();
-        let shared = ctx.shared.clone();
-        let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { shared, metrics: ctx.metrics.clone(), number }
-    }
-
-    fn is_one_too_many(&self, ctx: &Context) -> bool {
-        self.number > ctx.config.server.max_connections
+impl TurnedAway {
+    /// `None` where there are too many of them already.
+    fn new(count: &Rc<Cell<usize>>) -> Option<Self> {
+        let more = count.get() + 1;
+        (more <= TURNING_AWAY_MAX).then(|| {
+            count.set(more);
+            Self(count.clone())
+        })
     }
 }
 
-impl Drop for Client {
+impl Drop for TurnedAway {
     fn drop(&mut self) {
-        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.connections.dec();
+        self.0.set(self.0.get() - 1);
     }
 }

@@ -21,7 +21,7 @@ use crate::pool::{Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::session::{Cluster, Context, Letter, Phase, Place, Shared, deliver};
 
-use super::accept::accept;
+use super::accept::Entrance;
 use super::limits::classes;
 use super::message::{Filed, Message, Report};
 
@@ -127,27 +127,27 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     }
     core.spawn(tidy_gate(ctx.clone()));
     let listener = plan.listener.on(&core.ring);
-    let inbox = plan.inbox.on(&core.ring).map_err(|source| CoreError::Enter { cpu, source })?;
+    let inbox = Rc::new(plan.inbox.on(&core.ring).map_err(|source| CoreError::Enter { cpu, source })?);
     let unix_listener = plan.unix_listener.map(|listener| listener.on(&core.ring));
     let served = serve(ctx.clone(), listener, unix_listener);
-    let told = listen(ctx.clone(), inbox, plan.index);
-    core.spawn(run(ctx, served, told));
+    core.spawn(listen(ctx.clone(), inbox.clone(), plan.index));
+    core.spawn(run(ctx, served, inbox));
     core.drive(runtime.spin).await.map_err(|source| CoreError::Enter { cpu, source })
 }
 
 /// Takes clients in from both listeners, for as long as it is polled.
 async fn serve(ctx: Rc<Context>, listener: Listener, unix_listener: Option<Listener>) {
-    let by_tcp = accept(ctx.clone(), listener);
+    let entrance = Entrance::new(ctx);
+    let by_tcp = entrance.accept(listener);
     match unix_listener {
-        Some(unix_listener) => by_tcp.or(accept(ctx, unix_listener)).await,
+        Some(unix_listener) => by_tcp.or(entrance.accept(unix_listener)).await,
         None => by_tcp.await,
     }
 }
 
 /// Serves until the core is told to drain, then waits for its sessions and stops the core.
-async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, told: impl Future<Output = ()> + 'static) {
+async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, inbox: Rc<Receiver<Message>>) {
     let timer = Timer::new(&ctx.core.timers);
-    ctx.core.spawn(told);
     let key = ctx.registry.enter(timer.poker());
     let drains = std::future::poll_fn(|_| match ctx.phase() {
         Phase::Serving => Poll::Pending,
@@ -158,20 +158,28 @@ async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, told: impl Futu
     };
     // Whichever ends first drops the other: the listener closes.
     served.or(drains).await;
+    ctx.shared.clients.close(ctx.core_index());
     ctx.registry.leave(key);
     let ending = Cell::new(Duration::ZERO);
-    while !ctx.registry.is_empty() && ending.get() < LAST_WORDS {
+    loop {
+        // Once at least: a listener is closed when the kernel has let go of it, and a core that stopped before would leave
+        // it open, with clients in its queue, for as long as other cores drain.
         timer.sleep(DRAIN_INTERVAL).await;
+        if ctx.registry.is_empty() || ending.get() >= LAST_WORDS {
+            break;
+        }
         if ctx.phase() == Phase::Ending {
             ending.set(ending.get() + DRAIN_INTERVAL);
         }
     }
     ctx.clusters.iter().for_each(|cluster| cluster.pool.close());
+    // A client that was still on its way here is closed with it.
+    inbox.close();
     ctx.core.stop();
 }
 
 /// Does what the control executor says.
-async fn listen(ctx: Rc<Context>, inbox: Receiver<Message>, index: usize) {
+async fn listen(ctx: Rc<Context>, inbox: Rc<Receiver<Message>>, index: usize) {
     loop {
         match inbox.receive().await {
             Message::Report(answer) => {
@@ -209,6 +217,7 @@ fn report(ctx: &Context, core: usize) -> Report {
         metrics.core_stall.raise(stall.get());
     }
     metrics.core_neglect.raise(stats.longest_neglect.get());
+    metrics.connections.set(ctx.shared.clients.of_core(ctx.core_index()) as u64);
     metrics.buffers_free.set(ctx.core.ring.buffers().free() as u64);
     let gates = || ctx.clusters.iter().filter_map(|cluster| cluster.gate.as_ref());
     metrics.rate_limit_queued.set(gates().map(Gate::queued).sum::<usize>() as u64);

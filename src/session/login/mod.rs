@@ -7,11 +7,12 @@
 //!
 //! - `accounts` knows who may come in by the configuration.
 //! - `directory` knows the server's own accounts: `server_accounts` reads its tables, `host_pattern` what they say of hosts.
-//! - `shared` counts over all cores.
+//! - `shared` counts over all cores, `clients` whoever is there: a client gets its place, and with it its core, at accept.
 
 mod accounts;
 mod authenticate;
 mod change_user;
+mod clients;
 mod denied;
 mod directory;
 mod door;
@@ -24,6 +25,7 @@ mod shared;
 
 pub(super) use accounts::Accounts;
 pub(super) use authenticate::Account;
+pub use clients::{Arrival, Clients, Ticket, TooMany};
 pub(super) use denied::Transport;
 pub(super) use directory::Directory;
 pub(super) use door::log_in;

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Config;
 use crate::pool::Eras;
 
+use super::clients::Clients;
+
 /// Numbers of the whole process.
 pub struct Shared {
-    /// Clients that are there, logged in or not.
-    pub connections: AtomicUsize,
+    pub clients: Arc<Clients>,
     /// Clients that are logged in, by the number of their account in the configuration.
     of_accounts: Box<[AtomicUsize]>,
     pub eras: Eras,
@@ -22,10 +23,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(config: &Config) -> Arc<Self> {
+    /// Of so many cores.
+    pub fn new(config: &Config, cores: usize) -> Arc<Self> {
         let accounts = config.clusters.iter().flat_map(|cluster| &cluster.accounts);
         Arc::new(Self {
-            connections: AtomicUsize::new(0),
+            clients: Clients::new(config.server.max_connections, cores),
             of_accounts: accounts.map(|_| AtomicUsize::new(0)).collect(),
             eras: Eras::default(),
             users: Mutex::default(),
