@@ -44,6 +44,8 @@ pub struct Server {
     pub compression: ClientCompression,
     /// Clients at a time, whole process.
     pub max_connections: usize,
+    /// Of one address, or one /64 network of IPv6; `None` is no limit of its own.
+    pub max_connections_per_address: Option<usize>,
     /// From a client's connect to the end of its login.
     pub login_timeout: Duration,
     /// Between two commands of a client.

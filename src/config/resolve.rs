@@ -70,6 +70,8 @@ fn server(section: &Section<'_>) -> Server {
         tls: tls::of_clients(section.document),
         compression: client_compression(section.choice("compression")),
         max_connections: section.count("max_connections"),
+        max_connections_per_address: Some(section.count("max_connections_per_address"))
+            .filter(|max| *max > 0),
         login_timeout: section.millis("login_timeout_ms"),
         idle_timeout: section.millis("idle_timeout_ms"),
         write_timeout: section.millis("write_timeout_ms"),

@@ -64,6 +64,8 @@ labels! {
     RefusedReason {
         /// `max_connections`, of the instance or of the user.
         Limit = "limit",
+        /// `max_connections_per_address`.
+        AddressLimit = "address_limit",
         AccessDenied = "access_denied",
         /// Bytes that are not a login.
         Handshake = "handshake",

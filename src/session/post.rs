@@ -150,7 +150,7 @@ fn begin(ctx: &Rc<Context>, arrival: Arrival) {
     let Arrival { accepted, ticket } = arrival;
     let peer = accepted.peer();
     let socket = accepted.on(&ctx.core.ring);
-    ctx.core.spawn(serve(ctx.clone(), socket, peer, ticket));
+    ctx.core.spawn(serve(ctx.clone(), socket, peer, Rc::new(ticket)));
 }
 
 /// False if the control executor can't take it.

@@ -5,9 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::metrics::label::RefusedReason;
 use crate::net::{Accepted, Listener, Timer};
-use crate::protocol::error::{ErrorCode, ServerError};
 use crate::session::{Arrival, Context, TooMany, receive};
 
 /// First and longest pause after a failed accept (out of file descriptors, mostly).
@@ -54,21 +52,22 @@ impl Entrance {
 
     fn take_in(&self, accepted: Accepted) {
         self.ctx.metrics.connections_opened.inc();
-        match self.ctx.shared.clients.admit(self.ctx.core_index()) {
+        let address = accepted.peer().map(|peer| peer.ip());
+        match self.ctx.shared.clients.admit(self.ctx.core_index(), address) {
             Ok(ticket) => receive(&self.ctx, Arrival { accepted, ticket }),
-            Err(TooMany) => self.turn_away(accepted),
+            Err(too_many) => self.turn_away(accepted, too_many),
         }
     }
 
     /// It has no place among the clients, so it must not cost what one costs.
-    fn turn_away(&self, accepted: Accepted) {
-        self.ctx.metrics.connections_refused.of(RefusedReason::Limit).inc();
+    fn turn_away(&self, accepted: Accepted, too_many: TooMany) {
+        self.ctx.metrics.connections_refused.of(too_many.reason()).inc();
         let Some(counted) = TurnedAway::new(&self.turning_away) else { return };
-        let error = ServerError::new(ErrorCode::ConCount, "Too many connections ([server] max_connections)");
         let socket = accepted.on(&self.ctx.core.ring);
         let timer = Timer::new(&self.ctx.core.timers);
+        let packet = too_many.error().packet_before_login(0);
         self.ctx.core.spawn(async move {
-            let _ = timer.within(TURNING_AWAY_TIME, socket.send(error.packet_before_login(0))).await;
+            let _ = timer.within(TURNING_AWAY_TIME, socket.send(packet)).await;
             drop(counted);
         });
     }

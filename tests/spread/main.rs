@@ -4,6 +4,7 @@
 mod common;
 mod evenly;
 mod handed_over;
+mod limits;
 
 use std::thread;
 use std::time::Duration;

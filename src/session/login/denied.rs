@@ -5,6 +5,7 @@ use crate::pool::PoolError;
 use crate::protocol::error::{ErrorCode, ServerError};
 
 use super::super::failure::Refusal;
+use super::clients::TooMany;
 
 /// How a client has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,10 @@ impl Denied {
     /// In the server's own words.
     pub fn by_server(refusal: Refusal) -> Self {
         Self { reason: RefusedReason::AccessDenied, error: Some(refusal.error), note: String::new() }
+    }
+
+    pub fn too_many(too_many: TooMany) -> Self {
+        Self { reason: too_many.reason(), error: Some(too_many.error()), note: String::new() }
     }
 
     pub fn shutdown() -> Self {

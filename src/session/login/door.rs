@@ -24,6 +24,7 @@ use super::super::input::Input;
 use super::super::registry::Who;
 use super::super::unread::Unread;
 use super::authenticate::{Account, Claim, authenticate, offered_plugin};
+use super::clients::Ticket;
 use super::denied::{Denied, Transport, unavailable};
 use super::greeting::{OFFERED, OWN, algorithm, compression, first_status, first_tracked, greeted, salt};
 use super::packets::PACKET_MAX;
@@ -40,6 +41,8 @@ pub(super) struct Door {
     pub rest: Option<Buf>,
     /// Where the client is; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// Its place among the clients.
+    pub ticket: Rc<Ticket>,
     /// What may be the beginning of a PROXY header; `None` when that is decided.
     pub header: Option<Vec<u8>>,
     /// Sequence id of the next packet that goes out.
@@ -65,6 +68,7 @@ pub(in crate::session) async fn log_in(
     timer: Timer,
     peer: Option<SocketAddr>,
     id: u32,
+    ticket: Rc<Ticket>,
 ) -> Option<Session> {
     let limit = ctx.config.server.login_timeout;
     let reader = PacketReader::new(1, PACKET_MAX);
@@ -78,6 +82,7 @@ pub(in crate::session) async fn log_in(
         transport,
         rest,
         peer,
+        ticket,
         header: Some(Vec::new()),
         seq: 0,
         stage: Stage::Unknown,

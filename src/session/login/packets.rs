@@ -95,7 +95,10 @@ impl Door {
                 }
                 match header.source {
                     Source::Proxy => {}
-                    Source::Inet(client) => self.peer = Some(client),
+                    Source::Inet(client) => {
+                        self.peer = Some(client);
+                        self.ticket.comes_from(client.ip()).map_err(Denied::too_many)?;
+                    }
                     Source::Unix => self.peer = None,
                 }
                 chunk.advance(header.len.saturating_sub(before));

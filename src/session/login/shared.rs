@@ -27,7 +27,7 @@ impl Shared {
     pub fn new(config: &Config, cores: usize) -> Arc<Self> {
         let accounts = config.clusters.iter().flat_map(|cluster| &cluster.accounts);
         Arc::new(Self {
-            clients: Clients::new(config.server.max_connections, cores),
+            clients: Clients::new(&config.server, cores),
             of_accounts: accounts.map(|_| AtomicUsize::new(0)).collect(),
             eras: Eras::default(),
             users: Mutex::default(),
