@@ -145,6 +145,7 @@ pub const KEYS: &[Key] = &[
     list("server", "proxy_protocol", "from nobody", "proxies that may begin a connection with a PROXY header, by which the client's address counts: as users' allowed_addresses"),
     number("server", "max_connections", 10_000, 1..=CONNECTIONS_MAX, "clients at a time, whole process; one more is refused with error 1040"),
     number("server", "max_connections_per_address", 0, 0..=CONNECTIONS_MAX, "clients of one IP address at a time (of IPv6, of one /64 network), whole process; one more is refused with error 1040; 0 is no limit"),
+    Key { section: "server", name: "max_logins", form: Form::Number { range: 1..=CONNECTIONS_MAX, absent: Absent::Unset("half of max_connections") }, doc: "clients at a time that have not logged in, whole process; with more, those that keep Athena waiting for a second are ended with error 1040" },
     number("server", "login_timeout_ms", 10_000, 1..=MS_MAX, "time from a client's connect to the end of its login"),
     number("server", "idle_timeout_ms", 28_800_000, 1..=MS_MAX, "a client that sends no command for so long is disconnected"),
     number("server", "write_timeout_ms", 60_000, 1..=MS_MAX, "a client that takes no byte of its result for so long is disconnected"),

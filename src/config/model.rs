@@ -46,6 +46,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Of one address, or one /64 network of IPv6; `None` is no limit of its own.
     pub max_connections_per_address: Option<usize>,
+    /// Clients that have not logged in, whole process, beyond which those that don't speak give way.
+    pub max_logins: usize,
     /// From a client's connect to the end of its login.
     pub login_timeout: Duration,
     /// Between two commands of a client.

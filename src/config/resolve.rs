@@ -64,14 +64,19 @@ impl Config {
 fn server(section: &Section<'_>) -> Server {
     let address = section.address("listen_addr");
     let port = section.port("listen_port").unwrap_or_default();
+    let max_connections = section.count("max_connections");
+    let max_logins = section.number_given("max_logins");
     Server {
         listen: address.map_or_else(|| ([0; 4], port).into(), |address| (address, port).into()),
         unix_socket: section.path("unix_socket"),
         tls: tls::of_clients(section.document),
         compression: client_compression(section.choice("compression")),
-        max_connections: section.count("max_connections"),
+        max_connections,
         max_connections_per_address: Some(section.count("max_connections_per_address"))
             .filter(|max| *max > 0),
+        max_logins: max_logins
+            .and_then(|max| usize::try_from(max).ok())
+            .unwrap_or(max_connections.div_ceil(2)),
         login_timeout: section.millis("login_timeout_ms"),
         idle_timeout: section.millis("idle_timeout_ms"),
         write_timeout: section.millis("write_timeout_ms"),

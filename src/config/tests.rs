@@ -91,7 +91,7 @@ fn absent_keys_have_the_defaults_of_the_manual() {
         (Duration::from_secs(60), Duration::from_secs(30))
     );
     assert_eq!(server.auth_plugin, AuthPlugin::Native);
-    assert_eq!(config.server.max_connections_per_address, None);
+    assert_eq!((config.server.max_connections_per_address, config.server.max_logins), (None, 5000));
     let runtime = &config.runtime;
     assert_eq!((&runtime.cpus, runtime.control_cpu, runtime.spin), (&Cpus::Auto, None, Duration::ZERO));
     assert_eq!(runtime.cores_per_cpu, 1);

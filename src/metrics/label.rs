@@ -66,6 +66,8 @@ labels! {
         Limit = "limit",
         /// `max_connections_per_address`.
         AddressLimit = "address_limit",
+        /// `max_logins`.
+        LoginLimit = "login_limit",
         AccessDenied = "access_denied",
         /// Bytes that are not a login.
         Handshake = "handshake",

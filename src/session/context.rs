@@ -16,7 +16,7 @@ use crate::pool::{BackendAccount, StatelessPool};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
 
-use super::login::{Accounts, Directory, Shared};
+use super::login::{Accounts, Directory, Lobby, Shared};
 use super::post::{Letter, Post};
 use super::registry::Registry;
 use super::statements::TextStore;
@@ -85,6 +85,7 @@ pub struct Context {
     pub shared: Arc<Shared>,
     pub texts: TextStore,
     pub(super) post: Post,
+    pub(super) lobby: Rc<Lobby>,
     pub(super) accounts: Accounts,
     /// Where accounts are the server's own.
     pub(super) directory: Option<Directory>,
@@ -128,6 +129,7 @@ impl Context {
             shared,
             texts: TextStore::default(),
             post: Post::new(place.letters),
+            lobby: Rc::default(),
             accounts,
             directory,
             hashing: Gate::alone(Limits { max_concurrent: 1, queue_size: HASHING_WAITING_MAX }),

@@ -5,6 +5,7 @@
 //! link. For the latter `link` gets a permit and a link, `relay` passes the command on and the reply back, and
 //! `settle` decides from what was seen (`seen`, `holds`) whether the link is free again or stays with the session.
 //!
+//! - `arrival` is what happens before: a client that was accepted gets to the core that has room for it.
 //! - `moves` is what a session has set, which goes with it from link to link; `unread` what only its link knows, until
 //!   that is read out; `before` and `asks` what it may ask about its statement before.
 //! - `login` is a folder of its own: who comes in, and as whom.
@@ -14,11 +15,11 @@
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements; `reprepare` has them on
 //!   further links.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
-//!   what others may know of a session, `post` how one core asks another, and how a client
-//!   gets to the core that has room for it.
+//!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
+mod arrival;
 mod asks;
 mod before;
 mod binlog;
@@ -48,9 +49,10 @@ mod statements;
 mod trackers;
 mod unread;
 
+pub use arrival::receive;
 pub use context::{Cluster, Context, Phase, Place};
 pub use input::{Chunk, Input, Oversized, Taken};
-pub use login::{Arrival, Clients, Shared, Ticket, TooMany};
-pub use post::{LETTERS_MAX, Letter, deliver, receive};
+pub use login::{Clients, Shared, TooMany};
+pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
 pub use statements::TextStore;

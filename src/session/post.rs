@@ -5,11 +5,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::arrival::{Arrival, begin};
 use super::context::{Context, Phase};
-use super::driver::{Session, Waited, serve};
+use super::driver::{Session, Waited};
 use super::failure::{Refusal, Stop};
 use super::kill::{KillOrder, Killed};
-use super::login::Arrival;
 use super::processlist::Listed;
 
 /// Letters that the control executor has not passed on yet; one more is refused.
@@ -28,7 +28,7 @@ pub struct Letter {
 enum Body {
     Request(Request),
     Answer(Answer),
-    /// A client that the other core has accepted. Dropped on the way, wherever that is, it is closed.
+    /// A client that the other core has accepted.
     Client(Arrival),
 }
 
@@ -112,7 +112,6 @@ pub fn deliver(ctx: &Rc<Context>, letter: Letter) {
     let request = match body {
         Body::Answer(answer) => return ctx.post.arrived(number, answer),
         Body::Request(request) => request,
-        // Of a core that drains it learns so, as everybody does who is on the way in.
         Body::Client(arrival) => return begin(ctx, arrival),
     };
     let here = ctx.clone();
@@ -128,29 +127,14 @@ pub fn deliver(ctx: &Rc<Context>, letter: Letter) {
     });
 }
 
-/// A client has been accepted: it goes to the core of its ticket, unless the way there is crowded.
-pub fn receive(ctx: &Rc<Context>, arrival: Arrival) {
+/// Sends a client to the core of its ticket. It is given back if the control executor can't take it.
+pub(super) fn send_client(ctx: &Context, arrival: Arrival) -> Result<(), Arrival> {
     let (to, from) = (arrival.ticket.core(), ctx.core_index());
-    if to == from {
-        return begin(ctx, arrival);
-    }
     let letter = Letter { to, from, number: 0, body: Body::Client(arrival) };
     match ctx.post.out.try_send(letter).map_err(async_channel::TrySendError::into_inner) {
-        Ok(()) => ctx.metrics.connections_handed_over.inc(),
-        Err(Letter { body: Body::Client(arrival), .. }) => {
-            arrival.ticket.change_core(from);
-            begin(ctx, arrival);
-        }
-        Err(_) => {}
+        Err(Letter { body: Body::Client(arrival), .. }) => Err(arrival),
+        _ => Ok(()),
     }
-}
-
-/// The client is served here.
-fn begin(ctx: &Rc<Context>, arrival: Arrival) {
-    let Arrival { accepted, ticket } = arrival;
-    let peer = accepted.peer();
-    let socket = accepted.on(&ctx.core.ring);
-    ctx.core.spawn(serve(ctx.clone(), socket, peer, Rc::new(ticket)));
 }
 
 /// False if the control executor can't take it.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::net::{Accepted, Listener, Timer};
-use crate::session::{Arrival, Context, TooMany, receive};
+use crate::session::{Context, TooMany, receive};
 
 /// First and longest pause after a failed accept (out of file descriptors, mostly).
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -52,10 +52,8 @@ impl Entrance {
 
     fn take_in(&self, accepted: Accepted) {
         self.ctx.metrics.connections_opened.inc();
-        let address = accepted.peer().map(|peer| peer.ip());
-        match self.ctx.shared.clients.admit(self.ctx.core_index(), address) {
-            Ok(ticket) => receive(&self.ctx, Arrival { accepted, ticket }),
-            Err(too_many) => self.turn_away(accepted, too_many),
+        if let Err((accepted, too_many)) = receive(&self.ctx, accepted) {
+            self.turn_away(accepted, too_many);
         }
     }
 

@@ -182,3 +182,97 @@ fn a_flood_beyond_the_maximum_starves_nobody() -> TestResult {
     });
     Ok(())
 }
+
+/// Clients that connect and say nothing.
+fn silent(stage: &Stage, number: usize) -> TestResult<Vec<PacketStream>> {
+    let streams = (0..number).map(|_| PacketStream::connect(stage.athena.port()));
+    Ok(streams.collect::<Result<_, _>>()?)
+}
+
+/// How many of these were ended, with the reason that they don't speak.
+fn ended(streams: &mut [PacketStream]) -> usize {
+    let ended = streams.iter_mut().filter_map(|stream| {
+        stream.set_read_timeout(Duration::from_millis(100)).ok()?;
+        Greeting::read(stream).ok()?;
+        stream.expect_any_sequence();
+        stream.read_payload().ok()
+    });
+    ended.inspect(|error| assert!(String::from_utf8_lossy(error).contains("max_logins"), "{error:?}")).count()
+}
+
+#[test]
+fn clients_that_never_log_in_make_room() -> TestResult {
+    let stage = stage_on(2, "limits_silent", |config| {
+        config.set("server", "max_connections", "20").set("server", "login_timeout_ms", "60000")
+    })?;
+    let mut logged_in = (0..3).map(|_| stage.connect()).collect::<Result<Vec<_>, _>>()?;
+    let mut silent = silent(&stage, 12)?;
+    wait_for(&stage, 15);
+    stage.connect()?.quit()?;
+    assert_eq!(refused(&stage, "login_limit"), 0, "a moment is nothing");
+    thread::sleep(Duration::from_millis(1300));
+    // Ten may be there, and the eleventh is the one that comes.
+    logged_in.push(stage.connect()?);
+    logged_in.push(stage.connect()?);
+    eventually("some have gone", NOTICED, || match refused(&stage, "login_limit") {
+        2 | 3 => Ok(()),
+        number => Err(format!("{number} have gone")),
+    });
+    let gone = refused(&stage, "login_limit");
+    assert_eq!(ended(&mut silent), gone);
+    for client in &mut logged_in {
+        client.ping()?;
+    }
+    // Those that are left may log in.
+    wait_for(&stage, 17 - gone);
+    Ok(())
+}
+
+#[test]
+fn a_house_full_of_clients_that_never_log_in_is_open_a_second_later() -> TestResult {
+    let stage = stage_on(CORES, "limits_full", |config| {
+        config.set("server", "max_connections", "32").set("server", "login_timeout_ms", "60000")
+    })?;
+    let mut held = silent(&stage, 32)?;
+    wait_for(&stage, 32);
+    let error = stage.connect().expect_err("no place is left");
+    assert!(error.to_string().contains("[server] max_connections)"), "{error}");
+    // Some of them say something, but never enough.
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // A long packet, byte by byte.
+            for byte in [64, 0, 0, 1].into_iter().chain([b'x'; 60]) {
+                for stream in &mut held {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    // It may have been ended.
+                    let _ = stream.write_raw(&[byte]);
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        });
+        thread::sleep(Duration::from_millis(1100));
+        let connect = || stage.connect().map_err(|error| error.to_string());
+        let mut client = eventually("there is room", Duration::from_secs(3), connect);
+        let answer = client.scalar("SELECT 'in'").map_err(|error| error.to_string());
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(answer.as_deref(), Ok("in"));
+    });
+    assert!((1..=32).contains(&refused(&stage, "login_limit")));
+    drop(held);
+    wait_for(&stage, 0);
+    let mut clients = at_once(32, || stage.connect()).into_iter().collect::<Result<Vec<_>, _>>()?;
+    assert_even(&stage, &mut clients, CORES);
+    Ok(())
+}
+
+#[test]
+fn clients_that_log_in_together_are_not_too_many() -> TestResult {
+    let stage = stage_on(2, "limits_together", |config| config.set("server", "max_logins", "1"))?;
+    let mut clients = at_once(40, || stage.connect()).into_iter().collect::<Result<Vec<_>, _>>()?;
+    assert_even(&stage, &mut clients, 2);
+    assert_eq!(refused(&stage, "login_limit"), 0);
+    Ok(())
+}

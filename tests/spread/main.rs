@@ -28,7 +28,11 @@ fn stage_on(
     configure: impl FnOnce(AthenaConfig) -> AthenaConfig,
 ) -> TestResult<Stage> {
     let stage = Stage::start_with(name, |config| configure(with_cores(config, cores)))?;
-    // Athena's own start has been seen by a client that is on its way out.
+    // Somebody has looked whether it listens: he has come and gone.
+    eventually("the first client", NOTICED, || match count(&stage, "athena_connections_total", &[]) {
+        0 => Err("it is still to come".to_owned()),
+        _ => Ok(()),
+    });
     wait_for(&stage, 0);
     Ok(stage)
 }

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Origin, Server};
 use crate::metrics::label::RefusedReason;
-use crate::net::Accepted;
 use crate::protocol::error::{ErrorCode, ServerError};
 
 /// Who is there, logged in or not.
 pub struct Clients {
     max: usize,
+    max_logins: usize,
     /// `None` where a network may have as many as all together.
     max_of_network: Option<usize>,
     /// They are not where their clients are.
@@ -24,6 +24,8 @@ pub struct Clients {
 
 struct Counted {
     all: usize,
+    /// Those of them that have not logged in.
+    logging_in: usize,
     cores: Box<[OfCore]>,
     /// Only those that have any, and none where they are not limited.
     networks: HashMap<Network, usize>,
@@ -66,6 +68,8 @@ pub enum TooMany {
     Clients,
     /// Of this one's.
     OfNetwork(Network),
+    /// Of those that have not logged in: this one was slow.
+    Logins,
 }
 
 impl TooMany {
@@ -73,6 +77,7 @@ impl TooMany {
         match self {
             Self::Clients => RefusedReason::Limit,
             Self::OfNetwork(_) => RefusedReason::AddressLimit,
+            Self::Logins => RefusedReason::LoginLimit,
         }
     }
 
@@ -81,6 +86,10 @@ impl TooMany {
             Self::Clients => "Too many connections ([server] max_connections)".to_owned(),
             Self::OfNetwork(network) => {
                 format!("Too many connections from {network} ([server] max_connections_per_address)")
+            }
+            Self::Logins => {
+                "Too many logins at a time, and this one waits for its client ([server] max_logins)"
+                    .to_owned()
             }
         };
         ServerError::new(ErrorCode::ConCount, message)
@@ -91,9 +100,10 @@ impl Clients {
     /// None yet, on so many cores.
     pub fn new(server: &Server, cores: usize) -> Arc<Self> {
         let cores = (0..cores).map(|_| OfCore { clients: 0, open: true });
-        let counted = Counted { all: 0, cores: cores.collect(), networks: HashMap::new() };
+        let counted = Counted { all: 0, logging_in: 0, cores: cores.collect(), networks: HashMap::new() };
         Arc::new(Self {
             max: server.max_connections,
+            max_logins: server.max_logins,
             max_of_network: server.max_connections_per_address,
             proxies: server.proxy_protocol.clone(),
             counted: Mutex::new(counted),
@@ -116,8 +126,16 @@ impl Clients {
         let fewest = open.min_by_key(|(core, number)| (core.clients, *number != here));
         let core = fewest.map_or(here, |(_, number)| number);
         counted.all += 1;
+        counted.logging_in += 1;
         counted.of(core, |core| core.clients += 1);
-        Ok(Ticket { clients: self.clone(), core: Cell::new(core), network: Cell::new(network.flatten()) })
+        drop(counted);
+        let (core, network) = (Cell::new(core), Cell::new(network.flatten()));
+        Ok(Ticket { clients: self.clone(), core, network, logs_in: Cell::new(true) })
+    }
+
+    /// Whether more clients are logging in than should.
+    pub(super) fn logins_are_crowded(&self) -> bool {
+        self.counted().logging_in > self.max_logins
     }
 
     /// How many a core has.
@@ -171,6 +189,8 @@ pub struct Ticket {
     core: Cell<u32>,
     /// Whose it is, where that is limited.
     network: Cell<Option<Network>>,
+    /// It counts among those that have not logged in.
+    logs_in: Cell<bool>,
 }
 
 impl Ticket {
@@ -185,6 +205,13 @@ impl Ticket {
         let mut counted = self.clients.counted();
         counted.of(from, |core| core.clients -= 1);
         counted.of(to, |core| core.clients += 1);
+    }
+
+    /// It is logged in, or never will be.
+    pub(super) fn login_is_over(&self) {
+        if self.logs_in.replace(false) {
+            self.clients.counted().logging_in -= 1;
+        }
     }
 
     /// A proxy has said where its client is.
@@ -205,22 +232,17 @@ impl Drop for Ticket {
             counted.leave(network);
         }
         counted.all -= 1;
+        counted.logging_in -= usize::from(self.logs_in.get());
         counted.of(self.core.get(), |core| core.clients -= 1);
     }
 }
 
-/// A client that has come, on its way to the core that will serve it. Dropped, its connection is closed.
-pub struct Arrival {
-    pub accepted: Accepted,
-    pub ticket: Ticket,
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn with(max: usize, cores: usize, change: impl FnOnce(&mut Server)) -> Arc<Clients> {
+    pub fn with(max: usize, cores: usize, change: impl FnOnce(&mut Server)) -> Arc<Clients> {
         let text = "[backend]\nhost = \"127.0.0.1\"\nuser = \"a\"\npassword = \"\"\n";
         let mut server = Config::parse("athena.toml".as_ref(), text, &|_| None).unwrap().server;
         server.max_connections = max;

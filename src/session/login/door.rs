@@ -27,6 +27,7 @@ use super::authenticate::{Account, Claim, authenticate, offered_plugin};
 use super::clients::Ticket;
 use super::denied::{Denied, Transport, unavailable};
 use super::greeting::{OFFERED, OWN, algorithm, compression, first_status, first_tracked, greeted, salt};
+use super::lobby::Waiting;
 use super::packets::PACKET_MAX;
 use super::proof::prove;
 
@@ -41,8 +42,8 @@ pub(super) struct Door {
     pub rest: Option<Buf>,
     /// Where the client is; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// Its place among the clients.
-    pub ticket: Rc<Ticket>,
+    /// Its place among those who are not in yet.
+    pub waiting: Waiting,
     /// What may be the beginning of a PROXY header; `None` when that is decided.
     pub header: Option<Vec<u8>>,
     /// Sequence id of the next packet that goes out.
@@ -82,7 +83,7 @@ pub(in crate::session) async fn log_in(
         transport,
         rest,
         peer,
-        ticket,
+        waiting: ctx.lobby.enter(ticket, timer.poker()),
         header: Some(Vec::new()),
         seq: 0,
         stage: Stage::Unknown,

@@ -7,6 +7,7 @@
 //!
 //! - `accounts` knows who may come in by the configuration.
 //! - `directory` knows the server's own accounts: `server_accounts` reads its tables, `host_pattern` what they say of hosts.
+//! - `lobby` has those of a core who are not in yet, and ends those who keep it waiting where they are too many.
 //! - `shared` counts over all cores, `clients` whoever is there: a client gets its place, and with it its core, at accept.
 
 mod accounts;
@@ -18,6 +19,7 @@ mod directory;
 mod door;
 mod greeting;
 mod host_pattern;
+mod lobby;
 mod packets;
 mod proof;
 mod server_accounts;
@@ -25,8 +27,10 @@ mod shared;
 
 pub(super) use accounts::Accounts;
 pub(super) use authenticate::Account;
-pub use clients::{Arrival, Clients, Ticket, TooMany};
+pub(super) use clients::Ticket;
+pub use clients::{Clients, TooMany};
 pub(super) use denied::Transport;
 pub(super) use directory::Directory;
 pub(super) use door::log_in;
+pub(super) use lobby::Lobby;
 pub use shared::Shared;

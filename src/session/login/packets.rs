@@ -7,6 +7,7 @@ use crate::protocol::proxy_header::{self, Parsed, Source};
 
 use super::super::context::Phase;
 use super::authenticate::Line;
+use super::clients::TooMany;
 use super::denied::{Denied, Transport};
 use super::door::{Door, Stage};
 
@@ -18,8 +19,11 @@ impl Door {
     pub async fn encrypt(&mut self, acceptor: &Acceptor) -> Result<(), Denied> {
         self.stage = Stage::Handshake;
         let handshake = self.socket.accept_tls(&acceptor.0, self.rest.take());
+        self.waiting.await_client(self.ctx.core.timers.now());
+        let shaken = self.unless_ending(handshake).await?;
+        self.waiting.go_on();
         // A client that fails here has been told by an alert, if it can be told at all.
-        self.unless_ending(handshake).await?.map_err(|error| Denied::unheard(error.to_string()))?;
+        shaken.map_err(|error| Denied::unheard(error.to_string()))?;
         self.stage = Stage::Unknown;
         self.transport = Transport::Tls { certificate: self.socket.has_peer_certificate() };
         Ok(())
@@ -36,7 +40,14 @@ impl Door {
         self.packet(None).await
     }
 
-    async fn packet(&mut self, mut out: Option<Vec<u8>>) -> Result<Packet, Denied> {
+    async fn packet(&mut self, out: Option<Vec<u8>>) -> Result<Packet, Denied> {
+        self.waiting.await_client(self.ctx.core.timers.now());
+        let packet = self.whole_packet(out).await?;
+        self.waiting.go_on();
+        Ok(packet)
+    }
+
+    async fn whole_packet(&mut self, mut out: Option<Vec<u8>>) -> Result<Packet, Denied> {
         loop {
             let got = match out.take() {
                 Some(out) => {
@@ -97,7 +108,7 @@ impl Door {
                     Source::Proxy => {}
                     Source::Inet(client) => {
                         self.peer = Some(client);
-                        self.ticket.comes_from(client.ip()).map_err(Denied::too_many)?;
+                        self.waiting.ticket().comes_from(client.ip()).map_err(Denied::too_many)?;
                     }
                     Source::Unix => self.peer = None,
                 }
@@ -128,13 +139,16 @@ impl Door {
         bytes
     }
 
-    /// Waits for `future`, unless the core drains.
+    /// Waits for `future`, unless the core drains, or the login has to make room for others.
     pub async fn unless_ending<F: Future>(&self, future: F) -> Result<F::Output, Denied> {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
             std::task::Poll::Ready(output) => std::task::Poll::Ready(Ok(output)),
             std::task::Poll::Pending if self.ctx.phase() > Phase::Serving => {
                 std::task::Poll::Ready(Err(Denied::shutdown()))
+            }
+            std::task::Poll::Pending if self.waiting.gives_way() => {
+                std::task::Poll::Ready(Err(Denied::too_many(TooMany::Logins)))
             }
             std::task::Poll::Pending => std::task::Poll::Pending,
         })
