@@ -63,11 +63,14 @@ fn id_of(client: &Connection) -> u32 {
 
 /// A client whose session is on this core.
 fn client_on(stage: &Stage, core: u32) -> TestResult<Connection> {
+    // A client goes where the fewest are: those that came to another core stay until one has come to this.
+    let mut elsewhere = Vec::new();
     for _ in 0..200 {
         let client = stage.connect()?;
         if id_of(&client) % CORES == core {
             return Ok(client);
         }
+        elsewhere.push(client);
     }
     Err(format!("no client came to core {core}").into())
 }
