@@ -173,7 +173,16 @@ fn start_cores(
     for plan in plans {
         start(plan)?;
     }
-    Ok(Control { config, config_path, cores, http, letters: to_pass_on, reports: to_ledger, ended: has_ended, log })
+    Ok(Control {
+        config,
+        config_path,
+        cores,
+        http,
+        letters: to_pass_on,
+        reports: to_ledger,
+        ended: has_ended,
+        log,
+    })
 }
 
 /// The cores share their address by `SO_REUSEPORT`, which would also share it with another Athena, silently.

@@ -36,6 +36,10 @@ pub struct LoadOptions {
     pub setup: Vec<String>,
     /// How the statement is sent.
     pub mode: Mode,
+    /// What is sent each time instead of the point select, as text.
+    pub statement: Option<String>,
+    /// Only connections of one of Athena's cores: which, and how many cores there are. Others come and go to find them.
+    pub core: Option<(u32, u32)>,
     /// Runs before counting begins.
     pub warmup: Duration,
     /// Ends after this time of counting...
@@ -57,6 +61,8 @@ pub struct LoadReport {
 
 /// Largest id in sysbench's default table; smaller than any table the load is run on.
 const IDS: u32 = 10_000;
+/// Athena's ids of connections begin here.
+const FIRST_ID: u32 = 1 << 30;
 const READ_SIZE: usize = 16 * 1024;
 /// Give up when nothing at all arrives for this long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,14 +93,25 @@ impl Idle {
 pub fn run(options: &LoadOptions, on_begin: impl FnOnce()) -> Result<LoadReport> {
     let mut poll = Poll::new().map_err(Error::network("make an epoll"))?;
     let mut clients = Vec::with_capacity(options.connections);
-    for slot in 0..options.connections {
+    let mut others = Vec::new();
+    while clients.len() < options.connections {
+        let slot = clients.len();
         let login = || Client::login(options, slot);
         let mut client = login().map_err(Error::network(format!("log in on port {}", options.port)))?;
+        // Athena spreads its clients evenly: the others have to stay until all are there.
+        if options
+            .core
+            .is_some_and(|(core, cores)| client.connection_id.wrapping_sub(FIRST_ID) % cores != core)
+        {
+            others.push(client);
+            continue;
+        }
         poll.registry()
             .register(&mut client.stream, Token(slot), Interest::READABLE)
             .map_err(Error::network("watch a connection"))?;
         clients.push(client);
     }
+    drop(others);
     let mut drive = Drive { clients, report: empty_report(), scratch: vec![0; READ_SIZE] };
     drive.start().map_err(Error::network("send"))?;
     drive.until(&mut poll, Instant::now() + options.warmup, u64::MAX)?;
@@ -145,7 +162,10 @@ impl Drive {
 
 struct Client {
     stream: mio::net::TcpStream,
+    connection_id: u32,
     mode: Mode,
+    /// The request is the same each time.
+    is_fixed: bool,
     deprecate_eof: bool,
     scanner: ReplyScanner,
     /// Bytes of an incomplete packet.
@@ -163,12 +183,18 @@ impl Client {
         let mut login = LoggedIn::log_in(options.port, &options.user, &options.database)?;
         options.setup.iter().try_for_each(|sql| login.run(sql))?;
         let request = match options.mode {
+            Mode::Text if options.statement.is_some() => {
+                let sql = options.statement.as_deref().unwrap_or_default();
+                [&[0, 0, 0, 0, command::QUERY], sql.as_bytes()].concat()
+            }
             Mode::Text => [&[0, 0, 0, 0, command::QUERY], STATEMENT.as_bytes()].concat(),
             Mode::Prepared => execute_request(login.prepare(&format!("{STATEMENT}?"))?),
         };
         login.stream.set_nonblocking(true)?;
         Ok(Self {
             stream: mio::net::TcpStream::from_std(login.stream),
+            connection_id: login.connection_id,
+            is_fixed: options.statement.is_some(),
             mode: options.mode,
             deprecate_eof: login.deprecate_eof,
             scanner: ReplyScanner::First,
@@ -186,6 +212,7 @@ impl Client {
         self.random ^= self.random << 5;
         let id = self.random % IDS + 1;
         match self.mode {
+            _ if self.is_fixed => {}
             Mode::Text => {
                 self.request.truncate(wire::HEADER_LENGTH + 1 + STATEMENT.len());
                 write!(self.request, "{id}")?;

@@ -13,6 +13,7 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that is logged in; it still blocks.
 pub(crate) struct LoggedIn {
     pub stream: TcpStream,
+    pub connection_id: u32,
     pub deprecate_eof: bool,
 }
 
@@ -23,6 +24,8 @@ impl LoggedIn {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LOGIN_TIMEOUT))?;
         let greeting = read_packet(&mut stream)?;
+        let connection_id =
+            wire::greeting_connection_id(&greeting).ok_or_else(|| refused("no greeting", &greeting))?;
         let offered =
             wire::greeting_capabilities(&greeting).ok_or_else(|| refused("no greeting", &greeting))?;
         let flags = capability::PROTOCOL_41
@@ -49,7 +52,7 @@ impl LoggedIn {
         if reply.first() != Some(&0) {
             return Err(refused("login refused", &reply));
         }
-        Ok(Self { stream, deprecate_eof: flags & capability::DEPRECATE_EOF != 0 })
+        Ok(Self { stream, connection_id, deprecate_eof: flags & capability::DEPRECATE_EOF != 0 })
     }
 
     /// Runs a statement and throws its reply away.

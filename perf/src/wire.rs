@@ -107,6 +107,14 @@ pub fn greeting_capabilities(payload: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes([lower[0], lower[1], upper[0], upper[1]]))
 }
 
+/// The id that a greeting (protocol version 10) gives the connection; `None` when it is not one.
+pub fn greeting_connection_id(payload: &[u8]) -> Option<u32> {
+    let (10, rest) = payload.split_first()? else { return None };
+    let version_end = rest.iter().position(|&byte| byte == 0)?;
+    let id = rest.get(version_end + 1..version_end + 5)?;
+    Some(u32::from_le_bytes(id.try_into().ok()?))
+}
+
 /// Finds the end of a reply, packet by packet, without looking into rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyScanner {

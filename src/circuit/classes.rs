@@ -105,7 +105,10 @@ mod tests {
         assert_eq!([7, 8, 9, 6].map(|digest| eve.of_digest(digest)), [0, 2, 4, 0]);
         assert_eq!(classes.of_user("eve", 1).usual, 5);
         assert!(!Classes::new(limits(1), Duration::ZERO, Vec::new()).of_user("ann", 0).need_digest());
-        assert_eq!(classes.limits().iter().map(|limits| limits.max_concurrent).collect::<Vec<_>>(), [10, 1, 2, 3, 4, 5]);
+        assert_eq!(
+            classes.limits().iter().map(|limits| limits.max_concurrent).collect::<Vec<_>>(),
+            [10, 1, 2, 3, 4, 5]
+        );
         assert_eq!([0, 3].map(|class| classes.queue_timeout(class).as_millis()), [5000, 3]);
     }
 }

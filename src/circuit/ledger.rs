@@ -151,7 +151,8 @@ impl Book {
             orders[core].granted += more;
         }
         let recalled = if self.limit.refuses { self.ask_all(&mut orders) } else { self.recall() };
-        let told = |core: &usize| recalled.contains(core) || orders[*core].granted > 0 || orders[*core].denied > 0;
+        let told =
+            |core: &usize| recalled.contains(core) || orders[*core].granted > 0 || orders[*core].denied > 0;
         let told: Vec<usize> = (0..self.pages.len()).filter(told).collect();
         told.into_iter()
             .map(|core| {
@@ -167,8 +168,9 @@ impl Book {
         let part = self.part();
         let wanting = || self.pages.iter().enumerate().filter(|(_, page)| page.wanted > 0);
         let below = wanting().filter(|(_, page)| part.of(page).is_none_or(|part| page.granted < part.up));
-        let (core, page) =
-            below.min_by_key(|(_, page)| page.since).or_else(|| wanting().min_by_key(|(_, page)| page.since))?;
+        let (core, page) = below
+            .min_by_key(|(_, page)| page.since)
+            .or_else(|| wanting().min_by_key(|(_, page)| page.since))?;
         let missing = part.of(page).map_or(page.wanted, |part| part.down.saturating_sub(page.granted).max(1));
         Some((core, missing.min(page.wanted).min(free)))
     }

@@ -223,9 +223,10 @@ impl<T> Limiter<T> {
                 self.waiters.try_remove(ticket.slot);
                 Standing::Refused
             }
-            Some(false) => {
-                self.waiters.get_mut(ticket.slot).map_or(Standing::Over, |waiter| Standing::Waits(&mut waiter.left))
-            }
+            Some(false) => self
+                .waiters
+                .get_mut(ticket.slot)
+                .map_or(Standing::Over, |waiter| Standing::Waits(&mut waiter.left)),
         }
     }
 

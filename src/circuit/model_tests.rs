@@ -174,8 +174,10 @@ impl System {
             for core in &self.cores {
                 let (permits, places) = core.limiter.held(KEY);
                 found += if number == 0 { permits } else { places };
-                found += core.up.iter().filter(|(what, _)| *what == of).map(|(_, r)| r.returned).sum::<usize>();
-                found += core.down.iter().filter(|(what, _)| *what == of).map(|(_, o)| o.granted).sum::<usize>();
+                found +=
+                    core.up.iter().filter(|(what, _)| *what == of).map(|(_, r)| r.returned).sum::<usize>();
+                found +=
+                    core.down.iter().filter(|(what, _)| *what == of).map(|(_, o)| o.granted).sum::<usize>();
             }
             assert_eq!(found, granted, "none is lost, none is there twice");
             assert!(granted <= self.ceilings[number], "{granted} of {}", self.ceilings[number]);
@@ -271,7 +273,11 @@ fn all_permits_come_to_the_only_core_that_has_use_for_them() {
             system.enter(at);
         }
         system.finish();
-        (0..8).for_each(|at| while system.cores[at].running > 0 { system.leave(at) });
+        (0..8).for_each(|at| {
+            while system.cores[at].running > 0 {
+                system.leave(at)
+            }
+        });
         for _ in 0..200 {
             system.enter(3);
         }
@@ -301,13 +307,13 @@ fn permits_go_round_where_there_are_fewer_than_cores() {
                 system.deliver_up(at);
             }
         }
-        for at in 0..8 {
+        for (at, served) in served.iter_mut().enumerate() {
             let running = system.cores[at].running;
             while !system.cores[at].down.is_empty() {
                 system.deliver_down(at);
             }
             if running > 0 {
-                served[at] += 1;
+                *served += 1;
                 system.leave(at);
                 system.enter(at);
             }

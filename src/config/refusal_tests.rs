@@ -166,7 +166,10 @@ fn bad_values_are_refused() {
         ("[runtime]\ncpus = [1, 2]", "2: runtime.cpus: must be a string in quotes, not a list"),
         ("[circuit]\nenabled = \"yes\"", "2: circuit.enabled: must be true or false, not a string"),
         ("[circuit]\n[[limits]]\nshard = 1", "3: limits.shard: 1 is out of bounds"),
-        ("[[limits]]\nmax_concurrent = 1", "2: limits.max_concurrent: changes a limit of [circuit], which limits nothing"),
+        (
+            "[[limits]]\nmax_concurrent = 1",
+            "2: limits.max_concurrent: changes a limit of [circuit], which limits nothing",
+        ),
         ("[circuit]\n[[limits]]\nuser = \"nobody\"", "3: limits.user: no account of this file has this name"),
         ("[log]\nlevel = \"verbose\"", "2: log.level: \"verbose\" is neither"),
         ("[log]\nlevel = \"athena=loud\"", "2: log.level: \"athena=loud\" is neither"),

@@ -93,10 +93,8 @@ impl Digest {
 
     fn word(&mut self, token: Token<'_>) {
         self.flush_all();
-        let is_operand = matches!(
-            token.kind,
-            TokenKind::Quoted | TokenKind::UserVariable | TokenKind::SystemVariable
-        );
+        let is_operand =
+            matches!(token.kind, TokenKind::Quoted | TokenKind::UserVariable | TokenKind::SystemVariable);
         self.last = if is_operand { Last::Operand } else { Last::Operator };
         self.hasher.write_u8(b' ');
         match token.kind {
@@ -146,8 +144,29 @@ fn is_value(word: &[u8]) -> bool {
 /// Words behind which a sign belongs to a number.
 fn is_operator(word: &[u8]) -> bool {
     let words = [
-        &b"select"[..], b"and", b"or", b"not", b"xor", b"between", b"like", b"in", b"is", b"div", b"mod", b"when",
-        b"then", b"else", b"limit", b"offset", b"by", b"return", b"values", b"interval", b"where", b"on", b"having",
+        &b"select"[..],
+        b"and",
+        b"or",
+        b"not",
+        b"xor",
+        b"between",
+        b"like",
+        b"in",
+        b"is",
+        b"div",
+        b"mod",
+        b"when",
+        b"then",
+        b"else",
+        b"limit",
+        b"offset",
+        b"by",
+        b"return",
+        b"values",
+        b"interval",
+        b"where",
+        b"on",
+        b"having",
     ];
     words.iter().any(|operator| word.eq_ignore_ascii_case(operator))
 }
@@ -170,8 +189,16 @@ mod tests {
                 "SELECT /* hint */ c FROM sbtest1 WHERE id = -7 ; ;",
                 "SELECT c FROM sbtest1 WHERE id = NULL",
             ][..],
-            &["SELECT 1 FROM t WHERE a IN (1)", "SELECT 2 FROM t WHERE a IN (1, 'b', -3)", "SELECT ? FROM t WHERE a IN (?, ?)"],
-            &["INSERT INTO t VALUES (1, 2)", "INSERT INTO t VALUES (1, 2), (3, 4),(5,6)", "INSERT INTO t VALUES (?)"],
+            &[
+                "SELECT 1 FROM t WHERE a IN (1)",
+                "SELECT 2 FROM t WHERE a IN (1, 'b', -3)",
+                "SELECT ? FROM t WHERE a IN (?, ?)",
+            ],
+            &[
+                "INSERT INTO t VALUES (1, 2)",
+                "INSERT INTO t VALUES (1, 2), (3, 4),(5,6)",
+                "INSERT INTO t VALUES (?)",
+            ],
             &["SELECT a - 1, b FROM t", "SELECT a - 2, b FROM t"],
         ];
         let digests: Vec<u64> = alike.iter().map(|texts| of(texts[0])).collect();

@@ -137,9 +137,8 @@ impl StatelessPool {
             if !self.quota.is_needed() {
                 return;
             }
-            let may_go = |since: Instant| {
-                self.quota.is_overdue(now) || now.saturating_duration_since(since) >= REST
-            };
+            let may_go =
+                |since: Instant| self.quota.is_overdue(now) || now.saturating_duration_since(since) >= REST;
             if !self.close_least_used(may_go, ClosedReason::Elsewhere) {
                 return;
             }

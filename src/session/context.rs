@@ -199,7 +199,8 @@ impl Context {
 
     /// The limits of a user's statements.
     pub(super) fn classes_of(&self, cluster: usize, user: &str) -> UserClasses {
-        let classes = self.clusters.get(cluster).map(|cluster| cluster.classes.borrow().of_user(user, HOME_SHARD));
+        let classes =
+            self.clusters.get(cluster).map(|cluster| cluster.classes.borrow().of_user(user, HOME_SHARD));
         classes.unwrap_or_default()
     }
 

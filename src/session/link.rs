@@ -329,11 +329,7 @@ impl Session {
     }
 
     /// Waits in a queue, which a client that goes away leaves. `None` when `limit` passes first.
-    async fn in_queue<F: Future>(
-        &self,
-        limit: Duration,
-        turn: F,
-    ) -> Result<Option<F::Output>, Stop> {
+    async fn in_queue<F: Future>(&self, limit: Duration, turn: F) -> Result<Option<F::Output>, Stop> {
         let mut turn = pin!(turn);
         let mut gone = pin!(self.socket.closed());
         let waiting = std::future::poll_fn(|cx| {

@@ -20,7 +20,8 @@ fn fewer_links_than_cores_serve_all_of_them() -> TestResult {
         let mut clients = clients(&stage, 3 * CORES, spread)?;
         let mut monitor = stage.direct(&Login::app())?;
         // Less the connection that asks.
-        let sql = format!("SELECT COUNT(*) - 1 FROM information_schema.PROCESSLIST WHERE USER = '{APP_USER}'");
+        let sql =
+            format!("SELECT COUNT(*) - 1 FROM information_schema.PROCESSLIST WHERE USER = '{APP_USER}'");
         let sample = move || Ok(monitor.scalar(&sql)?.parse()?);
         let (done, most) = largest(sample, || {
             thread::scope(|scope| {

@@ -58,7 +58,10 @@ fn core_of(client: &Connection) -> usize {
 }
 
 /// Samples a number for as long as `work` runs. Returns the largest that it was.
-fn largest<T>(mut sample: impl FnMut() -> TestResult<i64> + Send, work: impl FnOnce() -> T) -> TestResult<(T, i64)> {
+fn largest<T>(
+    mut sample: impl FnMut() -> TestResult<i64> + Send,
+    work: impl FnOnce() -> T,
+) -> TestResult<(T, i64)> {
     let done = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         let sampling = scope.spawn(|| {

@@ -150,9 +150,11 @@ fn a_transaction_goes_on_while_others_wait_for_its_place() -> TestResult {
 fn a_limit_changes_while_statements_run() -> TestResult {
     let lab_config = |limit: u32, port| {
         let config = on_eight_cores(athena_perf::proxy::AthenaConfig::new(port));
-        config
-            .set("pool", "connect_timeout_ms", "20000")
-            .set("circuit", "max_concurrent_per_user_shard", &limit.to_string())
+        config.set("pool", "connect_timeout_ms", "20000").set(
+            "circuit",
+            "max_concurrent_per_user_shard",
+            &limit.to_string(),
+        )
     };
     let stage = limited("limits_reload", 8)?;
     let mut clients = clients(&stage, 40, Spread::Evenly)?;
@@ -166,7 +168,8 @@ fn a_limit_changes_while_statements_run() -> TestResult {
         });
         // Nothing runs that began before.
         thread::sleep(Duration::from_millis(100));
-        let (done, most) = largest(threads_running(&stage)?, || work(&mut clients, Duration::from_millis(700)))?;
+        let (done, most) =
+            largest(threads_running(&stage)?, || work(&mut clients, Duration::from_millis(700)))?;
         done?;
         assert_eq!(most, i64::from(limit));
     }

@@ -32,6 +32,8 @@ pub(super) fn measure(stack: &Stack) -> Result<Vec<IdleCost>> {
 
 fn bytes_per_client(stack: &Stack, target: Target) -> Result<f64> {
     let options = |connections| LoadOptions {
+        statement: None,
+        core: None,
         port: stack.port(target),
         user: APP_USER.to_owned(),
         database: "sbtest".to_owned(),

@@ -13,11 +13,15 @@ pub(super) struct Loader<'a> {
     pub program: &'a Path,
     /// Its CPUs, as taskset takes them.
     pub cpus: Option<&'a str>,
+    /// The account, with an empty password.
+    pub user: &'a str,
     pub clients: usize,
     /// By prepared statements.
     pub prepared: bool,
     /// What each client sends first.
     pub setup: &'a [String],
+    /// Further arguments.
+    pub arguments: &'a [String],
 }
 
 /// When the load generator ends.
@@ -46,7 +50,7 @@ impl Loader<'_> {
             }
             None => Command::new(self.program),
         };
-        command.args(["--user", crate::lab::APP_USER, "--port", &port.to_string()]);
+        command.args(["--user", self.user, "--port", &port.to_string()]);
         command.args(["--connections", &self.clients.to_string()]);
         match limit {
             LoadLimit::Duration(duration) => command.args(["--seconds", &duration.as_secs_f64().to_string()]),
@@ -57,6 +61,7 @@ impl Loader<'_> {
         if self.prepared {
             command.arg("--prepared");
         }
+        command.args(self.arguments);
         command.args(self.setup.iter().flat_map(|sql| ["--setup", sql]));
         let program = self.program.display().to_string();
         let spawn_error = |source| Error::Spawn { program: program.clone(), source };

@@ -107,8 +107,10 @@ pub(super) fn loader(plan: &Plan, workload: Workload, clients: usize) -> Loader<
     Loader {
         program: &plan.load,
         cpus: plan.load_cpus.as_deref(),
+        user: crate::lab::APP_USER,
         clients,
         prepared: workload == Workload::NullPrepared,
         setup: &[],
+        arguments: &[],
     }
 }

@@ -6,6 +6,7 @@
 //! backend share another.
 
 mod idle;
+mod limits;
 mod loader;
 mod machine;
 mod measure;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use idle::IdleCost;
+pub use limits::{LimitsPlan, run as run_limits};
 pub use measure::{Sample, Workload};
 pub use stack::{Backend, Target};
 pub use state::{StatePlan, run as run_state};

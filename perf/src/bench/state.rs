@@ -143,9 +143,11 @@ fn measure(plan: &StatePlan, side: Side, athena: &Athena, prepared: bool, round:
     let loader = Loader {
         program: &plan.load,
         cpus: plan.load_cpus.as_deref(),
+        user: crate::lab::APP_USER,
         clients: plan.clients,
         prepared,
         setup: if side == Side::Equal { &plan.setup } else { &[] },
+        arguments: &[],
     };
     let usage = athena.usage();
     let mut before = Duration::ZERO;

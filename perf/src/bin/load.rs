@@ -27,6 +27,15 @@ struct Arguments {
     /// Use prepared statements.
     #[arg(long)]
     prepared: bool,
+    /// Send this text (shorter than 250 bytes) each time, not a point select.
+    #[arg(long, conflicts_with = "prepared")]
+    statement: Option<String>,
+    /// Only connections of this core of Athena; with --cores.
+    #[arg(long, requires = "cores")]
+    core: Option<u32>,
+    /// How many cores Athena has.
+    #[arg(long)]
+    cores: Option<u32>,
     /// Seconds before counting begins.
     #[arg(long, default_value_t = 0.5)]
     warmup: f64,
@@ -46,6 +55,8 @@ fn main() -> Result<()> {
         database: arguments.database,
         connections: arguments.connections,
         setup: arguments.setup,
+        statement: arguments.statement,
+        core: arguments.core.zip(arguments.cores.filter(|cores| *cores > 0)),
         mode: if arguments.prepared { Mode::Prepared } else { Mode::Text },
         warmup: Duration::from_secs_f64(arguments.warmup),
         duration: Duration::from_secs_f64(arguments.seconds),

@@ -143,7 +143,10 @@ impl Directory {
             attempted: Cell::new(None),
             failed: RefCell::default(),
             turns: Gate::alone(Limits { max_concurrent: 1, queue_size: WAITING_MAX }),
-            questions: Gate::alone(Limits { max_concurrent: QUESTIONS_MAX, queue_size: QUESTIONS_WAITING_MAX }),
+            questions: Gate::alone(Limits {
+                max_concurrent: QUESTIONS_MAX,
+                queue_size: QUESTIONS_WAITING_MAX,
+            }),
             generation: Cell::new(0),
         }
     }

@@ -1,0 +1,51 @@
+//! `make bench-limits`: what limits cost, and whom.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use athena_perf::bench::{LimitsPlan, run_limits};
+use athena_perf::{Error, Result};
+use clap::Parser;
+
+/// Measures the throughput under a limit with all clients on one core beside that with clients on all cores, the latency of
+/// one user while another floods, and the CPU of a limiter that limits nothing.
+///
+/// Builds nothing: the programs of a release build must be there (`make bench-limits` sees to it).
+#[derive(Parser)]
+struct Arguments {
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// How often each is repeated.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// The CPU of Athena's cores.
+    #[arg(long, default_value = "0")]
+    proxy_cpu: String,
+    /// The CPUs of load and backend, as taskset takes them.
+    #[arg(long, default_value = "1")]
+    load_cpus: String,
+    /// The Athena program; beside this one unless given.
+    #[arg(long)]
+    athena: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let own =
+        std::env::current_exe().map_err(|source| Error::File { path: "bench-limits".into(), source })?;
+    let program = |path: PathBuf| {
+        if path.is_file() { Ok(path) } else { Err(Error::Missing(path.display().to_string())) }
+    };
+    let plan = LimitsPlan {
+        athena: program(arguments.athena.unwrap_or_else(|| own.with_file_name("athena")))?,
+        load: program(own.with_file_name("load"))?,
+        null_backend: program(own.with_file_name("null-backend"))?,
+        duration: Duration::from_secs(arguments.seconds.max(1)),
+        rounds: arguments.rounds.max(1),
+        proxy_cpu: arguments.proxy_cpu,
+        load_cpus: arguments.load_cpus,
+    };
+    println!("{}", run_limits(&plan)?);
+    Ok(())
+}
