@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::stage::Stage;
 use crate::common::wire::{Connection, Error, Greeting, Login, PacketStream, frame};
@@ -206,10 +206,12 @@ fn clients_that_never_log_in_make_room() -> TestResult {
         config.set("server", "max_connections", "20").set("server", "login_timeout_ms", "60000")
     })?;
     let mut logged_in = (0..3).map(|_| stage.connect()).collect::<Result<Vec<_>, _>>()?;
+    let start = Instant::now();
     let mut silent = silent(&stage, 12)?;
     wait_for(&stage, 15);
     stage.connect()?.quit()?;
-    assert_eq!(refused(&stage, "login_limit"), 0, "a moment is nothing");
+    let gone = refused(&stage, "login_limit");
+    assert!(gone == 0 || start.elapsed() > Duration::from_secs(1), "a moment is nothing: {gone}");
     thread::sleep(Duration::from_millis(1300));
     // Ten may be there, and the eleventh is the one that comes.
     logged_in.push(stage.connect()?);
