@@ -253,10 +253,10 @@ fn most_running<T>(server: &Server, work: impl FnOnce() -> Result<T>) -> Result<
     thread::scope(|scope| {
         let sampling = scope.spawn(|| {
             // One client samples many times: a block of statements, since starting a client takes long.
-            let sql = "BEGIN NOT ATOMIC DECLARE n, most INT DEFAULT 0; DECLARE i INT DEFAULT 0; WHILE i < 500 DO \
+            let sql = "DELIMITER //\nBEGIN NOT ATOMIC DECLARE n, most INT DEFAULT 0; DECLARE i INT DEFAULT 0; WHILE i < 500 DO \
                        SELECT VARIABLE_VALUE - 1 INTO n FROM information_schema.GLOBAL_STATUS \
                        WHERE VARIABLE_NAME = 'Threads_running'; SET most = GREATEST(most, n), i = i + 1; DO SLEEP(0.001); \
-                       END WHILE; SELECT most; END";
+                       END WHILE; SELECT most; END//";
             let mut most = 0;
             while !done.load(Ordering::Relaxed) {
                 let told = server.sql(sql)?;
