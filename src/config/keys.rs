@@ -148,6 +148,7 @@ pub const KEYS: &[Key] = &[
     Key { section: "server", name: "max_logins", form: Form::Number { range: 1..=CONNECTIONS_MAX, absent: Absent::Unset("half of max_connections") }, doc: "clients at a time that have not logged in, whole process; with more, those that keep Athena waiting for a second are ended with error 1040" },
     number("server", "login_timeout_ms", 10_000, 1..=MS_MAX, "time from a client's connect to the end of its login"),
     number("server", "idle_timeout_ms", 28_800_000, 1..=MS_MAX, "a client that sends no command for so long is disconnected"),
+    number("server", "idle_transaction_timeout_ms", 0, 0..=MS_MAX, "a client that sends no command for so long while it has a transaction or locks is disconnected; 0 is never"),
     number("server", "write_timeout_ms", 60_000, 1..=MS_MAX, "a client that takes no byte of its result for so long is disconnected"),
     number("server", "drain_timeout_ms", 30_000, 0..=MS_MAX, "time for statements and transactions to finish after SIGTERM; 0 is none"),
     number("server", "max_packet_bytes", 1 << 30, 1024..=1 << 30, "longest packet taken from a client, headers not counted"),
@@ -209,6 +210,7 @@ pub const KEYS: &[Key] = &[
     number("pool", "checkout_timeout_ms", 5000, 1..=MS_MAX, "time a statement waits for a free link"),
     number("pool", "connect_timeout_ms", 3000, 1..=MS_MAX, "time to connect a link and log it in"),
     number("pool", "query_timeout_ms", 0, 0..=MS_MAX, "time the server has for a statement; 0 is no limit"),
+    number("pool", "query_kill_timeout_ms", 2000, 1..=MS_MAX, "time the server has to end a statement that took longer; then its link is closed"),
     number("pool", "max_prepared_statements", 256, 1..=65_536, "prepared statements that a link keeps open on the server"),
     list("pool", "movable_routines", "none", "procedures and functions that leave nothing of a session behind but what servers tell: calls of these keep no link; \"name\" or \"schema.name\""),
 

@@ -52,6 +52,8 @@ pub struct Server {
     pub login_timeout: Duration,
     /// Between two commands of a client.
     pub idle_timeout: Duration,
+    /// The same while the client has a transaction or locks that others may wait for; `None` is no other limit.
+    pub idle_transaction_timeout: Option<Duration>,
     /// Without progress while a client has bytes to take.
     pub write_timeout: Duration,
     /// From the signal to stop to the end of what still runs; may be zero.
@@ -313,6 +315,8 @@ pub struct Pool {
     pub connect_timeout: Duration,
     /// How long the server has for a statement; `None` is no limit.
     pub query_timeout: Option<Duration>,
+    /// How long the server has to end one that took longer.
+    pub query_kill_timeout: Duration,
     /// Statements that a link keeps prepared on the server.
     pub max_prepared_statements: usize,
     /// Procedures and functions that change nothing of a session but what servers tell: calls of these keep no link.

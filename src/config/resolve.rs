@@ -80,6 +80,7 @@ fn server(section: &Section<'_>) -> Server {
             .unwrap_or(max_connections.div_ceil(2)),
         login_timeout: section.millis("login_timeout_ms"),
         idle_timeout: section.millis("idle_timeout_ms"),
+        idle_transaction_timeout: section.millis_unless_zero("idle_transaction_timeout_ms"),
         write_timeout: section.millis("write_timeout_ms"),
         drain_timeout: section.millis("drain_timeout_ms"),
         max_packet_bytes: section.count("max_packet_bytes"),
@@ -242,6 +243,7 @@ fn pool(section: &Section<'_>) -> Pool {
         checkout_timeout: section.millis("checkout_timeout_ms"),
         connect_timeout: section.millis("connect_timeout_ms"),
         query_timeout: section.millis_unless_zero("query_timeout_ms"),
+        query_kill_timeout: section.millis("query_kill_timeout_ms"),
         max_prepared_statements: section.count("max_prepared_statements"),
         movable_routines: routines(section),
     }

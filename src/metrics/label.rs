@@ -92,17 +92,26 @@ labels! {
         RateLimit = "rate_limit",
         /// No free link within `checkout_timeout_ms`.
         CheckoutTimeout = "checkout_timeout",
+        /// No link was connected and logged in within `connect_timeout_ms`.
+        ConnectTimeout = "connect_timeout",
         /// The backend can't be reached or does not let Athena in.
         Unavailable = "unavailable",
         /// The link was lost while a statement was on it.
         LinkLost = "link_lost",
         /// The backend did not answer in time.
         BackendTimeout = "backend_timeout",
-        /// The client was idle for too long, or did not read.
+        /// The client was idle for too long.
         ClientTimeout = "client_timeout",
+        /// The same in a transaction, or with locks.
+        IdleTransaction = "idle_transaction",
+        /// The client did not read its result, or did not finish a command, within `write_timeout_ms`.
+        WriteTimeout = "write_timeout",
         /// Ended by `KILL`.
         Killed = "killed",
+        /// Athena is draining.
         Shutdown = "shutdown",
+        /// Still at work when `drain_timeout_ms` was over.
+        DrainTimeout = "drain_timeout",
         /// A bug: an invariant of Athena did not hold.
         Internal = "internal",
     }

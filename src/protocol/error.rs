@@ -58,6 +58,10 @@ error_codes! {
     MalformedPacket = 1835, b"HY000";
     /// MariaDB's; MySQL closes without a word.
     ConnectionKilled = 1927, b"70100";
+    /// MariaDB's: the time of a statement is over.
+    StatementTimeout = 1969, b"70100";
+    /// MySQL's for the same.
+    QueryTimeout = 3024, b"HY000";
     /// TLS is required of the client.
     SecureTransportRequired = 3159, b"HY000";
     /// No backend can be had.

@@ -5,7 +5,7 @@ use crate::net::Payload;
 use crate::pool::Changes;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
-use crate::protocol::error::ErrorCode;
+use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::response::{EofPacket, OkPacket};
 
@@ -160,8 +160,7 @@ impl Session {
                     Ok(()) | Err(Stop::Refuse(_)) => {}
                 }
             }
-            self.before.refused(refusal.error.code, &refusal.error.message, adds);
-            (self.unread.warnings, self.is_last, self.warnings) = (false, false, 1);
+            self.answered_with_error(&refusal.error, adds);
             return Ok(refusal.error.packet(seq).into());
         }
         if self.entry.is_killed() {
@@ -169,6 +168,12 @@ impl Session {
             self.part_with_link();
         }
         Err(self.tell(refusal).await)
+    }
+
+    /// The client has an error of Athena's own, of which no link knows. One that `adds` leaves the warnings before it.
+    pub fn answered_with_error(&mut self, error: &ServerError, adds: bool) {
+        self.before.refused(error.code, &error.message, adds);
+        (self.unread.warnings, self.is_last, self.warnings) = (false, false, 1);
     }
 
     /// COM_RESET_CONNECTION: the session starts anew, in the schema and the role that it has.

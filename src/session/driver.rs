@@ -175,7 +175,6 @@ impl Session {
 
     /// Receives once, after sending `reply`.
     async fn listen(&mut self, reply: Option<Payload>) -> Result<(), End> {
-        let idle = self.ctx.config.server.idle_timeout;
         // A client in mid-command or with a transaction is at work; others are at rest, and a drain ends them.
         let at_rest = self.input.is_empty() && !self.holds.has_work();
         let until = if at_rest { Phase::Draining } else { Phase::Ending };
@@ -188,7 +187,7 @@ impl Session {
                     if unread { Box::pin(self.before_read_out(&mut exchange, until)).await? } else { None };
                 match at_once {
                     Some(got) => got.map_err(Waited::Failed),
-                    None => self.exchange(&mut exchange, idle, until).await,
+                    None => self.exchange(&mut exchange, self.idle_limit().0, until).await,
                 }
             }
             None => {
@@ -204,7 +203,7 @@ impl Session {
                 });
                 match at_once {
                     Some(got) => got.map_err(|error| Waited::Failed(ExchangeError::Receive(error))),
-                    None => self.wait(idle, until, received).await.and_then(|got| got),
+                    None => self.wait(self.idle_limit().0, until, received).await.and_then(|got| got),
                 }
             }
         };
@@ -217,7 +216,7 @@ impl Session {
             Ok(None) => Err(End::Quit),
             Err(Waited::Failed(error)) => Err(End::Lost(error.into())),
             Err(Waited::Unread) => Err(self.unread()),
-            Err(Waited::Elapsed) => Err(self.tell(Refusal::idle(idle)).await),
+            Err(Waited::Elapsed) => Err(self.idle_for_too_long().await),
             Err(Waited::Ended)
                 if !self.entry.is_killed() && self.bound.as_ref().is_some_and(|bound| !bound.is_quiet()) =>
             {
@@ -233,6 +232,26 @@ impl Session {
                 Err(self.tell(refusal).await)
             }
         }
+    }
+
+    /// How long the client may send nothing, and whether that is for what it keeps others from.
+    fn idle_limit(&self) -> (Duration, bool) {
+        let server = &self.ctx.config.server;
+        let (idle, holder) = (server.idle_timeout, server.idle_transaction_timeout);
+        match holder.filter(|limit| *limit < idle && self.holds.keeps_others_waiting()) {
+            Some(limit) => (limit, true),
+            None => (idle, false),
+        }
+    }
+
+    async fn idle_for_too_long(&mut self) -> End {
+        let (limit, holder) = self.idle_limit();
+        if !holder {
+            return self.tell(Refusal::idle(limit)).await;
+        }
+        // What it holds is free at once, whether or not the client takes the goodbye.
+        self.part_with_link();
+        self.tell(Refusal::idle_transaction(limit)).await
     }
 
     /// A link that is kept only for what it can be asked is so for a moment: `None` if nothing came in that time, and it
@@ -259,27 +278,42 @@ impl Session {
         limit: Duration,
         until: Phase,
     ) -> Result<Option<Buf>, Waited> {
-        let write_timeout = self.ctx.config.server.write_timeout;
-        let first = match limit {
-            Duration::ZERO => write_timeout,
-            limit => limit.min(write_timeout),
-        };
-        match self.wait(first, until, self.linked(exchange)).await {
-            Err(Waited::Elapsed) if exchange.is_sent() => {}
-            Err(Waited::Elapsed) => return Err(Waited::Unread),
-            Err(Waited::Ended) if !exchange.is_sent() && self.entry.is_killed() => {
-                return Err(Waited::Unread);
+        let taken_by = self.timer.now() + self.ctx.config.server.write_timeout;
+        let mut rest = limit;
+        loop {
+            let to_take = taken_by.saturating_duration_since(self.timer.now());
+            let first = if limit.is_zero() { to_take } else { rest.min(to_take) };
+            let sent = exchange.is_sent();
+            match self.part_of_exchange(exchange, if sent { rest } else { first }, until).await {
+                Err(Waited::Elapsed) if sent => return Err(Waited::Elapsed),
+                Err(Waited::Elapsed) if exchange.is_sent() => {
+                    // What is left of the limit is for receiving.
+                    rest = rest.saturating_sub(first);
+                    if rest.is_zero() && !limit.is_zero() {
+                        return Err(Waited::Elapsed);
+                    }
+                }
+                Err(Waited::Elapsed) if self.timer.now() >= taken_by => return Err(Waited::Unread),
+                // The limit is for a client that has got its reply.
+                Err(Waited::Elapsed) => rest = limit,
+                other => return other,
             }
-            Err(Waited::Ended) if !exchange.is_sent() => return self.finish_sending(exchange).await,
-            Err(waited) => return Err(waited),
-            Ok(got) => return got,
         }
-        // All is sent; what is left of the limit is for receiving.
-        let rest = limit.saturating_sub(first);
-        if rest.is_zero() && !limit.is_zero() {
-            return Err(Waited::Elapsed);
+    }
+
+    /// Waits for an exchange, and goes on with it where the wait ended before all of it was sent.
+    pub async fn part_of_exchange(
+        &self,
+        exchange: &mut Exchange,
+        limit: Duration,
+        until: Phase,
+    ) -> Result<Option<Buf>, Waited> {
+        match self.wait(limit, until, self.linked(exchange)).await {
+            Err(Waited::Ended) if !exchange.is_sent() && self.entry.is_killed() => Err(Waited::Unread),
+            Err(Waited::Ended) if !exchange.is_sent() => self.finish_sending(exchange).await,
+            Err(waited) => Err(waited),
+            Ok(got) => got,
         }
-        self.wait(rest, until, self.linked(exchange)).await?
     }
 
     /// An exchange that ends once all is sent and the server has closed the link with the session's state.
@@ -370,7 +404,7 @@ impl Session {
         if self.entry.is_killed() {
             return End::Told("killed".to_owned());
         }
-        self.ctx.metrics.errors.of(crate::metrics::label::ErrorKind::ClientTimeout).inc();
+        self.ctx.metrics.errors.of(crate::metrics::label::ErrorKind::WriteTimeout).inc();
         tracing::info!(target: "athena::session", id = self.id, user = %self.account.name, "the client does not read ([server] write_timeout_ms)");
         End::Told("it does not read".to_owned())
     }

@@ -116,6 +116,15 @@ impl Refusal {
         Self::new(ErrorKind::Shutdown, ErrorCode::ServerShutdown, "Server shutdown in progress").fatal()
     }
 
+    /// The drain has taken as long as it may.
+    pub fn drain_timeout(limit: Duration) -> Self {
+        let message = format!(
+            "Server shutdown in progress: not done when its time was over ({} ms, [server] drain_timeout_ms)",
+            limit.as_millis()
+        );
+        Self::new(ErrorKind::DrainTimeout, ErrorCode::ServerShutdown, message).fatal()
+    }
+
     /// KILL QUERY: the words of a server.
     pub fn interrupted() -> Self {
         Self::new(ErrorKind::Killed, ErrorCode::QueryInterrupted, "Query execution was interrupted")
@@ -196,6 +205,17 @@ impl Refusal {
         Self { seq: Some(0), ..refusal }.fatal()
     }
 
+    /// The code is MariaDB's for a connection that it ends, which drivers take for the end of one.
+    pub fn idle_transaction(limit: Duration) -> Self {
+        let message = format!(
+            "Connection was killed: it had a transaction or locks, and sent no command for {} ms \
+             ([server] idle_transaction_timeout_ms)",
+            limit.as_millis()
+        );
+        let refusal = Self::new(ErrorKind::IdleTransaction, ErrorCode::ConnectionKilled, message);
+        Self { seq: Some(0), ..refusal }.fatal()
+    }
+
     pub fn backend_timeout(limit: Duration) -> Self {
         let message = format!(
             "Lost connection to the backend: no answer within {} ms ([pool] query_timeout_ms)",
@@ -225,7 +245,11 @@ impl From<PoolError> for Refusal {
                 ConnectError::AccountRefused(err) => Self::of_server(err.clone()),
                 connect => {
                     let message = format!("Can't connect to the backend: {connect}");
-                    Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
+                    let kind = match connect {
+                        ConnectError::Timeout(_) => ErrorKind::ConnectTimeout,
+                        _ => ErrorKind::Unavailable,
+                    };
+                    Self::new(kind, ErrorCode::ServerIsntAvailable, message)
                 }
             },
             PoolError::Closed => Self::shutdown(),

@@ -286,6 +286,11 @@ impl Holds {
     /// Whether the session goes on with the permit that it has: others wait for what it holds, so it must never wait
     /// behind them.
     pub fn keeps_permit(&self) -> bool {
+        self.keeps_others_waiting()
+    }
+
+    /// Whether it has a transaction, or locks of any kind.
+    pub fn keeps_others_waiting(&self) -> bool {
         self.has_work()
             || self.locked
             || self.tables_locked

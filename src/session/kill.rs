@@ -77,6 +77,32 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     }
 }
 
+impl Session {
+    /// Has the server end the statement that runs on the link in use. From here on that is as with a KILL of somebody's.
+    pub(super) fn end_on_server(&self) {
+        if self.entry.link().is_none() {
+            return;
+        }
+        let Some(aim) = self.entry.aim(KillScope::Query) else { return };
+        let (id, who) = (self.id, self.entry.who());
+        self.ctx.core.spawn(async move {
+            let sql = statement(KillScope::Query, false, aim.server_id.into());
+            let told = who.pool.kill(who.identity, &sql).await;
+            drop(aim);
+            match told {
+                Ok(Told::Err(err)) if err.code != NO_SUCH_THREAD => {
+                    let error = String::from_utf8_lossy(&err.message);
+                    tracing::warn!(target: "athena::session", id, %error, "the backend does not end a statement whose time is over");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(target: "athena::session", id, %error, "the backend could not be told to end a statement whose time is over");
+                }
+            }
+        });
+    }
+}
+
 /// In the words that the server is told.
 fn statement(scope: KillScope, soft: bool, id: u64) -> String {
     let soft = if soft { "SOFT " } else { "" };
@@ -221,6 +247,9 @@ impl Session {
         match self.entry.is_killed() {
             true if self.is_on_mariadb() => Refusal::connection_killed(),
             true => Refusal { seq: None, ..Refusal::connection_killed() },
+            false if self.ctx.phase() == Phase::Ending => {
+                Refusal::drain_timeout(self.ctx.config.server.drain_timeout)
+            }
             false => Refusal::shutdown(),
         }
     }

@@ -276,7 +276,10 @@ impl Session {
         match self.wait(limit, Phase::Ending, answer).await {
             Ok(answer) => Ok(answer?),
             Err(Waited::Ended) => Err(self.ended().into()),
-            Err(_) => Err(Refusal::backend_timeout(limit).into()),
+            Err(_) => {
+                self.end_on_server();
+                Err(Refusal::backend_timeout(limit).into())
+            }
         }
     }
 
@@ -320,7 +323,9 @@ impl Session {
                 rejected(RateLimitReason::Timeout);
                 Err(Refusal::queue_timeout(&self.account.name, HOME_SHARD, self.class, limit).into())
             }
-            Err(Stop::Refuse(refusal)) if refusal.kind == Some(ErrorKind::Shutdown) => {
+            Err(Stop::Refuse(refusal))
+                if matches!(refusal.kind, Some(ErrorKind::Shutdown | ErrorKind::DrainTimeout)) =>
+            {
                 rejected(RateLimitReason::Shutdown);
                 Err(Stop::Refuse(refusal))
             }

@@ -17,6 +17,7 @@ use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::link::Use;
+use super::overtime::Clock;
 
 impl Session {
     /// Passes the request for a file on, and then the file, to its end. Returns what the server says to it.
@@ -25,6 +26,7 @@ impl Session {
         link: &mut Use,
         request: Payload,
         reply: &mut Reply,
+        clock: &mut Clock,
     ) -> Result<Buf, Stop> {
         let mut file = reply.local_file();
         self.socket.file_begins();
@@ -57,7 +59,7 @@ impl Session {
             if file.is_over() {
                 reply.resume(&file);
                 let answer = match lost {
-                    None => self.ask(link, bytes).await,
+                    None => self.ask(link, bytes, clock).await,
                     Some(stop) => Err(stop),
                 };
                 return answer.map_err(|stop| stop.behind(reply));

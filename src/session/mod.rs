@@ -35,6 +35,7 @@ mod local_infile;
 mod login;
 mod moves;
 mod options;
+mod overtime;
 mod own;
 mod post;
 mod prepared;

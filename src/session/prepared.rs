@@ -23,6 +23,7 @@ use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::input::Oversized;
 use super::link::{Held, NO_SQL, Use};
+use super::overtime::only_reads;
 use super::reprepare::MAX_PREPARED_STATEMENTS;
 use super::seen::Seen;
 use super::statements::{Meant, Statement, StatementText};
@@ -165,7 +166,7 @@ impl Session {
             Err(stop) => return Err(self.lost(link, stop)),
         };
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
-        let mut seen = Seen::of(text.effects.clone());
+        let mut seen = Seen { only_reads: only_reads(facts), ..Seen::of(text.effects.clone()) };
         if self.may_keep_warnings() {
             seen.uses_table = Some(uses_table(&text.text, self.sql_mode()));
         }

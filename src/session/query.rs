@@ -17,6 +17,7 @@ use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::input::Oversized;
 use super::link::{NO_SQL, Use, schema_name};
+use super::overtime::only_reads;
 use super::own::allowed_oversized;
 use super::seen::Seen;
 
@@ -203,6 +204,7 @@ impl Session {
             Ok(cleared) => cleared,
             Err(stop) => return Err(self.lost(link, stop)),
         };
+        seen.only_reads = only_reads(facts);
         let outcome = match facts.hazards.contains(Hazards::TRACKERS) {
             false => self.relay(&mut link, command, reply, seen).await,
             true => Box::pin(self.relay_with_own_trackers(&mut link, facts, command, reply, seen)).await,

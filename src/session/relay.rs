@@ -12,10 +12,10 @@ use crate::net::{Buf, Exchange, ExchangeError, Payload};
 use crate::pool::{Link, LinkError};
 use crate::protocol::reply::{Reply, Scanned};
 
-use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::link::Use;
+use super::overtime::Clock;
 use super::seen::Seen;
 
 impl Session {
@@ -30,35 +30,43 @@ impl Session {
     ) -> Result<Payload, Stop> {
         self.entry.on_link(link.lease().connection_id);
         reply.track(self.tracked.clone());
-        let mut chunk = self.ask(link, command).await?;
+        let mut clock = self.clock();
+        let mut passed = false;
+        let mut chunk = self.ask(link, command, &mut clock).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, reply, seen)?;
             if scanned.done {
                 if self.entry.off_link() {
                     Box::pin(self.kills_land(link.lease())).await;
                 }
+                if clock.is_over() {
+                    return Ok(self.out_of_time(&clock, payload, seen, passed));
+                }
                 return Ok(payload);
             }
+            passed |= !payload.is_empty();
             chunk = match scanned.awaits_file {
-                false => self.pass_on(link, payload, reply).await?,
-                true => Box::pin(self.pass_file(link, payload, reply)).await?,
+                false => self.pass_on(link, payload, reply, &mut clock).await?,
+                true => Box::pin(self.pass_file(link, payload, reply, &mut clock)).await?,
             };
+            if clock.is_hopeless(self.timer.now()) {
+                return Err(Refusal::backend_timeout(self.cluster().query_timeout).behind(reply).into());
+            }
         }
     }
 
     /// Sends bytes to the backend; returns the first that come back.
-    pub async fn ask(&self, link: &mut Use, bytes: Payload) -> Result<Buf, Stop> {
+    pub async fn ask(&self, link: &mut Use, bytes: Payload, clock: &mut Clock) -> Result<Buf, Stop> {
         self.count(Direction::BackendOut, bytes.len());
-        let limit = self.cluster().query_timeout;
         let link = &mut **link.lease();
         let mut exchange = link.socket.exchange(bytes, &link.socket);
         let answered = self.answer(&mut exchange, link);
-        match self.wait(limit, Phase::Ending, answered).await {
+        match self.wait_in_time(clock, answered).await {
             Ok(Ok(Some(chunk))) => Ok(chunk),
             Ok(Ok(None)) => Err(LinkError::Closed.into()),
             Ok(Err(error)) => Err(LinkError::Io(error.into()).into()),
             Err(Waited::Ended) => Err(self.ended().into()),
-            Err(_) => Err(Refusal::backend_timeout(limit).into()),
+            Err(_) => Err(Refusal::backend_timeout(self.cluster().query_timeout).into()),
         }
     }
 
@@ -116,18 +124,23 @@ impl Session {
     }
 
     /// Sends part of a reply to the client while the next part is received.
-    async fn pass_on(&self, link: &mut Use, payload: Payload, reply: &Reply) -> Result<Buf, Stop> {
-        let limit = self.cluster().query_timeout;
+    async fn pass_on(
+        &self,
+        link: &mut Use,
+        payload: Payload,
+        reply: &Reply,
+        clock: &mut Clock,
+    ) -> Result<Buf, Stop> {
         let source = &link.lease().socket;
         let got = if payload.is_empty() {
-            let received = self.wait(limit, Phase::Ending, source.receive()).await;
+            let received = self.wait_in_time(clock, source.receive()).await;
             received.and_then(|got| {
                 got.map_err(|error| Waited::Failed(crate::net::ExchangeError::Receive(error)))
             })
         } else {
             self.count(Direction::ClientOut, payload.len());
             let mut exchange = self.socket.exchange(payload, source);
-            self.exchange(&mut exchange, limit, Phase::Ending).await
+            self.exchange_in_time(&mut exchange, clock).await
         };
         let broken: Refusal = match got {
             Ok(Some(chunk)) => return Ok(chunk),
@@ -138,7 +151,7 @@ impl Session {
             Err(Waited::Failed(crate::net::ExchangeError::Receive(error))) => LinkError::Io(error).into(),
             Err(Waited::Unread) => return Err(self.unread().into()),
             Err(Waited::Ended) => self.ended(),
-            Err(Waited::Elapsed) => Refusal::backend_timeout(limit),
+            Err(Waited::Elapsed) => Refusal::backend_timeout(self.cluster().query_timeout),
         };
         Err(broken.behind(reply).into())
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::parser::Effect;
 use crate::pool::Entry;
 use crate::protocol::capability::StatusFlags;
+use crate::protocol::error::ServerError;
 use crate::protocol::reply::Observer;
 use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::session_track::{Tracker, Trackers};
@@ -48,6 +49,10 @@ pub(super) struct Seen {
     pub listed: Option<WarningList>,
     /// How many the last packet tells.
     pub warnings: u16,
+    /// The statement does nothing but read.
+    pub only_reads: bool,
+    /// What the client was told instead, since the statement took longer than it may.
+    pub out_of_time: Option<ServerError>,
     /// Of the last OK packet that had one.
     pub last_insert_id: Option<u64>,
     /// The schema is now this one, or none.

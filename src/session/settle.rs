@@ -31,10 +31,13 @@ impl Session {
     ) -> Result<Payload, Stop> {
         match outcome {
             Ok(last) => {
-                if seen.error.is_some() {
+                if seen.error.is_some() && seen.out_of_time.is_none() {
                     self.ctx.metrics.server_errors.inc();
                 }
                 self.settle(link, facts, seen);
+                if let Some(error) = &seen.out_of_time {
+                    self.answered_with_error(error, false);
+                }
                 Ok(last)
             }
             Err(stop) => Err(self.lost(link, stop)),

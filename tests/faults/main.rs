@@ -5,6 +5,7 @@ mod backend;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod deadlines;
 mod limits;
 mod shutdown;
 mod start;
