@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use athena::metrics::label::{
-    BoundReason, ClosedReason, Direction, ErrorKind, Label, LinkState, RateLimitReason, RefusedReason, Target,
+    BoundReason, BreakerState, ClosedReason, Direction, ErrorKind, Label, LinkState, RateLimitReason,
+    RefusedReason, Target,
 };
 use athena::metrics::names;
 
@@ -39,6 +40,7 @@ fn every_label_value_is_explained() {
     check::<RateLimitReason>();
     check::<RefusedReason>();
     check::<ErrorKind>();
+    check::<BreakerState>();
     check::<Direction>();
     check::<LinkState>();
     check::<BoundReason>();

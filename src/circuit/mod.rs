@@ -7,7 +7,11 @@
 //! - `gate` makes waiting out of it, with nothing but wakers: a session awaits an [`Admission`] and holds a
 //!   [`Permit`]. Whoever bounds the wait drops the admission when time is up.
 //! - `slice` splits numbers that need not be exact between the cores.
+//! - `breaker` says whether it is worth while to try a connection to an instance.
 
+mod breaker;
+#[cfg(test)]
+mod breaker_tests;
 mod classes;
 mod gate;
 mod key;
@@ -20,6 +24,7 @@ mod slice;
 #[cfg(test)]
 mod tests;
 
+pub use breaker::{Attempt, Breaker, Stance};
 pub use classes::{Classes, Rule, UserClasses};
 pub use gate::{Admission, Gate, Permit, QueueFull};
 pub use key::{Key, Limits, Resource};

@@ -218,6 +218,12 @@ pub const KEYS: &[Key] = &[
     number("circuit", "max_concurrent_per_user_shard", 10, 1..=CONNECTIONS_MAX, "statements of one user on one shard that run at a time, whole process"),
     number("circuit", "queue_size", 100, 0..=CONNECTIONS_MAX, "statements that wait for one of those places; one more fails with error 1040"),
     number("circuit", "queue_timeout_ms", 5000, 1..=MS_MAX, "time a statement waits for its place before it fails with error 1205"),
+    number("circuit", "breaker_failures", 5, 0..=1_000_000, "connections to the server that fail in a row until none is tried for a while, on each core; 0 does not count them"),
+    number("circuit", "breaker_failure_ratio_percent", 50, 0..=100, "the same by the part of all calls in breaker_window_ms that failed; 0 does not count it"),
+    number("circuit", "breaker_window_ms", 10_000, 1..=MS_MAX, "time that this part is of"),
+    number("circuit", "breaker_window_calls", 20, 1..=1_000_000, "fewer calls in that time say nothing"),
+    number("circuit", "breaker_open_ms", 500, 1..=MS_MAX, "time for which none is tried; then one is, and its failure doubles the time"),
+    number("circuit", "breaker_open_max_ms", 2000, 1..=MS_MAX, "the most that this time can get"),
 
     text("limits", "user", Absent::Unset("everybody"), "whose statements these limits are for"),
     Key { section: "limits", name: "shard", form: Form::Number { range: 0..=SHARDS_MAX, absent: Absent::Unset("any") }, doc: "on which shard; what is not sharded is on shard 0" },

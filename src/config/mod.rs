@@ -34,8 +34,8 @@ mod verifier;
 
 pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
-    Acceptor, Account, AccountTls, Auth, AuthPlugin, AuthSource, BackendLogin, Circuit, ClientCompression,
-    Cluster, Config, Connector, Cpus, Instance, LimitOverride, LinkCompression, LinkTls, Log, LogFormat,
+    Acceptor, Account, AccountTls, Auth, AuthPlugin, AuthSource, BackendLogin, Breaker, Circuit,
+    ClientCompression, Cluster, Config, Connector, Cpus, Instance, LimitOverride, LinkCompression, LinkTls, Log, LogFormat,
     Origin, Pool, RoutineName, Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;

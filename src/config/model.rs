@@ -317,10 +317,29 @@ pub struct Pool {
     pub query_timeout: Option<Duration>,
     /// How long the server has to end one that took longer.
     pub query_kill_timeout: Duration,
+    /// When it is no use to try; from `[circuit]`.
+    pub breaker: Breaker,
     /// Statements that a link keeps prepared on the server.
     pub max_prepared_statements: usize,
     /// Procedures and functions that change nothing of a session but what servers tell: calls of these keep no link.
     pub movable_routines: Vec<RoutineName>,
+}
+
+/// When no new link to an instance is tried for a while; each core counts for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// After so many failures in a row; 0 is never.
+    pub failures: usize,
+    /// When this part of the calls within `window` failed; 0 is never.
+    pub failure_ratio_percent: usize,
+    /// What that part is of.
+    pub window: Duration,
+    /// Fewer calls say nothing.
+    pub window_calls: usize,
+    /// For how long, the first time.
+    pub open: Duration,
+    /// And at most, when attempts go on failing.
+    pub open_max: Duration,
 }
 
 /// A procedure or a function by its name, in one schema or in all.

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
-    Auth, AuthPlugin, AuthSource, Circuit, ClientCompression, Cluster, Config, Cpus, Instance, LimitOverride,
+    Auth, AuthPlugin, AuthSource, Breaker, Circuit, ClientCompression, Cluster, Config, Cpus, Instance, LimitOverride,
     LinkCompression, Log, LogFormat, Pool, RoutineName, Runtime, Server,
 };
 use super::password::{self, Env};
@@ -182,7 +182,7 @@ fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_
         primary,
         replicas: Vec::new(),
         accounts,
-        pool: pool(&Section::open(document, "pool")),
+        pool: pool(&Section::open(document, "pool"), &Section::open(document, "circuit")),
         circuit: circuit(&Section::open(document, "circuit"), &limits),
     }
 }
@@ -227,7 +227,7 @@ fn is_host(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok() || is_name()
 }
 
-fn pool(section: &Section<'_>) -> Pool {
+fn pool(section: &Section<'_>, circuit: &Section<'_>) -> Pool {
     let max_connections = section.count("max_connections");
     let max_connecting = section.count("max_connecting");
     Pool {
@@ -244,8 +244,21 @@ fn pool(section: &Section<'_>) -> Pool {
         connect_timeout: section.millis("connect_timeout_ms"),
         query_timeout: section.millis_unless_zero("query_timeout_ms"),
         query_kill_timeout: section.millis("query_kill_timeout_ms"),
+        breaker: breaker(circuit),
         max_prepared_statements: section.count("max_prepared_statements"),
         movable_routines: routines(section),
+    }
+}
+
+/// On whatever `enabled` says, which is about statements.
+fn breaker(section: &Section<'_>) -> Breaker {
+    Breaker {
+        failures: section.count("breaker_failures"),
+        failure_ratio_percent: section.count("breaker_failure_ratio_percent"),
+        window: section.millis("breaker_window_ms"),
+        window_calls: section.count("breaker_window_calls"),
+        open: section.millis("breaker_open_ms"),
+        open_max: section.millis("breaker_open_max_ms"),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::cell::{Age, ByLabel, Counter, Gauge, Peak};
 use super::histogram::Histogram;
 use super::label::{
-    BoundReason, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason, RefusedReason, Target,
+    BoundReason, BreakerState, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason, RefusedReason,
+    Target,
 };
 use crate::protocol::command::Command;
 
@@ -39,6 +40,12 @@ pub struct CoreMetrics {
     pub rate_limit_queued: Gauge,
     /// Statements that hold a permit of the rate limit.
     pub rate_limit_running: Gauge,
+
+    /// Breakers of backends by where they stand.
+    pub breakers: Gauges<BreakerState, { BreakerState::COUNT }>,
+    pub breaker_opened: Counter,
+    /// Those who needed a new link while none was tried.
+    pub breaker_rejected: Counter,
 
     pub links: Gauges<LinkState, { LinkState::COUNT }>,
     /// Bound links by what binds them; their sum is `links` in the state `Bound`.

@@ -139,6 +139,21 @@ pub(super) static FAMILIES: &[Family] = &[
         Read::Sum(|core| core.rate_limit_running.get()),
     ),
     gauge(
+        "athena_breaker_state",
+        "Breakers of backends (one for each backend and core) by where they stand.",
+        Read::SumByLabel("state", |core, visit| gauges(&core.breakers, visit)),
+    ),
+    counter(
+        "athena_breaker_opened_total",
+        "Times that a breaker opened.",
+        Read::Sum(|core| core.breaker_opened.get()),
+    ),
+    counter(
+        "athena_breaker_rejected_total",
+        "Statements and Athena's own commands that needed a new backend connection while none was tried.",
+        Read::Sum(|core| core.breaker_rejected.get()),
+    ),
+    gauge(
         "athena_links",
         "Backend connections by what they are doing.",
         Read::SumByLabel("state", |core, visit| gauges(&core.links, visit)),

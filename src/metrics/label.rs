@@ -116,6 +116,15 @@ labels! {
         Internal = "internal",
     }
 
+    /// Where the breaker of a backend stands, on one core.
+    BreakerState {
+        Closed = "closed",
+        /// No link is tried.
+        Open = "open",
+        /// One link is tried.
+        HalfOpen = "half_open",
+    }
+
     /// Which way bytes went, seen from Athena.
     Direction {
         ClientIn = "client_in",

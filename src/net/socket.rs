@@ -348,6 +348,11 @@ impl Socket {
         self.descriptor.stream.poll_closed(&self.descriptor, cx.waker())
     }
 
+    /// Whether the peer is known to have closed, or the socket to have failed.
+    pub fn has_ended(&self) -> bool {
+        self.descriptor.stream.has_ended()
+    }
+
     /// Whether bytes have come that nobody has received.
     pub fn has_bytes(&self) -> bool {
         self.descriptor.stream.has_bytes()

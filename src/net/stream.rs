@@ -104,6 +104,11 @@ impl Stream {
         !self.queue.borrow().is_empty() || self.end.get().is_some()
     }
 
+    /// Whether the end has come, whatever waits before it.
+    pub fn has_ended(&self) -> bool {
+        self.end.get().is_some()
+    }
+
     /// Whether a buffer waits for its reader.
     pub fn has_bytes(&self) -> bool {
         !self.queue.borrow().is_empty()

@@ -119,7 +119,7 @@ impl StatelessPool {
                 }
                 None => self.plain_want(Identity::DEFAULT_COLLATION),
             };
-            let mut link = self.open(&want).await?;
+            let mut link = self.open_extra(&want).await?;
             let told = link.ask(sql).await?;
             link.quit();
             Ok(told)
@@ -131,8 +131,8 @@ impl StatelessPool {
     ///
     /// # Errors
     /// [`ErrandError::Connect`] with the server's own words where it refuses.
-    pub async fn check_password(&self, want: &Want) -> Result<bool, ErrandError> {
-        let link = self.open(want).await?;
+    pub async fn check_password(self: &Rc<Self>, want: &Want) -> Result<bool, ErrandError> {
+        let link = self.open_extra(want).await?;
         let judged = link.gave_password;
         link.quit();
         Ok(judged)

@@ -43,6 +43,10 @@ pub enum ConnectError {
     /// The same where the server asks such an account for what Athena can't give.
     #[error("{0}")]
     AccountUnproved(AuthError),
+    #[error(
+        "{address} can't be reached ({reason}); a connection is tried {when} ([circuit] breaker_open_ms)"
+    )]
+    Suspended { address: String, reason: String, when: String },
     #[error("the server ({version}) lacks {missing}: Athena needs MySQL 5.7 or MariaDB 10.2, or newer")]
     TooOld { version: String, missing: &'static str },
 }
@@ -68,6 +72,11 @@ impl ConnectError {
             Self::Auth(error) => Self::AccountUnproved(error),
             other => other,
         }
+    }
+
+    /// Whether nobody was there, as far as can be told: a server that refuses is.
+    pub(super) fn finds_no_server(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Timeout(_) | Self::Closed)
     }
 
     /// Whether others may still log in: this says nothing of the server.

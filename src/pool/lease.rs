@@ -97,6 +97,7 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
+            self.pool.note_break(&link);
             self.pool.closed(link, ClosedReason::Error);
         }
     }

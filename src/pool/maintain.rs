@@ -48,13 +48,13 @@ fn tidy(pool: &Rc<StatelessPool>) {
         let unused = now.saturating_duration_since(link.idle_since) > pool.settings.idle_timeout;
         (unused && left > min_idle).then_some(ClosedReason::Idle)
     });
+    pool.tell_the_hopeless();
     pool.open_for_waiters();
     for _ in idle + pool.connecting()..min_idle {
         // Links that nobody has asked for are no reason to close others on another core.
-        if !pool.quota.has_idle() || !pool.take_room() {
+        if !pool.quota.has_idle() || !pool.take_room() || !pool.start_opener(usual(pool)) {
             return;
         }
-        pool.start_opener(usual(pool));
     }
 }
 

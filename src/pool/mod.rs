@@ -20,12 +20,14 @@
 
 mod accounts;
 mod assignments;
+mod attempt;
 mod base;
 mod connect;
 mod conversation;
 mod era;
 mod errand;
 mod error;
+mod fitting;
 mod identity;
 mod lease;
 mod link;

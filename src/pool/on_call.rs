@@ -29,6 +29,10 @@ impl OnCall {
         Called { list: self, call }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Somebody needs a link.
     pub(super) fn call_one(&self) {
         if let Some(call) = self.0.borrow_mut().pop_front() {

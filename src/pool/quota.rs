@@ -134,7 +134,8 @@ impl StatelessPool {
             if self.quota.has_idle() && self.wanted() == 0 {
                 self.quota.give_back(0);
             }
-            if !self.quota.is_needed() {
+            // While no link can be opened, none that works is closed.
+            if !self.quota.is_needed() || !self.may_try() {
                 return;
             }
             let may_go =

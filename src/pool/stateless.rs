@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::circuit::Gate;
+use crate::circuit::{Gate, Stance};
 use crate::config::{self, Instance};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::{ClosedReason, LinkState};
@@ -25,10 +25,12 @@ use crate::protocol::auth::Secret;
 use crate::protocol::command::Command;
 
 use super::accounts::Accounts;
+use super::attempt::{Guard, HOPE_MAX};
 use super::base::Bases;
 use super::connect::{ServerProfile, connect};
 use super::era::{Era, Eras, LoginSpan};
 use super::error::{ConnectError, PoolError};
+use super::fitting::{fit, take_fitting};
 use super::identity::{BackendAccount, Fit, Identity, Want};
 use super::lease::Lease;
 use super::link::Link;
@@ -36,7 +38,7 @@ use super::on_call::OnCall;
 use super::quota::Quota;
 use super::state::States;
 use super::transaction::BoundSince;
-use super::waiting::{Answer, Waiter, Waiting};
+use super::waiting::{Answer, Waiter};
 
 /// A waiter for whom no idle link fits is passed over by those behind it for no longer than this.
 const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
@@ -74,6 +76,7 @@ pub struct StatelessPool {
     pub(super) errands: Gate,
     /// How many links there may be on this core.
     pub quota: Quota,
+    pub(super) guard: Guard,
     /// Of the links that sessions keep.
     pub bound_since: BoundSince,
 }
@@ -105,6 +108,7 @@ impl StatelessPool {
         metrics: &Rc<CoreMetrics>,
     ) -> Rc<Self> {
         let secret = Secret::password(instance.password.expose());
+        let guard = Guard::new(settings.breaker.clone(), core.timers.now(), metrics);
         Rc::new(Self {
             account: BackendAccount::new(instance.user.as_bytes(), secret),
             instance,
@@ -123,6 +127,7 @@ impl StatelessPool {
             suspect: Cell::new(false),
             errands: super::errand::gate(),
             quota,
+            guard,
             bound_since: BoundSince::default(),
         })
     }
@@ -168,21 +173,7 @@ impl StatelessPool {
         }
     }
 
-    /// Waits for a link, in the order of arrival, for at most `checkout_timeout`. Its schema may still be another one.
-    pub async fn checkout(self: &Rc<Self>, want: &Want, timer: &Timer) -> Result<Lease, PoolError> {
-        if let Some(lease) = self.try_checkout(want) {
-            return Ok(lease);
-        }
-        let start = self.core.timers.now();
-        let limit = self.settings.checkout_timeout;
-        let waiting = Waiting { pool: self.clone(), waiter: self.enqueue(want)? };
-        self.open_for_waiters();
-        let answer = timer.within(limit, waiting).await.unwrap_or(Err(PoolError::Timeout(limit)));
-        self.metrics.checkout_wait.record(self.core.timers.now().saturating_duration_since(start));
-        answer
-    }
-
-    fn enqueue(&self, want: &Want) -> Result<Rc<Waiter>, PoolError> {
+    pub(super) fn enqueue(&self, want: &Want) -> Result<Rc<Waiter>, PoolError> {
         let mut state = self.state.borrow_mut();
         if state.closed {
             return Err(PoolError::Closed);
@@ -232,6 +223,7 @@ impl StatelessPool {
         }
         link.idle_since = now;
         self.contact.set(Some((now, true)));
+        self.note_work(now);
         let mut state = self.state.borrow_mut();
         if state.closed {
             drop(state);
@@ -239,13 +231,14 @@ impl StatelessPool {
             self.closed(link, ClosedReason::Shutdown);
             return;
         }
-        if self.quota.is_overdue(now) {
+        if self.quota.is_overdue(now) && self.may_try() {
             drop(state);
             link.quit();
             self.closed(link, ClosedReason::Elsewhere);
             return;
         }
-        match state.next_waiter(&link, now, !self.quota.has_idle()) {
+        // No room is made where none can be used.
+        match state.next_waiter(&link, now, !self.quota.has_idle() && self.may_try()) {
             Next::Serve(waiter) => {
                 drop(state);
                 waiter.give(Answer::Link(link));
@@ -297,7 +290,10 @@ impl StatelessPool {
     /// Each link gets an age of its own, up to an eighth below the limit, so that links opened together don't end
     /// together.
     pub(super) fn is_old(&self, link: &Link) -> bool {
-        let Some(limit) = self.settings.max_lifetime else { return false };
+        // While there can be no other in its place it is better than none.
+        let Some(limit) = self.settings.max_lifetime.filter(|_| self.stance() == Stance::Closed) else {
+            return false;
+        };
         let eighth = u32::try_from(link.serial % 8).unwrap_or(0);
         self.core.timers.now().saturating_duration_since(link.opened) > limit - limit / 64 * eighth
     }
@@ -313,7 +309,7 @@ impl StatelessPool {
                 return;
             };
             let paused = state.retry_after.is_some_and(|at| self.core.timers.now() < at);
-            if state.closed || paused || state.connecting >= self.settings.max_connecting {
+            if state.closed || paused || !self.may_try() || state.connecting >= self.settings.max_connecting {
                 return;
             }
             if !self.quota.take() {
@@ -326,12 +322,19 @@ impl StatelessPool {
                 continue;
             }
             drop(state);
-            self.start_opener(want);
+            if !self.start_opener(want) {
+                return;
+            }
         }
     }
 
-    /// Opens one link more in a task of its own. Room for it has been taken.
-    pub(super) fn start_opener(self: &Rc<Self>, want: Want) {
+    /// Opens one link more in a task of its own. Room for it has been taken, and is given back if no link may be tried now: then
+    /// it returns false.
+    pub(super) fn start_opener(self: &Rc<Self>, want: Want) -> bool {
+        let Some(attempt) = self.attempt() else {
+            self.leave_quota();
+            return false;
+        };
         {
             let mut state = self.state.borrow_mut();
             state.open += 1;
@@ -342,7 +345,8 @@ impl StatelessPool {
         let pool = self.clone();
         self.core.spawn(async move {
             let own = pool.is_own(&want.identity);
-            let opened = pool.open(&want).await.map_err(|error| if own { error } else { error.of_account() });
+            let opened =
+                pool.open(&want, attempt).await.map_err(|error| if own { error } else { error.of_account() });
             pool.state.borrow_mut().connecting -= 1;
             pool.metrics.links.of(LinkState::Connecting).dec();
             pool.note_contact(opened.as_ref().map_or_else(ConnectError::is_of_account, |_| true));
@@ -357,9 +361,10 @@ impl StatelessPool {
                 Err(error) => pool.failed(error, &want),
             }
         });
+        true
     }
 
-    pub(super) async fn open(&self, want: &Want) -> Result<Link, ConnectError> {
+    pub(super) async fn open_link(&self, want: &Want) -> Result<Link, ConnectError> {
         let addresses = self.addresses.borrow().clone();
         let first = self.eras.now();
         let timer = Timer::new(&self.core.timers);
@@ -389,10 +394,12 @@ impl StatelessPool {
 
     /// A link could not be opened. If the account may have no more, those who wait get the ones that it has. If it was for
     /// the schema or the account otherwise, who wanted that is told. Else, while other links exist, those who wait may still
-    /// get one of them; if none does nobody will, and all are told.
+    /// get one of them; if none does nobody will, and all are told. When the breaker has opened, links that sessions keep
+    /// give no hope.
     fn failed(self: &Rc<Self>, error: ConnectError, want: &Want) {
         let user = String::from_utf8_lossy(&want.identity.account.user);
         tracing::warn!(target: "athena::pool", address = %self.instance, ?user, %error, "no link to the backend");
+        let stance = self.stance();
         let mut state = self.state.borrow_mut();
         state.open -= 1;
         state.accounts.count_out(&want.identity.account);
@@ -408,17 +415,48 @@ impl StatelessPool {
                         && (waiter.want.schema == want.schema || !error.is_about_schema())
                 });
                 at.and_then(|at| state.waiters.remove(at)).into_iter().collect()
-            } else if state.open > state.connecting {
+            } else if state.open > state.connecting && (stance == Stance::Closed || self.is_hopeful(&state)) {
                 state.retry_after = Some(again);
+                self.retry_after(RETRY_PAUSE);
                 Vec::new()
             } else {
                 state.waiters.drain(..).collect()
             };
         drop(state);
         self.leave_quota();
+        let error = match stance {
+            Stance::Closed => error,
+            Stance::Open(_) | Stance::HalfOpen if !error.finds_no_server() => error,
+            Stance::Open(_) | Stance::HalfOpen => self.suspension(stance),
+        };
         let error = PoolError::Connect(Rc::new(error));
         told.iter().for_each(|waiter| waiter.give(Answer::Failed(error.clone())));
         self.open_for_waiters();
+    }
+
+    /// Whether a link is in use by a statement, which may end, or by a session that gives it up when it is called.
+    pub(super) fn has_hope(&self) -> bool {
+        self.is_hopeful(&self.state.borrow())
+    }
+
+    fn is_hopeful(&self, state: &State) -> bool {
+        let in_use = state.open > state.idle.len() + state.connecting + self.bound_since.len();
+        in_use || !self.on_call.is_empty()
+    }
+
+    /// While no link can be opened, nobody waits for long: those are told who came before that.
+    pub(super) fn tell_the_hopeless(&self) {
+        let stance = self.stance();
+        if !matches!(stance, Stance::Open(_)) {
+            return;
+        }
+        let now = self.core.timers.now();
+        let waits_long = |waiter: &Rc<Waiter>| now.saturating_duration_since(waiter.since) > HOPE_MAX;
+        let (told, kept) = self.state.borrow_mut().waiters.drain(..).partition::<VecDeque<_>, _>(waits_long);
+        self.state.borrow_mut().waiters = kept;
+        let error = PoolError::Connect(Rc::new(self.suspension(stance)));
+        self.metrics.breaker_rejected.add(told.len() as u64);
+        told.iter().for_each(|waiter| waiter.give(Answer::Failed(error.clone())));
     }
 
     /// Closes idle links for which `reason` gives one, and returns how many are left.
@@ -568,30 +606,6 @@ impl StatelessPool {
         waiters.iter().for_each(|waiter| waiter.give(Answer::Failed(PoolError::Closed)));
         self.sweep(|_, _| Some(ClosedReason::Shutdown));
     }
-}
-
-fn fit(want: &Want, link: &Link) -> Fit {
-    match link.carries.as_ref() {
-        carries if link.is_settled() && carries != Some(&want.state) => Fit::No,
-        carries => want.fit(&link.identity, link.schema.as_ref(), link.login, carries),
-    }
-}
-
-/// Takes the most recently used of the links that fit as they are, else the least recently used of those that can be
-/// brought to fit: those that were used lately fit somebody who is at work.
-#[expect(clippy::vec_box, reason = "as in `State::idle`")]
-fn take_fitting(idle: &mut Vec<Box<Link>>, want: &Want) -> Option<Box<Link>> {
-    let (mut switch, mut newer) = (None, None);
-    for (at, link) in idle.iter().enumerate().rev() {
-        match fit(want, link) {
-            Fit::Exact if at + 1 == idle.len() => return idle.pop(),
-            Fit::Exact => return Some(idle.remove(at)),
-            Fit::Switch => switch = Some(at),
-            Fit::Newer if newer.is_none() => newer = Some(at),
-            Fit::Newer | Fit::No => {}
-        }
-    }
-    switch.or(newer).map(|at| idle.remove(at))
 }
 
 enum Next {

@@ -29,6 +29,11 @@ impl BoundSince {
         self.0.borrow().iter().map(|(_, since)| *since).min()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     fn begin(&self, now: Instant) -> usize {
         self.0.borrow_mut().insert(now)
     }

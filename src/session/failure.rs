@@ -243,6 +243,10 @@ impl From<PoolError> for Refusal {
             PoolError::Connect(connect) => match &**connect {
                 ConnectError::Refused(err) if connect.is_about_schema() => Self::of_server(err.clone()),
                 ConnectError::AccountRefused(err) => Self::of_server(err.clone()),
+                ConnectError::Suspended { .. } => {
+                    let message = format!("Backend not available: {connect}");
+                    Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
+                }
                 connect => {
                     let message = format!("Can't connect to the backend: {connect}");
                     let kind = match connect {

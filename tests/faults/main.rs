@@ -2,6 +2,7 @@
 //! left behind.
 
 mod backend;
+mod breaker;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
