@@ -119,7 +119,7 @@ impl Refusal {
     /// The drain has taken as long as it may.
     pub fn drain_timeout(limit: Duration) -> Self {
         let message = format!(
-            "Server shutdown in progress: not done when its time was over ({} ms, [server] drain_timeout_ms)",
+            "Server shutdown in progress, and this was not done in time ([server] drain_timeout_ms is {})",
             limit.as_millis()
         );
         Self::new(ErrorKind::DrainTimeout, ErrorCode::ServerShutdown, message).fatal()

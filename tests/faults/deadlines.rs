@@ -180,6 +180,45 @@ fn a_server_that_does_not_end_a_statement_loses_its_link() -> TestResult {
 }
 
 #[test]
+fn waits_that_are_over_are_told_by_their_keys_and_counted_by_their_kinds() -> TestResult {
+    let impatient = |config| {
+        let config = limited(config).set("runtime", "cpus", "\"0\"").set("server", "write_timeout_ms", "900");
+        let config =
+            config.set("pool", "query_kill_timeout_ms", "100").set("circuit", "breaker_failures", "0");
+        config.set("pool", "connect_timeout_ms", "800").set("server", "idle_timeout_ms", "6000")
+    };
+    on_each_server("deadline_kinds", impatient, |stage| {
+        let (mut client, mut idle) = (stage.connect()?, stage.connect()?);
+        stage.server.pause();
+        // Links that are there already fail first, and the KILL of their statement may have another one for a while.
+        eventually("no link can be opened", 2 * PATIENCE, || match client.run("SELECT 1") {
+            Err(error) if error.to_string().contains("connect_timeout_ms") => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        stage.server.resume();
+        assert!(stage.errors("connect_timeout")? > 0.5);
+
+        let mut deaf = stage.connect()?;
+        eventually("a result begins", PATIENCE, || {
+            deaf.start_rows(MANY_ROWS).map_err(|error| error.to_string())
+        });
+        eventually("it is counted", PATIENCE, || match stage.errors("write_timeout") {
+            Ok(1.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+
+        idle.stream().expect_sequence(0);
+        let error = idle.read_reply().expect_err("the session has ended");
+        assert!(
+            error.code() == Some(4031) && error.to_string().contains("[server] idle_timeout_ms"),
+            "{error}"
+        );
+        assert!(stage.errors("client_timeout")? > 0.5 && stage.errors("idle_transaction")? < 0.5);
+        Ok(())
+    })
+}
+
+#[test]
 fn an_idle_transaction_ends_and_its_locks_are_free() -> TestResult {
     on_each_server("deadline_idle", idle_limited, |stage| {
         stage.server.sql(

@@ -85,6 +85,7 @@ fn a_statement_ends_with_the_time_to_drain() -> TestResult {
     let (reply, took) = timed(|| client.read_reply());
     let error = reply.expect_err("it was not over");
     assert_eq!(error.code(), Some(SERVER_SHUTDOWN), "{error}");
+    assert!(error.to_string().contains("drain_timeout_ms"), "{error}");
     assert!((900..4000).contains(&took.as_millis()), "after {took:?}");
     assert_orderly_end(&stage, END);
     Ok(())
