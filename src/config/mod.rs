@@ -35,8 +35,8 @@ mod verifier;
 pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
     Acceptor, Account, AccountTls, Auth, AuthPlugin, AuthSource, BackendLogin, Breaker, Circuit,
-    ClientCompression, Cluster, Config, Connector, Cpus, Instance, LimitOverride, LinkCompression, LinkTls, Log, LogFormat,
-    Origin, Pool, RoutineName, Runtime, Secret, Server, ServerTls,
+    ClientCompression, Cluster, Config, Connector, Cpus, Instance, LimitOverride, LinkCompression, LinkTls,
+    Log, LogFormat, Origin, Pool, RoutineName, Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
 pub use tls::{TlsError, TlsFiles};

@@ -11,8 +11,8 @@ use tracing_subscriber::filter::LevelFilter;
 use super::document::Document;
 use super::keys::CPU_MAX;
 use super::model::{
-    Auth, AuthPlugin, AuthSource, Breaker, Circuit, ClientCompression, Cluster, Config, Cpus, Instance, LimitOverride,
-    LinkCompression, Log, LogFormat, Pool, RoutineName, Runtime, Server,
+    Auth, AuthPlugin, AuthSource, Breaker, Circuit, ClientCompression, Cluster, Config, Cpus, Instance,
+    LimitOverride, LinkCompression, Log, LogFormat, Pool, RoutineName, Runtime, Server,
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};

@@ -15,6 +15,9 @@
 //! - `lease` is the right to use a link: dropped in the middle of anything, it closes the link.
 //! - `stateless` has the idle links and the numbers, `waiting` those who wait for one, and `on_call` those who can do without
 //!   theirs; `transaction` what is bound.
+//! - `fitting` tells which links fit whom.
+//! - `opening` opens links for those who wait, within `quota`, the core's share of the process's number, and as far as `attempt`
+//!   asks the instance's breaker.
 //! - `errand` runs commands of Athena's own (KILL, the list of processes) that must not wait for a link.
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
@@ -33,6 +36,7 @@ mod lease;
 mod link;
 mod maintain;
 mod on_call;
+mod opening;
 mod quota;
 mod replay;
 mod state;
