@@ -76,7 +76,13 @@ impl ConnectError {
 
     /// Whether nobody was there, as far as can be told: a server that refuses is.
     pub(super) fn finds_no_server(&self) -> bool {
-        matches!(self, Self::Io(_) | Self::Timeout(_) | Self::Closed)
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match self {
+            Self::Unresolved(_) | Self::Io(_) | Self::Timeout(_) | Self::Closed => true,
+            // It has closed in the handshake, which says nothing of certificates.
+            Self::Tls(error) => matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof),
+            _ => false,
+        }
     }
 
     /// Whether others may still log in: this says nothing of the server.
@@ -135,5 +141,35 @@ impl PoolError {
     /// Whether the server takes the account no more, or not yet.
     pub fn is_of_account(&self) -> bool {
         matches!(self, Self::Connect(error) if error.is_of_account())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_refuses_is_there() {
+        let refused =
+            |code| ConnectError::Refused(ErrPacket { code, sql_state: *b"HY000", message: Vec::new() });
+        for there in [
+            refused(1040),
+            refused(1045),
+            refused(1049),
+            refused(1045).of_account(),
+            ConnectError::NoTls,
+            ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidData, "a certificate")),
+        ] {
+            assert!(!there.finds_no_server(), "{there}");
+        }
+        for nobody in [
+            ConnectError::Unresolved("db".to_owned()),
+            ConnectError::Io(io::ErrorKind::ConnectionRefused.into()),
+            ConnectError::Timeout(Duration::from_secs(3)),
+            ConnectError::Closed,
+            ConnectError::Tls(io::ErrorKind::UnexpectedEof.into()),
+        ] {
+            assert!(nobody.finds_no_server(), "{nobody}");
+        }
     }
 }
