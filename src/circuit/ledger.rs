@@ -30,6 +30,8 @@ pub struct Limit {
 /// The ledger of all limits; `R` tells which.
 pub struct Ledger<R> {
     cores: usize,
+    /// Cores that have ended.
+    retired: Vec<usize>,
     books: HashMap<R, Book>,
     /// Rises with each turn that a core gets.
     clock: u64,
@@ -62,11 +64,15 @@ struct Page {
 
 impl<R: Copy + Eq + Hash> Ledger<R> {
     pub fn new(cores: usize) -> Self {
-        Self { cores, books: HashMap::default(), clock: 0 }
+        Self { cores, retired: Vec::new(), books: HashMap::default(), clock: 0 }
     }
 
     /// Takes a core's report in. The orders are for the cores of these numbers.
     pub fn report(&mut self, core: usize, of: R, limit: Limit, report: Report) -> Vec<(usize, Order)> {
+        if self.retired.contains(&core) {
+            // What it had is already free.
+            return Vec::new();
+        }
         let cores = self.cores;
         let pages = || vec![Page::default(); cores];
         let book = self.books.entry(of).or_insert_with(|| Book { limit, pages: pages() });
@@ -88,6 +94,20 @@ impl<R: Copy + Eq + Hash> Ledger<R> {
             orders.extend(
                 book.settle(None, &mut self.clock).into_iter().map(|(core, order)| (*of, core, order)),
             );
+        }
+        orders
+    }
+
+    /// A core has ended, and with it all that ran there: what it had is free. It takes no orders any more.
+    pub fn retire(&mut self, core: usize) -> Vec<(R, usize, Order)> {
+        self.retired.push(core);
+        let mut orders = Vec::new();
+        for (of, book) in &mut self.books {
+            if let Some(page) = book.pages.get_mut(core) {
+                *page = Page::default();
+            }
+            let settled = book.settle(None, &mut self.clock);
+            orders.extend(settled.into_iter().map(|(core, order)| (*of, core, order)));
         }
         orders
     }

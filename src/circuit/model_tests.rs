@@ -28,6 +28,7 @@ struct Core {
     waiting: Vec<(Ticket, usize, u64)>,
     up: VecDeque<(Resource, Report)>,
     down: VecDeque<(Resource, Order)>,
+    ended: bool,
 }
 
 struct System {
@@ -53,6 +54,7 @@ impl System {
             waiting: Vec::new(),
             up: VecDeque::new(),
             down: VecDeque::new(),
+            ended: false,
         };
         Self {
             ledger: Ledger::new(cores),
@@ -172,6 +174,10 @@ impl System {
             let granted = self.ledger.granted(&of);
             let mut found = 0;
             for core in &self.cores {
+                if core.ended {
+                    assert!(core.down.is_empty(), "an order to a core that has ended");
+                    continue;
+                }
                 let (permits, places) = core.limiter.held(KEY);
                 found += if number == 0 { permits } else { places };
                 found +=
@@ -201,6 +207,7 @@ impl System {
             return;
         }
         match random.below(16) {
+            0..=7 | 15 if self.cores[at].ended => {}
             0..=3 => self.enter(at),
             4..=6 => self.leave(at),
             7 => self.cancel(at, random.0 as usize),
@@ -208,6 +215,21 @@ impl System {
             11..=13 => self.deliver_down(at),
             14 => self.now += Duration::from_micros(random.below(4000) as u64),
             _ => self.tidy(at),
+        }
+    }
+
+    /// A core ends; its clients are gone before.
+    fn retire(&mut self, at: usize) {
+        while self.cores[at].running > 0 || !self.cores[at].waiting.is_empty() {
+            self.cancel(at, 0);
+            self.leave(at);
+        }
+        let core = &mut self.cores[at];
+        (core.limiter, core.ended) = (Limiter::of_ledger(), true);
+        core.down.clear();
+        // What it has said last may still arrive.
+        for (of, core, order) in self.ledger.retire(at) {
+            self.cores[core].down.push_back((of, order));
         }
     }
 
@@ -255,6 +277,11 @@ fn the_sum_never_exceeds_the_limit_none_is_lost_and_everybody_gets_on() {
             }
             if random.below(3) == 0 {
                 system.revise(random_limits(&mut random));
+                system.check();
+            }
+            let at = random.below(system.cores.len());
+            if system.cores.len() > 2 && random.below(8) == 0 && !system.cores[at].ended {
+                system.retire(at);
                 system.check();
             }
         }

@@ -134,7 +134,10 @@ impl Ending {
     async fn next(&self) -> Event {
         let core = async {
             match self.ended.recv().await {
-                Ok((_, outcome)) => Event::Core(outcome),
+                Ok((core, outcome)) => {
+                    self.ledgers.retire(core);
+                    Event::Core(outcome)
+                }
                 Err(_) => std::future::pending().await,
             }
         };

@@ -64,6 +64,15 @@ impl Ledgers {
         }
     }
 
+    /// A core has ended.
+    pub fn retire(&self, core: usize) {
+        for (cluster, (_, ledger)) in self.clusters.borrow_mut().iter_mut().enumerate() {
+            for (of, core, order) in ledger.retire(core) {
+                self.send(core, cluster, of, order);
+            }
+        }
+    }
+
     fn send(&self, core: usize, cluster: usize, of: Resource, order: Order) {
         if let Some(core) = self.cores.get(core) {
             core.send(Message::Order { cluster, of, order });
