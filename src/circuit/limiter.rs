@@ -180,6 +180,11 @@ impl<T> Limiter<T> {
         let state = self.keys.get_mut(&key)?;
         state.permits.leave();
         self.running -= 1;
+        if state.queued == 0 && !state.permits.is_needed() && !state.places.is_needed() {
+            state.places.leave();
+            self.forget_if_empty(key);
+            return None;
+        }
         if state.permits.is_overdue(now, TURN) {
             let report = state.permits.give_back(state.queued);
             self.reports.extend(report.map(|report| (Resource::Permits(key), report)));

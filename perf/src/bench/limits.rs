@@ -124,7 +124,8 @@ fn flood(plan: &LimitsPlan, lab: &Lab, server: &Server) -> Result<String> {
     let mut text = format!(
         "\nThe p99 of 4 clients' point selects while another user has {FLOOD_CLIENTS} clients for {FLOOD_LIMIT} places, beside that without \
          (MariaDB, one core of Athena).\n\n\
-         | what floods | p99 with / without | p99 with a limit / without a limit |\n|---|---|---|\n"
+         | what floods | p99 with / without | p99 with {FLOOD_CLIENTS} clients / with {FLOOD_LIMIT} | p99 with a limit / without a limit |\n\
+         |---|---|---|---|\n"
     );
     let free = Athena::start(
         &plan.athena,
@@ -132,32 +133,43 @@ fn flood(plan: &LimitsPlan, lab: &Lab, server: &Server) -> Result<String> {
         &self::config(plan, server.port()).set("circuit", "enabled", "false").text(&accounts),
     )?;
     for (name, statement) in [("SELECT SLEEP(0.01)", Some("SELECT SLEEP(0.01)")), ("point selects", None)] {
-        let (mut ratios, mut limited) = (Vec::new(), Vec::new());
+        let (mut ratios, mut beyond, mut limited) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..plan.rounds {
             let alone = load(plan, &athena, ACCOUNTS[1], 4, &[])?;
-            let flooded = while_flooded(plan, &athena, statement)?;
-            let unlimited = while_flooded(plan, &free, statement)?;
+            let at_limit = while_flooded(plan, &athena, FLOOD_LIMIT, statement)?;
+            let flooded = while_flooded(plan, &athena, FLOOD_CLIENTS, statement)?;
+            let unlimited = while_flooded(plan, &free, FLOOD_CLIENTS, statement)?;
             let p99 = |figures: &LoadFigures| figures.percentiles[2].as_secs_f64();
-            eprintln!(
-                "{name}: p99 {:?} without, {:?} with, {:?} with and no limit",
-                alone.percentiles[2], flooded.percentiles[2], unlimited.percentiles[2]
-            );
+            let all = [&alone, &at_limit, &flooded, &unlimited].map(|figures| figures.percentiles[2]);
+            eprintln!("{name}: p99 without, at the limit, beyond it, and without a limit: {all:?}");
             ratios.push(p99(&flooded) / p99(&alone));
+            beyond.push(p99(&flooded) / p99(&at_limit));
             limited.push(p99(&flooded) / p99(&unlimited));
         }
-        let _ = writeln!(text, "| {name} | {} | {} |", Spread::of(ratios), Spread::of(limited));
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} |",
+            Spread::of(ratios),
+            Spread::of(beyond),
+            Spread::of(limited)
+        );
     }
     Ok(text)
 }
 
-fn while_flooded(plan: &LimitsPlan, athena: &Athena, statement: Option<&str>) -> Result<LoadFigures> {
+fn while_flooded(
+    plan: &LimitsPlan,
+    athena: &Athena,
+    clients: usize,
+    statement: Option<&str>,
+) -> Result<LoadFigures> {
     thread::scope(|scope| {
         let arguments: Vec<String> =
             statement.into_iter().flat_map(|sql| ["--statement".to_owned(), sql.to_owned()]).collect();
         let lasts = plan.duration + Duration::from_secs(2);
         let flooding = scope.spawn(move || {
             let arguments = &arguments;
-            load_for(plan, athena, ACCOUNTS[0], FLOOD_CLIENTS, arguments, lasts)
+            load_for(plan, athena, ACCOUNTS[0], clients, arguments, lasts)
         });
         thread::sleep(Duration::from_secs(1));
         let figures = load(plan, athena, ACCOUNTS[1], 4, &[]);
