@@ -20,7 +20,24 @@ use super::waiting::{Answer, Waiter};
 /// After a failed attempt, while other links still work, openers pause for this time.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long a server may take to close a connection that has said goodbye.
+const GOODBYE_MAX: Duration = Duration::from_millis(250);
+
 impl StatelessPool {
+    /// A link has said goodbye. Its place is free when the server has closed: until then it counts there.
+    pub(super) fn part_with(self: &Rc<Self>, link: Box<Link>) {
+        self.state.borrow_mut().leaving += 1;
+        let pool = self.clone();
+        self.core.spawn(async move {
+            let timer = Timer::new(&pool.core.timers);
+            let _ = timer.within(GOODBYE_MAX, link.socket.closed()).await;
+            drop(link);
+            pool.state.borrow_mut().leaving -= 1;
+            pool.leave_quota();
+            pool.open_for_waiters();
+        });
+    }
+
     /// There is one link less: for who waits here, or for another core.
     pub(super) fn leave_quota(&self) {
         self.quota.leave();
@@ -32,7 +49,10 @@ impl StatelessPool {
 
     /// Those who wait for a link that is not being opened yet.
     pub(super) fn wanted(&self) -> usize {
-        let state = self.state.borrow();
+        self.wanted_of(&self.state.borrow())
+    }
+
+    fn wanted_of(&self, state: &State) -> usize {
         let open_to = |waiter: &&Rc<Waiter>| !state.accounts.is_full(&waiter.want.identity.account);
         state.waiters.iter().filter(open_to).count().saturating_sub(state.connecting)
     }
@@ -53,7 +73,8 @@ impl StatelessPool {
             }
             if !self.quota.take() {
                 // An idle link that fits nobody who waits stands in the way of one that does.
-                let in_the_way = (!state.idle.is_empty()).then(|| state.idle.remove(0));
+                let is_short = self.wanted_of(&state) > state.leaving;
+                let in_the_way = (is_short && !state.idle.is_empty()).then(|| state.idle.remove(0));
                 drop(state);
                 self.quota.ask(self.wanted());
                 let Some(link) = in_the_way else { return };

@@ -86,6 +86,8 @@ pub(super) struct State {
     /// Links that exist: idle, lent, being reset, being opened.
     pub(super) open: usize,
     pub(super) connecting: usize,
+    /// Links that have said goodbye, and whose server has not closed yet.
+    pub(super) leaving: usize,
     pub(super) waiters: VecDeque<Rc<Waiter>>,
     pub(super) next_serial: u64,
     pub(super) retry_after: Option<Instant>,
@@ -257,14 +259,19 @@ impl StatelessPool {
     /// A lent link is no more. Its socket closes here.
     pub(super) fn closed(self: &Rc<Self>, link: Box<Link>, reason: ClosedReason) {
         self.state.borrow_mut().accounts.count_out(&link.identity.account);
-        drop(link);
         if matches!(reason, ClosedReason::Error | ClosedReason::ServerClosed) {
             self.suspect.set(true);
         }
         self.metrics.links.of(LinkState::Busy).dec();
         self.metrics.links_closed.of(reason).inc();
         self.state.borrow_mut().open -= 1;
-        self.leave_quota();
+        match reason {
+            ClosedReason::Error | ClosedReason::ServerClosed | ClosedReason::Shutdown => {
+                drop(link);
+                self.leave_quota();
+            }
+            _ => self.part_with(link),
+        }
         self.open_for_waiters();
     }
 
