@@ -15,6 +15,21 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A server that has just started may be slower than Athena's default, on a busy machine.
 const CONNECT_TIMEOUT_MS: &str = "20000";
 
+/// Runs `test` on a MariaDB, and on a MySQL where there is one.
+pub fn on_each_server(
+    name: &str,
+    configure: impl Fn(AthenaConfig) -> AthenaConfig,
+    test: impl Fn(&Stage) -> TestResult,
+) -> TestResult {
+    let stage = Stage::start_with(name, &configure)?;
+    test(&stage)?;
+    drop(stage);
+    match Stage::start_on_mysql(name, &configure)? {
+        Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
+        None => Ok(()),
+    }
+}
+
 /// A server with Athena in front of it. Dropped in this order: proxy, server, files.
 #[derive(Debug)]
 pub struct Stage {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use athena_perf::lab::{Lab, ServerOptions};
 use athena_perf::proxy::{AthenaConfig, sum_metric};
 
-use crate::common::stage::Stage;
+use crate::common::stage::{Stage, on_each_server};
 use crate::common::wire::{Connection, Login};
 use crate::common::{PATIENCE, TestResult, eventually, join, timed};
 
@@ -334,21 +334,6 @@ fn configure(config: AthenaConfig) -> AthenaConfig {
         "connect_timeout_ms",
         &CONNECT_TIMEOUT.as_millis().to_string(),
     )
-}
-
-/// Runs `test` on a MariaDB, and on a MySQL where there is one.
-fn on_each_server(
-    name: &str,
-    configure: impl Fn(AthenaConfig) -> AthenaConfig,
-    test: impl Fn(&Stage) -> TestResult,
-) -> TestResult {
-    let stage = Stage::start_with(name, &configure)?;
-    test(&stage)?;
-    drop(stage);
-    match Stage::start_on_mysql(name, &configure)? {
-        Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
-        None => Ok(()),
-    }
 }
 
 /// How many breakers are closed, open and half open.

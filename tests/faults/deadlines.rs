@@ -6,7 +6,7 @@ use std::time::Duration;
 use athena_perf::proxy::AthenaConfig;
 
 use crate::common::random::Random;
-use crate::common::stage::Stage;
+use crate::common::stage::{Stage, on_each_server};
 use crate::common::wire::{Connection, Error, Value};
 use crate::common::{PATIENCE, TestResult, eventually, join, timed};
 
@@ -276,21 +276,6 @@ fn limited(config: AthenaConfig) -> AthenaConfig {
 
 fn idle_limited(config: AthenaConfig) -> AthenaConfig {
     config.set("server", "idle_transaction_timeout_ms", "700")
-}
-
-/// Runs `test` on a MariaDB, and on a MySQL where there is one.
-fn on_each_server(
-    name: &str,
-    configure: impl Fn(AthenaConfig) -> AthenaConfig,
-    test: impl Fn(&Stage) -> TestResult,
-) -> TestResult {
-    let stage = Stage::start_with(name, &configure)?;
-    test(&stage)?;
-    drop(stage);
-    match Stage::start_on_mysql(name, &configure)? {
-        Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
-        None => Ok(()),
-    }
 }
 
 fn code_of(client: &Connection) -> u16 {

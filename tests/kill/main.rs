@@ -13,7 +13,7 @@ mod terminal;
 use std::time::Duration;
 
 use athena_perf::proxy::AthenaConfig;
-use common::stage::Stage;
+use common::stage::{Stage, on_each_server as on_each_server_with};
 use common::wire::{self, Connection};
 use common::{TestResult, eventually};
 
@@ -41,20 +41,6 @@ fn configure(config: AthenaConfig) -> AthenaConfig {
 /// Runs `test` on a MariaDB, and on a MySQL where there is one.
 fn on_each_server(name: &str, test: impl Fn(&Stage) -> TestResult) -> TestResult {
     on_each_server_with(name, configure, test)
-}
-
-fn on_each_server_with(
-    name: &str,
-    configure: impl Fn(AthenaConfig) -> AthenaConfig,
-    test: impl Fn(&Stage) -> TestResult,
-) -> TestResult {
-    let stage = Stage::start_with(name, &configure)?;
-    test(&stage)?;
-    drop(stage);
-    match Stage::start_on_mysql(name, &configure)? {
-        Some(stage) => test(&stage).map_err(|error| format!("on MySQL: {error}").into()),
-        None => Ok(()),
-    }
 }
 
 fn id_of(client: &Connection) -> u32 {
