@@ -107,6 +107,13 @@ fn a_server_that_hangs() -> TestResult {
         let mut clients = (0..CLIENTS).map(|_| stage.connect()).collect::<Result<Vec<_>, _>>()?;
         stage.server.pause();
         let first = ask_all(&mut clients);
+        // The first attempt that fails answers all who wait, others may be under way: some are asked once more before it opens.
+        eventually("the breaker opens", PATIENCE, || {
+            match stage.athena.metric("athena_breaker_opened_total", &[]) {
+                Ok(opened) if opened >= 1.0 => Ok(()),
+                _ => Err(format!("{:?}", ask_all(&mut clients))),
+            }
+        });
         let then: Vec<_> = (0..10).flat_map(|_| ask_all(&mut clients)).collect();
         stage.server.resume();
         for (result, took) in &first {
