@@ -75,7 +75,7 @@ pub fn run(plan: &LimitsPlan) -> Result<String> {
 fn skew(plan: &LimitsPlan, lab: &Lab, server: &Server) -> Result<String> {
     let mut text = format!(
         "{CLIENTS} clients with point selects, all on one of {CORES} cores, beside the same clients spread evenly (MariaDB). `Threads_running` is \
-         the server's own, sampled without pause, less the connection that samples.\n\n\
+         the server's own, sampled without pause, less the connection that samples; it has threads whose reply is on its way, too.\n\n\
          | limit | one core / evenly, queries/s | most Threads_running |\n|---|---|---|\n"
     );
     for limit in LIMITS {
