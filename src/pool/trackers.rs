@@ -23,7 +23,7 @@ pub(super) const SELECT_TRACKED: &str = "SELECT @@session_track_schema, @@sessio
 
 /// The same statement on both families of servers. What it asks for is what keeps sessions apart.
 const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-                            session_track_transaction_info='CHARACTERISTICS'";
+                            session_track_transaction_info=_latin1'CHARACTERISTICS'";
 
 /// The same on a MariaDB, whose query cache is left aside by connections that track transactions: those that use it go without.
 /// What a reply tells of transactions then is the flags of its status; the rest is known by the statements' texts.
@@ -180,7 +180,7 @@ impl Trackers {
         let (schema, state_change) = (on(TrackedKinds::SCHEMA), on(TrackedKinds::STATE_CHANGE));
         let mut sql = format!(
             "SET SESSION session_track_schema={schema}, session_track_state_change={state_change}, \
-             session_track_transaction_info='{transaction_info}'"
+             session_track_transaction_info=_latin1'{transaction_info}'"
         );
         sql += &set_variables(&tracked.variables);
         if tracked.variables.value().is_none() {

@@ -413,3 +413,19 @@ fn table_locks_beside_no_transaction() -> TestResult {
         Ok(())
     })
 }
+
+/// A client that wants to be told of no schema is not, but Athena is: also where literals have two bytes for each letter, which a
+/// MySQL takes for no value of its variables.
+#[test]
+fn a_schema_is_noticed_in_every_character_set() -> TestResult {
+    on_each_server("isolation_ucs2", 2, &[], |stage| {
+        stage.server.sql("CREATE DATABASE other")?;
+        let mut client = stage.connect()?;
+        client.run("SET character_set_connection = ucs2")?;
+        client.run("SET session_track_schema = 0")?;
+        client.run("USE other")?;
+        client.command(crate::common::wire::command::RESET_CONNECTION, &[])?;
+        assert_eq!(client.scalar("SELECT DATABASE()")?, "other");
+        Ok(())
+    })
+}
