@@ -88,24 +88,23 @@ impl<R: Copy + Eq + Hash> Ledger<R> {
 
     /// The numbers have changed.
     pub fn revise(&mut self, limit: impl Fn(&R) -> Limit) -> Vec<(R, usize, Order)> {
-        let mut orders = Vec::new();
-        for (of, book) in &mut self.books {
-            book.limit = limit(of);
-            orders.extend(
-                book.settle(None, &mut self.clock).into_iter().map(|(core, order)| (*of, core, order)),
-            );
-        }
-        orders
+        self.change_all(|of, book| book.limit = limit(of))
     }
 
     /// A core has ended, and with it all that ran there: what it had is free. It takes no orders any more.
     pub fn retire(&mut self, core: usize) -> Vec<(R, usize, Order)> {
         self.retired.push(core);
-        let mut orders = Vec::new();
-        for (of, book) in &mut self.books {
+        self.change_all(|_, book| {
             if let Some(page) = book.pages.get_mut(core) {
                 *page = Page::default();
             }
+        })
+    }
+
+    fn change_all(&mut self, change: impl Fn(&R, &mut Book)) -> Vec<(R, usize, Order)> {
+        let mut orders = Vec::new();
+        for (of, book) in &mut self.books {
+            change(of, book);
             let settled = book.settle(None, &mut self.clock);
             orders.extend(settled.into_iter().map(|(core, order)| (*of, core, order)));
         }

@@ -162,8 +162,8 @@ impl<T> Limiter<T> {
             state.placeless += 1;
             state.first_placeless.get_or_insert(slot);
         }
-        let report = state.permits.ask(state.queued).filter(|_| !is_alone);
-        self.reports.extend(report.map(|report| (Resource::Permits(key), report)));
+        self.reports
+            .extend(about(Resource::Permits(key), state.permits.ask(state.queued).filter(|_| !is_alone)));
         if !has_place {
             let report = state.places.tell(state.placeless);
             self.reports.push((Resource::Places(key), report));
@@ -186,8 +186,7 @@ impl<T> Limiter<T> {
             return None;
         }
         if state.permits.is_overdue(now, TURN) {
-            let report = state.permits.give_back(state.queued);
-            self.reports.extend(report.map(|report| (Resource::Permits(key), report)));
+            self.reports.extend(about(Resource::Permits(key), state.permits.give_back(state.queued)));
         }
         self.free_place(key);
         let next = self.admit_next(key);
@@ -270,14 +269,14 @@ impl<T> Limiter<T> {
                 if now.saturating_duration_since(since) < UNUSED_MAX {
                     return true;
                 }
-                reports.extend(state.permits.give_up().map(|report| (Resource::Permits(*key), report)));
-                reports.extend(state.places.give_up().map(|report| (Resource::Places(*key), report)));
+                reports.extend(about(Resource::Permits(*key), state.permits.give_up()));
+                reports.extend(about(Resource::Places(*key), state.places.give_up()));
                 return false;
             }
             state.last_used = None;
             let (queued, placeless) = (state.queued, state.placeless);
-            reports.extend(state.permits.correct(queued).map(|report| (Resource::Permits(*key), report)));
-            reports.extend(state.places.correct(placeless).map(|report| (Resource::Places(*key), report)));
+            reports.extend(about(Resource::Permits(*key), state.permits.correct(queued)));
+            reports.extend(about(Resource::Places(*key), state.places.correct(placeless)));
             true
         });
     }
@@ -344,8 +343,7 @@ impl<T> Limiter<T> {
     fn free_place(&mut self, key: Key) {
         if let Some(state) = self.keys.get_mut(&key) {
             state.places.leave();
-            let report = state.places.give_back(state.placeless);
-            self.reports.extend(report.map(|report| (Resource::Places(key), report)));
+            self.reports.extend(about(Resource::Places(key), state.places.give_back(state.placeless)));
             self.place_next(key);
         }
     }
@@ -385,18 +383,16 @@ impl<T> Limiter<T> {
         } else {
             share.correct(wanted)
         };
-        self.reports.extend(report.map(|report| (of, report)));
+        self.reports.extend(about(of, report));
     }
 
     /// What nobody uses here and others need goes back.
     fn settle(&mut self, key: Key) {
         let Some(state) = self.keys.get_mut(&key) else { return };
         if state.queued == 0 {
-            let report = state.permits.give_back(0);
-            self.reports.extend(report.map(|report| (Resource::Permits(key), report)));
+            self.reports.extend(about(Resource::Permits(key), state.permits.give_back(0)));
         }
-        let report = state.places.give_back(state.placeless);
-        self.reports.extend(report.map(|report| (Resource::Places(key), report)));
+        self.reports.extend(about(Resource::Places(key), state.places.give_back(state.placeless)));
         self.forget_if_empty(key);
     }
 
@@ -438,6 +434,11 @@ impl<T> Limiter<T> {
             slot.remove();
         }
     }
+}
+
+/// A report, if there is one to make, with what it is about.
+fn about(of: Resource, report: Option<Report>) -> Option<(Resource, Report)> {
+    report.map(|report| (of, report))
 }
 
 impl State {

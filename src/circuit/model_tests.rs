@@ -4,21 +4,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::tests::Random;
 use super::*;
 
 const KEY: Key = Key { user: 0, shard: 0, class: 0 };
-
-/// Small, seeded and good enough to choose steps with (xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-}
 
 struct Core {
     limiter: Limiter<usize>,

@@ -94,10 +94,10 @@ fn without_permits_all_wait_and_without_places_all_are_refused() {
 }
 
 /// Small, seeded and good enough to choose steps with (xorshift64).
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
