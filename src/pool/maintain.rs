@@ -51,8 +51,7 @@ fn tidy(pool: &Rc<StatelessPool>) {
     pool.tell_the_hopeless();
     pool.open_for_waiters();
     for _ in idle + pool.connecting()..min_idle {
-        // Links that nobody has asked for are no reason to close others on another core.
-        if !pool.quota.has_idle() || !pool.take_room() || !pool.start_opener(usual(pool)) {
+        if !pool.take_room() || !pool.start_opener(usual(pool)) {
             return;
         }
     }
@@ -67,7 +66,7 @@ async fn ask(pool: &Rc<StatelessPool>, timer: &Timer) {
         return;
     }
     let Some(mut lease) = pool.usual_want().and_then(|want| pool.try_checkout(&want)) else {
-        if !pool.has_lent() && pool.quota.has_idle() && pool.take_room() {
+        if !pool.has_lent() && pool.take_room() {
             pool.start_opener(usual(pool));
         }
         return;

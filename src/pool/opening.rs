@@ -23,6 +23,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a server may take to close a connection that has said goodbye.
 const GOODBYE_MAX: Duration = Duration::from_millis(250);
 
+impl State {
+    /// Those who wait and whose accounts may have more links.
+    fn open_to(&self) -> impl Iterator<Item = &Rc<Waiter>> {
+        self.waiters.iter().filter(|waiter| !self.accounts.is_full(&waiter.want.identity.account))
+    }
+
+    /// See [`StatelessPool::wanted`].
+    fn wanted(&self) -> usize {
+        self.open_to().count().saturating_sub(self.connecting)
+    }
+}
+
 impl StatelessPool {
     /// A link has said goodbye. Its place is free when the server has closed: until then it counts there.
     pub(super) fn part_with(self: &Rc<Self>, link: Box<Link>) {
@@ -49,12 +61,7 @@ impl StatelessPool {
 
     /// Those who wait for a link that is not being opened yet.
     pub(super) fn wanted(&self) -> usize {
-        self.wanted_of(&self.state.borrow())
-    }
-
-    fn wanted_of(&self, state: &State) -> usize {
-        let open_to = |waiter: &&Rc<Waiter>| !state.accounts.is_full(&waiter.want.identity.account);
-        state.waiters.iter().filter(open_to).count().saturating_sub(state.connecting)
+        self.state.borrow().wanted()
     }
 
     /// Starts openers for those who wait and are not waited for yet, within the bounds.
@@ -62,9 +69,7 @@ impl StatelessPool {
         loop {
             let mut state = self.state.borrow_mut();
             state.accounts.ask_again(self.core.timers.now());
-            let mut open_to =
-                state.waiters.iter().filter(|waiter| !state.accounts.is_full(&waiter.want.identity.account));
-            let Some(want) = open_to.nth(state.connecting).map(|waiter| waiter.want.clone()) else {
+            let Some(want) = state.open_to().nth(state.connecting).map(|waiter| waiter.want.clone()) else {
                 return;
             };
             let paused = state.retry_after.is_some_and(|at| self.core.timers.now() < at);
@@ -73,7 +78,7 @@ impl StatelessPool {
             }
             if !self.quota.take() {
                 // An idle link that fits nobody who waits stands in the way of one that does.
-                let is_short = self.wanted_of(&state) > state.leaving;
+                let is_short = state.wanted() > state.leaving;
                 let in_the_way = (is_short && !state.idle.is_empty()).then(|| state.idle.remove(0));
                 drop(state);
                 self.quota.ask(self.wanted());
@@ -219,17 +224,13 @@ impl StatelessPool {
         told.iter().for_each(|waiter| waiter.give(Answer::Failed(error.clone())));
     }
 
-    /// Takes room for one more link, if one may be opened now. Asks the ledger if there is none.
+    /// Takes room for one more link, if there is some and one may be opened now. For links that nobody waits for: they are no
+    /// reason to close others on another core.
     pub(super) fn take_room(&self) -> bool {
         let state = self.state.borrow();
         if state.closed || state.connecting >= self.settings.max_connecting {
             return false;
         }
-        drop(state);
-        let taken = self.quota.take();
-        if !taken {
-            self.quota.ask(self.wanted().max(1));
-        }
-        taken
+        self.quota.take()
     }
 }

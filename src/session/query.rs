@@ -29,9 +29,10 @@ impl Session {
     pub async fn query(&mut self, command: Payload) -> Result<Payload, Stop> {
         let text = self.text(command.get(HEADER_LEN..).unwrap_or_default());
         let text = text.ok_or_else(Refusal::malformed)?;
-        let facts = facts(text, self.sql_mode());
+        let mode = self.sql_mode();
+        let facts = facts(text, mode);
         if self.account.classes.need_digest() {
-            self.class = self.account.classes.of_digest(digest(text, self.sql_mode()));
+            self.class = self.account.classes.of_digest(digest(text, mode));
         }
         if self.unread.transaction && !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
             // The packet behind the columns tells of it before the server's own does.
