@@ -15,7 +15,10 @@ pub(super) fn contradictions(document: &Document<'_>, config: &Config) {
     endpoints(document, config);
     for cluster in &config.clusters {
         pool(document, &cluster.pool);
-        proxy_loop(document, config, &cluster.primary);
+        proxy_loop(document, config, &cluster.primary, "backend");
+        for replica in &cluster.replicas {
+            proxy_loop(document, config, &replica.instance, "backend.replicas");
+        }
     }
 }
 
@@ -57,24 +60,20 @@ fn endpoints(document: &Document<'_>, config: &Config) {
     }
 }
 
-fn proxy_loop(document: &Document<'_>, config: &Config, primary: &Instance) {
+fn proxy_loop(document: &Document<'_>, config: &Config, instance: &Instance, own: &str) {
     if !document.sound(&ADDRESSES) {
         return;
     }
-    if let Some(path) = &primary.unix_socket {
+    if let Some(path) = &instance.unix_socket {
         if config.server.unix_socket.as_ref() == Some(path) {
             let reason = Reason::BackendIsSelf(path.display().to_string(), "[server]");
-            document.report(
-                document.line_of("backend", "unix_socket"),
-                "backend.unix_socket".to_owned(),
-                reason,
-            );
+            document.report(document.line_of(own, "unix_socket"), format!("{own}.unix_socket"), reason);
         }
         return;
     }
-    let addresses: Vec<IpAddr> = match primary.host.parse() {
+    let addresses: Vec<IpAddr> = match instance.host.parse() {
         Ok(address) => vec![address],
-        Err(_) if primary.host.eq_ignore_ascii_case("localhost") => {
+        Err(_) if instance.host.eq_ignore_ascii_case("localhost") => {
             vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
         }
         // A name says nothing before it is resolved, and may mean something else by then.
@@ -83,10 +82,10 @@ fn proxy_loop(document: &Document<'_>, config: &Config, primary: &Instance) {
     let listeners = [(Some(config.server.listen), "[server]"), (config.metrics, "[metrics]")];
     for (listener, section) in listeners {
         let Some(listener) = listener else { continue };
-        let here = |address: &IpAddr| covers(listener, (*address, primary.port).into());
+        let here = |address: &IpAddr| covers(listener, (*address, instance.port).into());
         if addresses.iter().any(here) {
-            let reason = Reason::BackendIsSelf(format!("{}:{}", primary.host, primary.port), section);
-            document.report(document.line_of("backend", "host"), "backend.host".to_owned(), reason);
+            let reason = Reason::BackendIsSelf(format!("{}:{}", instance.host, instance.port), section);
+            document.report(document.line_of(own, "host"), format!("{own}.host"), reason);
         }
     }
 }

@@ -78,13 +78,10 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 }
 
 /// Sections of which there can be several, written `[[name]]`.
-pub(super) const REPEATED: &[&str] = &["users", "limits"];
+pub(super) const REPEATED: &[&str] = &["users", "limits", "backend.replicas"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
-    ("backend.replicas", "every statement goes to [backend]; remove it"),
-    ("routing", "every statement goes to [backend]; remove it"),
-    ("health", "a link is checked when it is taken from the pool; remove it"),
     ("shards", "all tables live on [backend]; remove it"),
     ("sharding", "tables are not sharded; remove it"),
     ("sharding_defaults", "tables are not sharded; remove it"),
@@ -188,6 +185,22 @@ pub const KEYS: &[Key] = &[
     text("backend", "key", Absent::Unset("none"), "file with that certificate's private key (PEM, not encrypted)"),
     choice("backend", "compression", "off", &["off", "zlib", "zstd"], &[], "compression of links: \"off\", \"zlib\", or \"zstd\" (MySQL 8 and newer)"),
 
+    text("backend.replicas", "host", Absent::Unset("none: one of host and unix_socket is required"), "host name or IP address of a server that follows [backend], and may take its place"),
+    Key { section: "backend.replicas", name: "port", form: Form::Number { range: 1..=65_535, absent: Absent::Means(3306) }, doc: "its TCP port" },
+    text("backend.replicas", "unix_socket", Absent::Unset("none: by TCP"), "path of its Unix socket, in the place of host and port"),
+    number("backend.replicas", "weight", 1, 0..=1_000_000, "its share of the reads, beside the others' weights; 0 is none, unless it becomes the primary"),
+    text("backend.replicas", "group", Absent::Unset("none"), "where it is: [routing] group prefers those of its own"),
+    flag("backend.replicas", "draining", false, "true takes it out of the reads; SIGHUP reads it again"),
+    text("backend.replicas", "user", Absent::Unset("[backend] user"), "account with which links to it log in"),
+    text("backend.replicas", "password", Absent::Unset("[backend]'s, unless user is given"), "its password"),
+    text("backend.replicas", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
+    text("backend.replicas", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    text("backend.replicas", "database", Absent::Unset("[backend] database"), "database in which the connection that looks after it opens"),
+    choice("backend.replicas", "tls", "as_backend", &["as_backend", "disabled", "preferred", "required", "verify_ca", "verify_identity"], &[], "encryption of links to it, as in [backend]; \"as_backend\" takes that and its files over"),
+    text("backend.replicas", "ca", Absent::Unset("none"), "as in [backend]"),
+    text("backend.replicas", "cert", Absent::Unset("none"), "as in [backend]"),
+    text("backend.replicas", "key", Absent::Unset("none"), "as in [backend]"),
+
     text("users", "name", Absent::Refused, "name with which clients log in"),
     text("users", "password", Absent::Unset("none: one of the four is required"), "the account's password"),
     text("users", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
@@ -197,6 +210,7 @@ pub const KEYS: &[Key] = &[
     Key { section: "users", name: "max_connections", form: Form::Number { range: 1..=CONNECTIONS_MAX, absent: Absent::Unset("only that of [server]") }, doc: "clients of the account at a time, whole process; one more is refused with error 1226" },
     list("users", "allowed_addresses", "from everywhere", "where the account's clients may come from: addresses, networks such as \"10.0.0.0/8\", and \"localhost\" for this host"),
     choice("users", "tls", "optional", &["optional", "required", "certificate"], &[], "\"required\" lets the account in by TLS only, \"certificate\" only with a client certificate"),
+    choice("users", "routing", "default", &["default", "primary", "split"], &[], "\"primary\" sends all statements of the account to the primary, \"split\" its reads to replicas; \"default\" goes by [routing] read_write_split"),
     text("users", "backend_user", Absent::Unset("[backend] user"), "account of the server with which the links of this account log in"),
     text("users", "backend_password", Absent::Unset("none: one of the three is required with backend_user"), "its password"),
     text("users", "backend_password_file", Absent::Unset("none"), "file that holds the password, instead of backend_password"),
@@ -213,6 +227,26 @@ pub const KEYS: &[Key] = &[
     number("pool", "query_kill_timeout_ms", 2000, 1..=MS_MAX, "time the server has to end a statement that took longer; then its link is closed"),
     number("pool", "max_prepared_statements", 256, 1..=65_536, "prepared statements that a link keeps open on the server"),
     list("pool", "movable_routines", "none", "procedures and functions that leave nothing of a session behind but what servers tell: calls of these keep no link; \"name\" or \"schema.name\""),
+
+    flag("routing", "read_write_split", false, "statements that only read go to [[backend.replicas]], everything else to the primary"),
+    choice("routing", "read_your_writes", "session", &["off", "session", "global"], &[], "a read finds what its own session has written (\"session\"), or anybody (\"global\", which asks the primary before each read); \"off\" is whatever the replica has"),
+    number("routing", "read_your_writes_timeout_ms", 100, 1..=MS_MAX, "time a read waits for a replica to have that; then it goes to the primary"),
+    number("routing", "max_replica_lag_ms", 10_000, 1..=MS_MAX, "a replica that is further behind gets no reads"),
+    choice("routing", "no_replica", "primary", &["primary", "error"], &[], "where reads go while no replica may have them: to the \"primary\", or nowhere (\"error\")"),
+    choice("routing", "replica_choice", "weighted", &["weighted", "least_outstanding", "latency"], &[], "which replica gets a read: in turn by weight, the one with the fewest statements for its weight, or the nearest by the time that it takes to answer"),
+    text("routing", "group", Absent::Unset("none"), "replicas of this group go before all others, as long as there is one"),
+    choice("routing", "read_only_transactions", "replica", &["replica", "primary"], &[], "where START TRANSACTION READ ONLY and what follows it run"),
+    list("routing", "read_only_routines", "none", "functions and procedures that only read: \"name\" or \"schema.name\""),
+    number("routing", "failover_wait_ms", 10_000, 0..=MS_MAX, "time a statement waits for a primary while there is none; 0 fails at once"),
+
+    number("health", "interval_ms", 500, 10..=MS_MAX, "time between two looks after a server, where there are [[backend.replicas]]"),
+    number("health", "timeout_ms", 1000, 10..=MS_MAX, "time a server has to answer one"),
+    number("health", "failures", 3, 1..=1000, "looks in a row that fail until a server counts as down; refused ones follow each other at once"),
+    number("health", "recoveries", 2, 1..=1000, "looks in a row that succeed until it counts as up again"),
+    text("health", "user", Absent::Unset("the account of the server's links"), "account that looks after the servers"),
+    text("health", "password", Absent::Unset("none: one of the three is required with user"), "its password"),
+    text("health", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
+    text("health", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
 
     flag("circuit", "enabled", true, "limits the statements that run at a time; without the section nothing is limited"),
     number("circuit", "max_concurrent_per_user_shard", 10, 1..=CONNECTIONS_MAX, "statements of one user on one shard that run at a time, whole process"),

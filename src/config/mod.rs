@@ -7,7 +7,7 @@
 //! - `document` parses the text and knows the line of everything in it; `unknown` finds what the table does not
 //!   have; `section` reads one typed value at a time; `password` fetches secrets, `tls` certificates and keys (with
 //!   `verifier` for what a server need not prove); `resolve` builds the types,
-//!   `users` those of the accounts.
+//!   `users` those of the accounts, `replicas` those of the servers beside the primary.
 //! - `check` looks for values that are each fine and contradict one another.
 //! - `problem` holds every reason for a refusal, as a line `path:line: key: reason`.
 //!
@@ -23,6 +23,7 @@ mod password;
 mod problem;
 #[cfg(test)]
 mod refusal_tests;
+mod replicas;
 mod resolve;
 mod section;
 #[cfg(test)]
@@ -35,8 +36,9 @@ mod verifier;
 pub use keys::{Absent, Form, KEYS, Key};
 pub use model::{
     Acceptor, Account, AccountTls, Auth, AuthPlugin, AuthSource, BackendLogin, Breaker, Circuit,
-    ClientCompression, Cluster, Config, Connector, Cpus, Instance, LimitOverride, LinkCompression, LinkTls,
-    Log, LogFormat, Origin, Pool, RoutineName, Runtime, Secret, Server, ServerTls,
+    ClientCompression, Cluster, Config, Connector, Cpus, Health, Instance, LimitOverride, LinkCompression,
+    LinkTls, Log, LogFormat, Origin, Pool, ReadYourWrites, Replica, ReplicaChoice, RoutineName, Routing,
+    Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
 pub use tls::{TlsError, TlsFiles};

@@ -187,14 +187,25 @@ pub struct Cluster {
     pub name: String,
     /// The server that takes writes.
     pub primary: Instance,
-    /// Servers that follow the primary.
-    pub replicas: Vec<Instance>,
+    /// Servers that follow the primary, and may take its place.
+    pub replicas: Vec<Replica>,
     /// Who may log in; never empty, names are unique.
     pub accounts: Vec<Account>,
     /// Links to each instance.
     pub pool: Pool,
     /// Statements at a time.
     pub circuit: Circuit,
+    /// Which of the servers gets a statement.
+    pub routing: Routing,
+    /// How servers are looked after, where there are several.
+    pub health: Health,
+}
+
+impl Cluster {
+    /// All servers: the one of `[backend]`, then its replicas in the order of the file.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        std::iter::once(&self.primary).chain(self.replicas.iter().map(|replica| &replica.instance))
+    }
 }
 
 /// A MySQL server and how links log in to it.
@@ -230,6 +241,79 @@ impl fmt::Display for Instance {
     }
 }
 
+/// A server that follows the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Where it is.
+    pub instance: Instance,
+    /// Its share of the reads, beside the others'; 0 is none.
+    pub weight: u32,
+    /// It is in the group that goes before all others.
+    pub is_near: bool,
+    /// It gets no more reads.
+    pub draining: bool,
+}
+
+/// Which of a cluster's servers gets a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Whether reads go to replicas, of accounts that have no other setting.
+    pub read_write_split: bool,
+    /// What a read has to find.
+    pub read_your_writes: ReadYourWrites,
+    /// How long it waits for a replica that has it.
+    pub read_your_writes_timeout: Duration,
+    /// A replica that is further behind gets no reads.
+    pub max_replica_lag: Duration,
+    /// While no replica may have reads, they fail; else they go to the primary.
+    pub fails_without_replica: bool,
+    /// Among those that may have one.
+    pub replica_choice: ReplicaChoice,
+    /// Whether read-only transactions go to replicas.
+    pub splits_transactions: bool,
+    /// Functions and procedures that only read.
+    pub read_only_routines: Vec<RoutineName>,
+    /// How long a statement waits for a primary while there is none; may be zero.
+    pub failover_wait: Duration,
+}
+
+/// What a read has to find on a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadYourWrites {
+    /// Whatever is there.
+    Off,
+    /// What its own session has written.
+    Session,
+    /// What anybody has written before it began.
+    Global,
+}
+
+/// Which replica gets a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaChoice {
+    /// In turn, in proportion to their weights.
+    Weighted,
+    /// The one with the fewest statements for its weight, on the core that asks.
+    LeastOutstanding,
+    /// The one that answers soonest.
+    Latency,
+}
+
+/// How servers are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Between two looks.
+    pub interval: Duration,
+    /// For one of them.
+    pub timeout: Duration,
+    /// So many in a row that fail make a server count as down.
+    pub failures: usize,
+    /// So many in a row that succeed make it count as up.
+    pub recoveries: usize,
+    /// Who looks; `None` is the account of the server's links.
+    pub account: Option<BackendLogin>,
+}
+
 /// Someone who may log in to Athena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -247,6 +331,8 @@ pub struct Account {
     pub tls: AccountTls,
     /// The account of its links; `None` is the instance's own.
     pub backend: Option<BackendLogin>,
+    /// Whether its reads go to replicas; `None` is as for all others.
+    pub read_write_split: Option<bool>,
 }
 
 /// An account of the server, as links log in with it.

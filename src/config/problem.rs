@@ -177,6 +177,10 @@ pub(super) enum Reason {
     NoBackendUser,
     #[error("the user of line {0} has the same name")]
     DuplicateUser(usize),
+    #[error("{0} is named twice among [backend] and [[backend.replicas]]")]
+    DuplicateInstance(String),
+    #[error("there are no [[backend.replicas]] to which reads could go")]
+    NoReplicas,
     #[error("no account of this file has this name")]
     NoSuchUser,
     #[error("changes a limit of [circuit], which limits nothing: write the section, with enabled = true")]

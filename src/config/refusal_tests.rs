@@ -64,9 +64,6 @@ fn names_that_are_not_known_come_with_a_hint() {
 #[test]
 fn what_is_not_built_says_so() {
     let texts = [
-        "[[backend.replicas]]\nhost = \"b\"",
-        "[routing]\nread_write_split = true",
-        "[health]\ninterval_ms = 1",
         "[[shards]]\nname = \"a\"",
         "[[sharding]]\nname = \"a\"",
         "[sharding_defaults]\nmax_fan_out = 1",
@@ -320,5 +317,48 @@ fn a_text_that_is_cut_or_changed_anywhere_is_read_to_its_end() {
             let changed = format!("{before}{change}{}", after.get(1..).unwrap_or_default());
             parse(&changed).map(drop).unwrap_or_else(|problems| assert!(!problems.to_string().is_empty()));
         }
+    }
+}
+
+#[test]
+fn replicas_that_cannot_be_are_refused() {
+    let cases = [
+        (
+            "[backend.replicas]\nhost = \"b\"",
+            "backend.replicas: must be a list of sections, each written [[backend.replicas]]",
+        ),
+        (
+            "[[backend.replicas]]\nport = 3309",
+            "backend.replicas.host: the key is missing: give host, or unix_socket",
+        ),
+        ("[[backend.replicas]]\nhost = \"db\"", "backend.replicas.host: db:3306 is named twice"),
+        (
+            "[[backend.replicas]]\nhost = \"127.0.0.1\"\nport = 3307",
+            "backend.replicas.host: 127.0.0.1:3307 is where Athena itself listens",
+        ),
+        (
+            "[[backend.replicas]]\nhost = \"b\"\nuser = \"c\"",
+            "backend.replicas.password: the password is missing",
+        ),
+        ("[[backend.replicas]]\nhost = \"b\"\nca = \"c.pem\"", "backend.replicas.ca: it needs tls as well"),
+        (
+            "[[backend.replicas]]\nhost = \"b\"\nwieght = 2",
+            "backend.replicas.wieght: unknown key, did you mean weight?",
+        ),
+        ("[routing]\nread_write_split = true", "routing.read_write_split: there are no [[backend.replicas]]"),
+        (
+            "[routing]\nread_your_writes = \"sesion\"",
+            "routing.read_your_writes: \"sesion\" is none of \"off\", \"session\", \"global\", did you mean session?",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"\"\nrouting = \"split\"",
+            "users.routing: there are no [[backend.replicas]]",
+        ),
+        ("[health]\nfailures = 0", "health.failures: 0 is out of bounds"),
+        ("[health]\npassword = \"a\"", "health.password: it needs user as well"),
+    ];
+    for (text, expected) in cases {
+        let problems = bad_after_backend(text);
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
     }
 }

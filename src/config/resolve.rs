@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -17,7 +17,7 @@ use super::model::{
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
 use super::section::Section;
-use super::{check, tls, unknown, users};
+use super::{check, replicas, tls, unknown, users};
 
 impl Config {
     /// Reads and checks the file at `path`; `env` looks up variables of the environment, for passwords.
@@ -179,8 +179,10 @@ fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_
     }
     Cluster {
         name: "default".to_owned(),
+        replicas: replicas::replicas(document, &primary, env),
+        routing: replicas::routing(document),
+        health: replicas::health(&Section::open(document, "health"), env),
         primary,
-        replicas: Vec::new(),
         accounts,
         pool: pool(&Section::open(document, "pool"), &Section::open(document, "circuit")),
         circuit: circuit(&Section::open(document, "circuit"), &limits),
@@ -191,16 +193,7 @@ fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {
     if !section.is_present() && !section.document.root.contains_key("backend") {
         section.document.report(1, "backend".to_owned(), Reason::NoSection);
     }
-    let unix_socket = section.path("unix_socket");
-    let host = section.name("host").unwrap_or_else(|| {
-        if unix_socket.is_none() && section.is_present() && !section.gives("host") {
-            section.refuse("host", Reason::NoHost);
-        }
-        "localhost".to_owned()
-    });
-    if !host.is_empty() && !is_host(&host) {
-        section.refuse("host", Reason::NotAHost(host.clone()));
-    }
+    let (host, unix_socket) = place(section);
     Instance {
         tls: tls::of_links(section, &host, unix_socket.is_some()),
         host,
@@ -216,6 +209,21 @@ fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {
         password: password::resolve(section, env),
         database: section.name("database"),
     }
+}
+
+/// The host of an instance, or its Unix socket.
+pub(super) fn place(section: &Section<'_>) -> (String, Option<PathBuf>) {
+    let unix_socket = section.path("unix_socket");
+    let host = section.name("host").unwrap_or_else(|| {
+        if unix_socket.is_none() && section.is_present() && !section.gives("host") {
+            section.refuse("host", Reason::NoHost);
+        }
+        "localhost".to_owned()
+    });
+    if !host.is_empty() && !is_host(&host) {
+        section.refuse("host", Reason::NotAHost(host.clone()));
+    }
+    (host, unix_socket)
 }
 
 /// An IP address, or a name of letters, digits, `-`, `_` and `.` as resolvers take it.
@@ -246,7 +254,7 @@ fn pool(section: &Section<'_>, circuit: &Section<'_>) -> Pool {
         query_kill_timeout: section.millis("query_kill_timeout_ms"),
         breaker: breaker(circuit),
         max_prepared_statements: section.count("max_prepared_statements"),
-        movable_routines: routines(section),
+        movable_routines: routines(section, "movable_routines"),
     }
 }
 
@@ -293,10 +301,9 @@ fn circuit(section: &Section<'_>, limits: &[Section<'_>]) -> Circuit {
     Circuit { overrides, ..usual }
 }
 
-/// The endpoint's address; [`check`] refuses a default port that does not exist.
 /// Names of routines, each with a schema or without.
-fn routines(section: &Section<'_>) -> Vec<RoutineName> {
-    let names = section.list("movable_routines").unwrap_or_default();
+pub(super) fn routines(section: &Section<'_>, name: &str) -> Vec<RoutineName> {
+    let names = section.list(name).unwrap_or_default();
     let routine = |name: String| match name.split_once('.') {
         Some((schema, name)) => RoutineName { schema: Some(schema.to_owned()), name: name.to_owned() },
         None => RoutineName { schema: None, name },
@@ -304,6 +311,7 @@ fn routines(section: &Section<'_>) -> Vec<RoutineName> {
     names.into_iter().map(routine).collect()
 }
 
+/// The endpoint's address; [`check`] refuses a default port that does not exist.
 fn metrics(section: &Section<'_>, listen: SocketAddr) -> Option<SocketAddr> {
     let enabled = section.flag("enabled");
     let address = section.address("listen_addr").unwrap_or(listen.ip());

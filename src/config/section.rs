@@ -33,7 +33,7 @@ impl<'a> Section<'a> {
 
     /// The sections of that name, written any number of times.
     pub(super) fn open_all(document: &'a Document<'a>, name: &'static str) -> Vec<Self> {
-        let list = document.root.get(name).and_then(|value| value.get_ref().as_array());
+        let list = document.section(name).and_then(|(_, value)| value.get_ref().as_array());
         let sections = list.into_iter().flatten().filter_map(|value| {
             let table = value.get_ref().as_table()?;
             Some(Self { document, name, line: document.line(value.span()), table: Some(table) })

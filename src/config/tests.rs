@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::protocol::auth::Credential;
 
-use super::{AccountTls, AuthPlugin, Config, Cpus, KEYS, LogFormat, Secret};
+use super::{AccountTls, AuthPlugin, Config, Cpus, Instance, KEYS, LinkCompression, LogFormat, Secret};
 
 const SEED: &str = r#"[server]
 listen_addr = "127.0.0.1"
@@ -241,7 +241,7 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
             if section == "server.tls" {
                 continue;
             }
-            text.push_str(&if matches!(section, "users" | "limits") {
+            text.push_str(&if matches!(section, "users" | "limits" | "backend.replicas") {
                 format!("[[{section}]]\n")
             } else {
                 format!("[{section}]\n")
@@ -250,6 +250,7 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
         let default = key.default_text();
         match (section, key.name) {
             ("server.tls", _) => {}
+            ("backend.replicas", "host") => text.push_str("host = \"y\"\n"),
             ("backend" | "users", "host" | "user" | "name" | "password") => {
                 text.push_str(&format!("{} = \"x\"\n", key.name))
             }
@@ -263,7 +264,8 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
     // An empty section of [[limits]] is all of [circuit] once more.
     let limits = std::mem::take(&mut written.clusters[0].circuit.overrides);
     assert_eq!((limits.len(), limits[0].max_concurrent, limits[0].queue_size), (1, 10, 100));
-    let mut least = good("[backend]\nhost = \"x\"\nuser = \"x\"\npassword = \"x\"\n[circuit]\n");
+    let least = "[backend]\nhost = \"x\"\nuser = \"x\"\npassword = \"x\"\n[circuit]\n[[backend.replicas]]\nhost = \"y\"\n";
+    let mut least = good(least);
     // The default of max_connecting that is written out is a number like any other.
     least.clusters[0].pool.max_connecting = 16;
     assert_eq!(written, least);
@@ -284,4 +286,35 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).ok();
     }
+}
+
+#[test]
+fn replicas_are_as_the_backend_but_for_what_they_give() {
+    let config = good(
+        "[backend]\nhost = \"a\"\nuser = \"u\"\npassword = \"p\"\ndatabase = \"d\"\ncompression = \"zlib\"\n\
+         [[backend.replicas]]\nhost = \"b\"\n\
+         [[backend.replicas]]\nhost = \"b\"\nport = 3307\nuser = \"v\"\npassword = \"\"\nweight = 3\ngroup = \"here\"\n\
+         [[backend.replicas]]\nunix_socket = \"/run/c\"\npassword = \"q\"\nweight = 0\ndraining = true\n\
+         [routing]\nread_write_split = true\ngroup = \"here\"\n\
+         [[users]]\nname = \"n\"\npassword = \"\"\nrouting = \"primary\"\n",
+    );
+    let cluster = &config.clusters[0];
+    let found: Vec<_> = cluster
+        .replicas
+        .iter()
+        .map(|replica| {
+            let Instance { user, password, database, compression, .. } = &replica.instance;
+            assert_eq!((database.as_deref(), *compression), (Some("d"), LinkCompression::Zlib));
+            let login = format!("{user}:{}", String::from_utf8_lossy(password.expose()));
+            (replica.instance.to_string(), login, replica.weight, replica.is_near, replica.draining)
+        })
+        .collect();
+    let expected = [
+        ("b:3306".to_owned(), "u:p".to_owned(), 1, false, false),
+        ("b:3307".to_owned(), "v:".to_owned(), 3, true, false),
+        ("/run/c".to_owned(), "u:q".to_owned(), 0, false, true),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(cluster.instances().count(), 4);
+    assert_eq!(cluster.accounts[0].read_write_split, Some(false));
 }

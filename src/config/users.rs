@@ -36,6 +36,11 @@ pub(super) fn accounts(
                 _ => AccountTls::Optional,
             },
             backend: backend(section, env),
+            read_write_split: match section.choice("routing") {
+                "primary" => Some(false),
+                "split" => Some(true),
+                _ => None,
+            },
         }
     });
     let mut accounts: Vec<Account> = resolved.collect();
@@ -48,6 +53,7 @@ pub(super) fn accounts(
             allowed: None,
             tls: AccountTls::Optional,
             backend: None,
+            read_write_split: None,
         });
     }
     accounts
