@@ -5,7 +5,7 @@
 //!
 //! - floor 0, bytes and values: [`protocol`], [`config`], [`metrics`].
 //! - floor 1: [`net`] moves bytes, [`parser`] reads statements, [`circuit`] limits them.
-//! - floor 2: [`pool`] opens, lends and closes links to backends.
+//! - floor 2: [`router`] chooses the server, [`pool`] opens, lends and closes links to backends.
 //! - floor 3: [`session`] is one client, from greeting to goodbye.
 //! - floor 4: [`worker`] is one core's life, [`control`] the process's.
 
@@ -17,5 +17,6 @@ pub mod net;
 pub mod parser;
 pub mod pool;
 pub mod protocol;
+pub mod router;
 pub mod session;
 pub mod worker;

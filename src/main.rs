@@ -11,7 +11,7 @@ use athena::config::{Config, Cpus, DEFAULT_PATH, LogFormat, Problems};
 use athena::control::{Control, logging, resolver, run};
 use athena::net::{BoundListener, Sender, SocketFile, check_host, inbox};
 use athena::protocol::auth::rsa::RsaKeyPair;
-use athena::session::{LETTERS_MAX, Shared};
+use athena::session::{LETTERS_MAX, SUSPICIONS_MAX, Shared};
 use athena::worker::{CorePlan, Message, start};
 use clap::Parser;
 
@@ -143,11 +143,12 @@ fn start_cores(
     let http = config.metrics.map(http_listener).transpose()?;
     let rsa = Arc::new(RsaKeyPair::generate()?);
     let shared = Shared::new(&config, cpus.len());
-    let addresses: Vec<_> =
-        config.clusters.iter().map(|cluster| resolver::resolve(&cluster.primary)).collect();
+    let addresses: Vec<Vec<_>> =
+        config.clusters.iter().map(|cluster| cluster.instances().map(resolver::resolve).collect()).collect();
     let (ended, has_ended) = async_channel::unbounded();
     let (letters, to_pass_on) = async_channel::bounded(LETTERS_MAX);
     let (reports, to_ledger) = async_channel::unbounded();
+    let (suspicions, to_look_into) = async_channel::bounded(SUSPICIONS_MAX);
     let mut cores: Vec<Sender<Message>> = Vec::new();
     let mut plans = Vec::new();
     for (index, cpu) in cpus.iter().enumerate() {
@@ -166,6 +167,7 @@ fn start_cores(
             addresses: addresses.clone(),
             letters: letters.clone(),
             reports: reports.clone(),
+            suspicions: suspicions.clone(),
             ended: ended.clone(),
         });
     }
@@ -180,6 +182,7 @@ fn start_cores(
         http,
         letters: to_pass_on,
         reports: to_ledger,
+        suspicions: to_look_into,
         ended: has_ended,
         log,
     })

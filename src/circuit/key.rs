@@ -35,12 +35,12 @@ pub enum Resource {
     Permits(Key),
     /// Statements of a key that run or wait.
     Places(Key),
-    /// Links to the instance.
-    Links,
+    /// Links to an instance, by its number among the members of the cluster.
+    Links(usize),
 }
 
 impl Resource {
-    /// Its number, where keys of each class have these limits, and the instance so many links.
+    /// Its number, where keys of each class have these limits, and each instance so many links.
     pub fn limit(&self, classes: &[Limits], links: usize) -> Limit {
         let of = |key: &Key| classes.get(key.class as usize);
         match self {
@@ -48,7 +48,7 @@ impl Resource {
                 Limit { max: of(key).map_or(0, |limits| limits.max_concurrent), refuses: false }
             }
             Self::Places(key) => Limit { max: of(key).map_or(0, Limits::places), refuses: true },
-            Self::Links => Limit { max: links, refuses: false },
+            Self::Links(_) => Limit { max: links, refuses: false },
         }
     }
 }

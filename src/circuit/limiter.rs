@@ -239,7 +239,7 @@ impl<T> Limiter<T> {
         let (key, is_places) = match of {
             Resource::Permits(key) => (key, false),
             Resource::Places(key) => (key, true),
-            Resource::Links => return,
+            Resource::Links(_) => return,
         };
         let source = &self.source;
         let state = self.keys.entry(key).or_insert_with(|| State::new(source));

@@ -12,6 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::config::Config;
 use crate::net::{BoundListener, Sender};
+use crate::router::Suspicion;
 use crate::session::Letter;
 use crate::worker::{CoreError, Filed, Message};
 
@@ -37,6 +38,8 @@ pub struct Control {
     pub http: Option<BoundListener>,
     /// What sessions of one core ask of another.
     pub letters: async_channel::Receiver<Letter>,
+    /// What cores want looked into.
+    pub suspicions: async_channel::Receiver<Suspicion>,
     /// What cores tell the ledger.
     pub reports: async_channel::Receiver<Filed>,
     /// Tells which core has ended, and how.
@@ -72,7 +75,8 @@ pub fn run(control: Control) -> Result<(), ControlError> {
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
     // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
-    let Control { config, config_path, cores, http, letters, reports, ended, log } = control;
+    let Control { config, config_path, cores, http, letters, suspicions, reports, ended, log } = control;
+    drop(suspicions);
     let passed_on = pass_on(letters, cores.clone());
     let outcome = executor.run(async {
         glommio::spawn_local(passed_on).detach();
@@ -224,8 +228,11 @@ async fn pass_on(letters: async_channel::Receiver<Letter>, cores: Vec<Sender<Mes
 
 /// Looks names up again from time to time, and tells the cores what has changed.
 fn resolve_again(config: &Arc<Config>, cores: &[Sender<Message>]) {
-    for (index, cluster) in config.clusters.iter().enumerate() {
-        let instance = cluster.primary.clone();
+    let members = config.clusters.iter().enumerate().flat_map(|(cluster, servers)| {
+        servers.instances().enumerate().map(move |(member, instance)| (cluster, member, instance))
+    });
+    for (cluster, member, instance) in members {
+        let instance = instance.clone();
         if !resolver::is_name(&instance) {
             continue;
         }
@@ -238,7 +245,7 @@ fn resolve_again(config: &Arc<Config>, cores: &[Sender<Message>]) {
                 let found = glommio::executor().spawn_blocking(move || resolver::resolve(&instance)).await;
                 // A name server that is away for a moment takes nothing away.
                 if !found.is_empty() && known.as_ref() != Some(&found) {
-                    let message = || Message::Addresses { cluster: index, addresses: found.clone() };
+                    let message = || Message::Addresses { cluster, member, addresses: found.clone() };
                     cores.iter().for_each(|core| core.send(message()));
                     known = Some(found);
                 }

@@ -184,6 +184,8 @@ labels! {
         Mismatch = "mismatch",
         /// Another core needed its place.
         Elsewhere = "elsewhere",
+        /// Its server is no longer the primary.
+        Demoted = "demoted",
         Shutdown = "shutdown",
         /// A `KILL` was aimed at the statement that it had.
         Killed = "killed",

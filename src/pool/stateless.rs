@@ -46,6 +46,8 @@ const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
 /// The pool of one instance on one core.
 pub struct StatelessPool {
     pub instance: Instance,
+    /// Its number among the members of the cluster.
+    pub member: usize,
     /// The instance's own account: of sessions that have no other, of Athena itself.
     pub account: Rc<BackendAccount>,
     /// `min_idle` and `max_connecting` are this core's slice of the process's; how many links there may be, [`Quota`] knows.
@@ -55,8 +57,8 @@ pub struct StatelessPool {
     pub(super) addresses: RefCell<Arc<[SocketAddr]>>,
     /// Those of the whole process.
     pub eras: Eras,
-    /// What sessions have set on this core.
-    pub states: States,
+    /// What sessions have set on this core, whichever member they have set it on.
+    pub states: Rc<States>,
     pub(super) state: RefCell<State>,
     /// Sessions whose links only need to be read out.
     pub on_call: OnCall,
@@ -97,11 +99,17 @@ pub(super) struct State {
 }
 
 impl StatelessPool {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a pool is made of, named at the one place that makes pools"
+    )]
     pub fn new(
         instance: Instance,
+        member: usize,
         settings: config::Pool,
         addresses: Arc<[SocketAddr]>,
         eras: Eras,
+        states: Rc<States>,
         quota: Quota,
         core: &Rc<Executor>,
         metrics: &Rc<CoreMetrics>,
@@ -111,12 +119,13 @@ impl StatelessPool {
         Rc::new(Self {
             account: BackendAccount::new(instance.user.as_bytes(), secret),
             instance,
+            member,
             settings,
             core: core.clone(),
             metrics: metrics.clone(),
             addresses: RefCell::new(addresses),
             eras,
-            states: States::default(),
+            states,
             state: RefCell::default(),
             on_call: OnCall::default(),
             profile: RefCell::default(),
@@ -407,6 +416,11 @@ impl StatelessPool {
             era: self.eras.now(),
             state: self.states.empty(),
         }
+    }
+
+    /// Closes what is idle at the moment.
+    pub fn close_idle_links(self: &Rc<Self>, reason: ClosedReason) {
+        self.sweep(|_, _| Some(reason));
     }
 
     /// Lends nothing from now on: idle links are closed, others as they come back, those who wait are told.

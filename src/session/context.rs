@@ -9,17 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::circuit::{Classes, Gate, Limits, Order, Resource, UserClasses};
-use crate::config::{Acceptor, AuthSource, Config};
+use crate::config::{Acceptor, AuthSource, Config, Routing};
 use crate::metrics::CoreMetrics;
+use crate::metrics::label::ClosedReason;
 use crate::net::Executor;
-use crate::pool::{BackendAccount, StatelessPool};
+use crate::pool::{BackendAccount, ServerProfile, StatelessPool};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
+use crate::router::Topology;
 
 use super::login::{Accounts, Directory, Lobby, Shared};
 use super::post::{Letter, Post};
 use super::registry::Registry;
 use super::statements::TextStore;
+use super::view::View;
 
 /// Schemas that are remembered as good; one more starts the list anew.
 const KNOWN_SCHEMAS_MAX: usize = 1024;
@@ -45,7 +48,12 @@ pub enum Phase {
 
 /// One cluster on this core.
 pub struct Cluster {
-    pub pool: Rc<StatelessPool>,
+    /// Links to each of its servers: that of `[backend]`, then the replicas in the order of the file.
+    pub members: Vec<Rc<StatelessPool>>,
+    /// What is known of them.
+    pub view: View,
+    /// Which of them gets a statement.
+    pub routing: Routing,
     /// `None` where nothing is limited.
     pub gate: Option<Gate>,
     /// The limits that there are.
@@ -54,10 +62,36 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Links to the primary; while there is none, to the last one that there was.
+    pub fn pool(&self) -> &Rc<StatelessPool> {
+        &self.members[self.view.last_primary()]
+    }
+
+    /// What a server last said of itself: the primary, or another before that has said anything.
+    pub fn profile(&self) -> Option<Rc<ServerProfile>> {
+        let others = || self.members.iter().find_map(|pool| pool.profile());
+        self.pool().profile().or_else(others)
+    }
+
+    /// News of the servers. What was idle on one that is no longer the primary is closed: it was for writes.
+    pub fn set_topology(&self, topology: Topology) {
+        let before = self.view.last_primary();
+        self.view.set(topology);
+        if before != self.view.last_primary()
+            && let Some(pool) = self.members.get(before)
+        {
+            pool.close_idle_links(ClosedReason::Demoted);
+        }
+    }
+
     /// Takes an order of the ledger in.
     pub fn order(&self, of: Resource, order: Order) {
         match (of, &self.gate) {
-            (Resource::Links, _) => self.pool.order(order),
+            (Resource::Links(member), _) => {
+                if let Some(pool) = self.members.get(member) {
+                    pool.order(order);
+                }
+            }
             (_, Some(gate)) => gate.order(of, order),
             (_, None) => {}
         }
@@ -113,11 +147,11 @@ impl Context {
         shared: Arc<Shared>,
         place: Place,
     ) -> Rc<Self> {
-        let own: Vec<_> = clusters.iter().map(|cluster| cluster.pool.account.clone()).collect();
+        let own: Vec<_> = clusters.iter().map(|cluster| cluster.pool().account.clone()).collect();
         let accounts = Accounts::new(&config, &own);
         let of_server = clusters.first().filter(|_| config.auth.source == AuthSource::Backend);
         let directory =
-            of_server.map(|cluster| Directory::new(cluster.pool.clone(), config.auth.refresh_min_interval));
+            of_server.map(|cluster| Directory::new(cluster.pool().clone(), config.auth.refresh_min_interval));
         let acceptor = config.server.tls.as_ref().map(|tls| tls.acceptor.clone());
         Rc::new(Self {
             core,
@@ -193,7 +227,7 @@ impl Context {
 
     /// A client's address, where the links of the cluster tell it to the server.
     pub(super) fn told_origin(&self, cluster: usize, peer: Option<SocketAddr>) -> Option<IpAddr> {
-        let tells = self.clusters.get(cluster).is_some_and(|cluster| cluster.pool.instance.proxy_protocol);
+        let tells = self.clusters.get(cluster).is_some_and(|cluster| cluster.pool().instance.proxy_protocol);
         peer.filter(|_| tells).map(|peer| peer.ip().to_canonical())
     }
 

@@ -184,10 +184,10 @@ impl Session {
         let role = self.state.role().map(Box::from);
         self.start_anew().await;
         let with_role = Changes { role: Some(role), ..Changes::default() };
-        if let Some(state) = self.cluster().pool.states.changed(&self.state, &with_role) {
+        if let Some(state) = self.cluster().pool().states.changed(&self.state, &with_role) {
             self.state = state;
         }
-        if let Some(profile) = self.cluster().pool.profile() {
+        if let Some(profile) = self.cluster().pool().profile() {
             self.identity.reset(&profile);
         }
         Ok(self.ok())
@@ -197,13 +197,13 @@ impl Session {
     pub async fn start_anew(&mut self) {
         self.part_with_link_first().await;
         self.statements = Default::default();
-        self.state = self.cluster().pool.states.empty();
+        self.state = self.cluster().pool().states.empty();
         // A server keeps FOUND_ROWS().
         self.before = Before { found_rows: self.before.found_rows, ..Before::default() };
         self.text_prepared.clear();
         (self.last_insert_id, self.warnings, self.is_last) = (0, 0, false);
         self.mark = self.ctx.next_connection_id();
-        self.era = self.cluster().pool.eras.now();
+        self.era = self.cluster().pool().eras.now();
         self.status = self.first_status();
         self.tracked = self.first_tracked();
     }

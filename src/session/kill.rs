@@ -173,7 +173,7 @@ impl Session {
             return Err(Refusal::unknown_thread(kill.id).into());
         }
         let sql = statement(kill.scope, kill.soft, kill.id);
-        let pool = self.cluster().pool.clone();
+        let pool = self.cluster().pool().clone();
         let errand = pool.kill(self.identity.clone(), &sql);
         match self.wait(std::time::Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Err(err))) => Err(Refusal::of_server(err).into()),
@@ -213,7 +213,7 @@ impl Session {
              CONCAT('''', LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - CHAR_LENGTH({host}) - 1), '''@''', {host}, '''') \
              LIMIT 1"
         );
-        let pool = self.cluster().pool.clone();
+        let pool = self.cluster().pool().clone();
         match self
             .wait(std::time::Duration::ZERO, Phase::Ending, pool.errand(Some(self.identity.clone()), &sql))
             .await
@@ -239,7 +239,7 @@ impl Session {
 
     /// Whether the server behind is a MariaDB.
     pub(super) fn is_on_mariadb(&self) -> bool {
-        self.cluster().pool.profile().is_some_and(|profile| profile.is_mariadb())
+        self.cluster().pool().profile().is_some_and(|profile| profile.is_mariadb())
     }
 
     /// Why a wait of this session was ended.

@@ -92,7 +92,7 @@ impl Session {
         }
         if facts.hazards.contains(Hazards::NEW_ERA) {
             // Once more when it is answered: whoever logs in meanwhile may have it either way.
-            self.cluster().pool.eras.begin();
+            self.cluster().pool().eras.begin();
         }
         Ok(link)
     }
@@ -126,7 +126,7 @@ impl Session {
             era: self.era,
             state: self.state.clone(),
         };
-        let (lease, permit) = match self.cluster().pool.try_checkout(&want) {
+        let (lease, permit) = match self.cluster().pool().try_checkout(&want) {
             Some(lease) => (lease, permit),
             None => Box::pin(self.wait_for_both(&want, permit)).await?,
         };
@@ -145,7 +145,7 @@ impl Session {
     async fn bring(&mut self, mut link: Use) -> Result<Result<Use, (Use, ErrPacket)>, Stop> {
         let lease = link.lease();
         let brought =
-            self.backend(lease.bring(self.schema.as_ref(), &self.state, &self.cluster().pool.states)).await;
+            self.backend(lease.bring(self.schema.as_ref(), &self.state, &self.cluster().pool().states)).await;
         let brought = match brought {
             Ok(brought) => brought,
             Err(stop) => return Err(self.lost(link, stop)),
@@ -229,7 +229,7 @@ impl Session {
         want: &Want,
         mut permit: Option<Permit>,
     ) -> Result<(Lease, Option<Permit>), Stop> {
-        let limit = self.cluster().pool.settings.checkout_timeout;
+        let limit = self.cluster().pool().settings.checkout_timeout;
         let since = self.timer.now();
         while limit.is_zero() || self.timer.now().saturating_duration_since(since) < limit {
             let lease = self.wait_for_link(want, &mut permit).await?;
@@ -241,7 +241,7 @@ impl Session {
             }
             lease.give_back();
             permit = self.admit().await?;
-            if let Some(lease) = self.cluster().pool.try_checkout(want) {
+            if let Some(lease) = self.cluster().pool().try_checkout(want) {
                 return Ok((lease, permit));
             }
         }
@@ -252,7 +252,7 @@ impl Session {
     /// take turns in having one of the two for ever.
     async fn wait_for_link(&self, want: &Want, permit: &mut Option<Permit>) -> Result<Lease, Stop> {
         let timer = crate::net::Timer::new(&self.ctx.core.timers);
-        let pool = &self.cluster().pool;
+        let pool = &self.cluster().pool();
         let mut checkout = pin!(pool.checkout(want, &timer));
         if permit.is_some() {
             if let Some(lease) = self.in_queue(PERMIT_KEPT, checkout.as_mut()).await? {
@@ -357,7 +357,7 @@ impl Session {
 
     /// How the server reads this session's texts of statements.
     pub fn sql_mode(&self) -> SqlMode {
-        let profile = self.cluster().pool.profile();
+        let profile = self.cluster().pool().profile();
         let reading = self.state.reading();
         let server = profile.as_ref().map_or_else(Server::default, |profile| profile.server);
         let default = profile.as_ref().map_or(0, |profile| profile.collation);

@@ -16,7 +16,7 @@
 //!   further links.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
-//! - `context` is what the sessions of a core share.
+//! - `context` is what the sessions of a core share; `view` what it knows of a cluster's servers.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
 mod arrival;
@@ -49,6 +49,7 @@ mod settle;
 mod statements;
 mod trackers;
 mod unread;
+mod view;
 
 pub use arrival::receive;
 pub use context::{Cluster, Context, Phase, Place};
@@ -57,3 +58,4 @@ pub use login::{Clients, Shared, TooMany};
 pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
 pub use statements::TextStore;
+pub use view::{SUSPICIONS_MAX, View};

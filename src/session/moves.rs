@@ -222,7 +222,7 @@ impl Session {
 
     /// Whether the server is a MariaDB that has the older names of two variables.
     fn has_old_names(&self) -> bool {
-        let server = self.cluster().pool.profile().map(|profile| profile.server);
+        let server = self.cluster().pool().profile().map(|profile| profile.server);
         server.is_some_and(|server| server.mariadb && server.version < 110_100)
     }
 
@@ -258,13 +258,13 @@ impl Session {
             return true;
         }
         let schema = schema.or(self.schema.as_deref());
-        self.cluster().pool.settings.movable_routines.iter().any(|movable| movable.is(schema, name))
+        self.cluster().pool().settings.movable_routines.iter().any(|movable| movable.is(schema, name))
     }
 
     /// The session's state is another one now, and the link carries it.
     pub fn change_state(&mut self, link: &mut Link, changes: &Changes) {
         if !changes.is_empty() {
-            match self.cluster().pool.states.changed(&self.state, changes) {
+            match self.cluster().pool().states.changed(&self.state, changes) {
                 Some(state) => {
                     if state.dialect() != self.state.dialect() {
                         // They are of the character set in which they were read.

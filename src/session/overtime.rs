@@ -102,7 +102,7 @@ impl Session {
     /// A statement is sent: its time begins.
     pub(super) fn clock(&self) -> Clock {
         let cluster = self.cluster();
-        let to_end = cluster.pool.settings.query_kill_timeout;
+        let to_end = cluster.pool().settings.query_kill_timeout;
         let to_drain = self.ctx.config.server.write_timeout;
         Clock::new(cluster.query_timeout, to_end, to_drain, self.timer.now())
     }

@@ -82,7 +82,7 @@ impl Drop for Pending {
 impl Session {
     /// Asks a core and waits for its answer.
     pub(super) async fn ask_core(&self, to: u32, request: Request) -> Result<Answer, Stop> {
-        let pool = &self.cluster().pool;
+        let pool = &self.cluster().pool();
         // The other core may have to ask the backend, which its pool bounds.
         let there = match request {
             Request::Kill(_) => pool.kill_timeout(),

@@ -110,7 +110,7 @@ impl Session {
     /// The server's list in the character set of this session.
     async fn servers_list(&self, full: bool) -> Result<Table, Stop> {
         let sql = if full { "SHOW FULL PROCESSLIST" } else { "SHOW PROCESSLIST" };
-        let pool = self.cluster().pool.clone();
+        let pool = self.cluster().pool().clone();
         let errand = pool.errand(Some(self.identity.clone()), sql);
         match self.wait(Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Table(table))) if table.columns.len() >= COLUMNS_MIN => Ok(table),

@@ -73,7 +73,7 @@ impl Session {
         let back = lease.schema.clone();
         // A link without a schema could not be brought back to none: there a name without one is an error.
         let elsewhere = text.schema.is_some() && back.is_some() && text.schema != back;
-        let states = &self.cluster().pool.states;
+        let states = &self.cluster().pool().states;
         // What a routine may have set could not be brought back.
         let of_user_variables =
             text.facts.hazards.contains(Hazards::USER_VARIABLE) && !self.holds.may_have_unseen();
@@ -152,7 +152,7 @@ impl Session {
     /// Gives the server statements back that nobody needs there: of an idle link, or else of the session's own, which
     /// prepares them again when it executes them. False if there are none.
     async fn make_room(&self, lease: &mut Lease) -> Result<bool, Stop> {
-        let free = self.cluster().pool.free_statements();
+        let free = self.cluster().pool().free_statements();
         match self.wait(Duration::ZERO, Phase::Ending, free).await {
             Ok(true) => return Ok(true),
             Ok(false) => {}

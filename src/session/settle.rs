@@ -102,7 +102,7 @@ impl Session {
             self.take_in_state(link.lease(), facts, seen);
         }
         if facts.hazards.contains(Hazards::NEW_ERA) {
-            self.cluster().pool.eras.begin();
+            self.cluster().pool().eras.begin();
         }
         if closes_link(facts, seen) {
             let released = seen.error.is_none();

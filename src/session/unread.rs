@@ -183,7 +183,7 @@ impl Session {
 
     /// Waits for `next` as long as the link may stay with the session unread. `None`: read it out.
     pub async fn wait_a_moment<F: Future + Unpin>(&self, next: &mut F, until: Phase) -> Option<F::Output> {
-        let pool = &self.cluster().pool;
+        let pool = &self.cluster().pool();
         if pool.is_waited_for() {
             return None;
         }

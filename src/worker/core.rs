@@ -12,14 +12,15 @@ use futures_lite::FutureExt;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::circuit::{Classes, Gate, Resource, slice};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Instance};
 use crate::metrics::CoreMetrics;
 use crate::net::{
     BoundListener, Executor, HostError, Inbox, Listener, Receiver, Ring, Timer, explain_refusal,
 };
 use crate::pool::{Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
-use crate::session::{Cluster, Context, Letter, Phase, Place, Shared, deliver};
+use crate::router::{Suspicion, Topology};
+use crate::session::{Cluster, Context, Letter, Phase, Place, Shared, View, deliver};
 
 use super::accept::Entrance;
 use super::limits::classes;
@@ -55,10 +56,12 @@ pub struct CorePlan {
     pub inbox: Inbox<Message>,
     /// What all cores count together.
     pub shared: Arc<Shared>,
-    /// Where each cluster's primary is.
-    pub addresses: Vec<Arc<[SocketAddr]>>,
+    /// Where the members of each cluster are.
+    pub addresses: Vec<Vec<Arc<[SocketAddr]>>>,
     /// Letters of sessions to other cores, which the control executor passes on.
     pub letters: async_channel::Sender<Letter>,
+    /// What the control executor is to look into.
+    pub suspicions: async_channel::Sender<Suspicion>,
     /// What the ledger is told.
     pub reports: async_channel::Sender<Filed>,
     /// Told when the core has ended, and how.
@@ -122,8 +125,8 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
     let clusters = clusters(&plan, &core, &metrics);
     let place = Place { index: small(plan.index), cores: small(plan.cores), letters: plan.letters };
     let ctx = Context::new(core.clone(), metrics, plan.config, plan.rsa, clusters, plan.shared, place);
-    for cluster in &ctx.clusters {
-        core.spawn(maintain(cluster.pool.clone()));
+    for pool in ctx.clusters.iter().flat_map(|cluster| &cluster.members) {
+        core.spawn(maintain(pool.clone()));
     }
     core.spawn(tidy_gate(ctx.clone()));
     let listener = plan.listener.on(&core.ring);
@@ -172,7 +175,7 @@ async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, inbox: Rc<Recei
             ending.set(ending.get() + DRAIN_INTERVAL);
         }
     }
-    ctx.clusters.iter().for_each(|cluster| cluster.pool.close());
+    ctx.clusters.iter().flat_map(|cluster| &cluster.members).for_each(StatelessPool::close);
     // A client that was still on its way here is closed with it.
     inbox.close();
     ctx.core.stop();
@@ -186,9 +189,15 @@ async fn listen(ctx: Rc<Context>, inbox: Rc<Receiver<Message>>, index: usize) {
                 // A full or closed channel belongs to somebody who no longer waits.
                 let _ = answer.try_send(report(&ctx, index));
             }
-            Message::Addresses { cluster, addresses } => {
+            Message::Addresses { cluster, member, addresses } => {
+                if let Some(pool) = ctx.clusters.get(cluster).and_then(|cluster| cluster.members.get(member))
+                {
+                    pool.set_addresses(addresses);
+                }
+            }
+            Message::Topology { cluster, topology } => {
                 if let Some(cluster) = ctx.clusters.get(cluster) {
-                    cluster.pool.set_addresses(addresses);
+                    cluster.set_topology(Topology::clone(&topology));
                 }
             }
             Message::Acceptor(acceptor) => ctx.set_acceptor(acceptor),
@@ -222,9 +231,10 @@ fn report(ctx: &Context, core: usize) -> Report {
     let gates = || ctx.clusters.iter().filter_map(|cluster| cluster.gate.as_ref());
     metrics.rate_limit_queued.set(gates().map(Gate::queued).sum::<usize>() as u64);
     metrics.rate_limit_running.set(gates().map(Gate::running).sum::<usize>() as u64);
-    let bound_since = ctx.clusters.iter().filter_map(|cluster| cluster.pool.bound_since.oldest()).min();
+    let pools = ctx.clusters.iter().flat_map(|cluster| &cluster.members);
+    let bound_since = pools.filter_map(|pool| pool.bound_since.oldest()).min();
     metrics.links_bound_oldest.set(bound_since.map_or(Duration::ZERO, |since| since.elapsed()));
-    let backends = ctx.clusters.iter().map(|cluster| cluster.pool.contact().map(|(_, good)| good));
+    let backends = ctx.clusters.iter().map(|cluster| cluster.pool().contact().map(|(_, good)| good));
     Report { core, snapshot: metrics.snapshot(), backends: backends.collect() }
 }
 
@@ -244,20 +254,28 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
             // It is full or closed only when the process is on its way out.
             let _ = reports.try_send(Filed { core: index, cluster: number, of, report });
         };
-        let tell_of_links = tell.clone();
-        let quota = Quota::new(move |report| tell_of_links(Resource::Links, report));
-        let timers = core.timers.clone();
-        let gate = || Gate::of_ledger(tell, move || timers.now());
-        Cluster {
-            pool: StatelessPool::new(
-                cluster.primary.clone(),
-                settings,
+        let states = Rc::default();
+        let pool = |(member, (instance, addresses)): (usize, (&Instance, &Arc<[SocketAddr]>))| {
+            let tell = tell.clone();
+            StatelessPool::new(
+                instance.clone(),
+                member,
+                settings.clone(),
                 addresses.clone(),
                 plan.shared.eras.clone(),
-                quota,
+                Rc::clone(&states),
+                Quota::new(move |report| tell(Resource::Links(member), report)),
                 core,
                 metrics,
-            ),
+            )
+        };
+        let members = cluster.instances().zip(addresses).enumerate().map(pool).collect();
+        let timers = core.timers.clone();
+        let gate = || Gate::of_ledger(tell.clone(), move || timers.now());
+        Cluster {
+            members,
+            view: View::new(number, Topology::unknown(cluster), plan.suspicions.clone()),
+            routing: cluster.routing.clone(),
             gate: cluster.circuit.enabled.then(gate),
             classes: classes(&cluster.circuit).into(),
             query_timeout: cluster.pool.query_timeout.unwrap_or_default(),

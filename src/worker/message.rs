@@ -6,14 +6,17 @@ use std::sync::Arc;
 use crate::circuit::{Classes, Order, Resource};
 use crate::config::Acceptor;
 use crate::metrics::Snapshot;
+use crate::router::Topology;
 use crate::session::Letter;
 
 /// To a core, through its inbox.
 pub enum Message {
     /// Tell what has been counted.
     Report(async_channel::Sender<Report>),
-    /// Where the primary of a cluster is to be found now.
-    Addresses { cluster: usize, addresses: Arc<[SocketAddr]> },
+    /// Where a member of a cluster is to be found now.
+    Addresses { cluster: usize, member: usize, addresses: Arc<[SocketAddr]> },
+    /// What is known of a cluster's servers now.
+    Topology { cluster: usize, topology: Arc<Topology> },
     /// Certificates and keys for the clients that come from now on.
     Acceptor(Acceptor),
     /// From a session of another core, or the answer to one of this core.

@@ -335,7 +335,7 @@ fn admit(
 /// In the words of a server.
 pub(super) fn denied(ctx: &Context, claim: &Claim<'_>) -> Denied {
     let name = String::from_utf8_lossy(claim.user);
-    let profile = ctx.clusters.first().and_then(|cluster| cluster.pool.profile());
+    let profile = ctx.clusters.first().and_then(|cluster| cluster.pool().profile());
     let by_name = profile.is_some_and(|profile| profile.resolves_names);
     let address = claim.peer.map(|peer| peer.ip().to_canonical());
     let host = match address.filter(|address| !(by_name && address.is_loopback())) {

@@ -133,7 +133,7 @@ impl CommandLine<'_> {
         session.entry.set_who(Who {
             account: session.account.name.clone(),
             cluster: session.account.cluster,
-            pool: session.cluster().pool.clone(),
+            pool: session.cluster().pool().clone(),
             identity: session.identity.clone(),
         });
         Ok(())

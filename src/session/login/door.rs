@@ -130,12 +130,12 @@ impl Entered {
         let who = Who {
             account: self.account.name.clone(),
             cluster: self.account.cluster,
-            pool: door.ctx.clusters[self.account.cluster].pool.clone(),
+            pool: door.ctx.clusters[self.account.cluster].pool().clone(),
             identity: self.identity.clone(),
         };
         let entry =
             door.ctx.registry.admit(id, who, self.schema.clone(), door.peer, timer.poker(), timer.now());
-        let pool = &door.ctx.clusters[self.account.cluster].pool;
+        let pool = &door.ctx.clusters[self.account.cluster].pool();
         let (era, state) = (pool.eras.now(), pool.states.empty());
         Session {
             ctx: door.ctx,
@@ -232,16 +232,16 @@ impl Door {
     /// What the server behind is. Without any link yet, one has to be opened to know.
     async fn profile(&self) -> Result<Rc<ServerProfile>, Denied> {
         let Some(cluster) = self.ctx.clusters.first() else { return Err(Denied::silent()) };
-        if let Some(profile) = cluster.pool.profile_of_now() {
+        if let Some(profile) = cluster.pool().profile_of_now() {
             return Ok(profile);
         }
-        let want = cluster.pool.plain_want(Identity::DEFAULT_COLLATION);
+        let want = cluster.pool().plain_want(Identity::DEFAULT_COLLATION);
         let timer = Timer::new(&self.ctx.core.timers);
-        match self.unless_ending(cluster.pool.checkout(&want, &timer)).await? {
+        match self.unless_ending(cluster.pool().checkout(&want, &timer)).await? {
             Ok(lease) => lease.give_back(),
             Err(error) => return Err(unavailable(error)),
         }
-        cluster.pool.profile().ok_or_else(Denied::silent)
+        cluster.pool().profile().ok_or_else(Denied::silent)
     }
 
     /// The client's response, inside TLS if it asks for that.

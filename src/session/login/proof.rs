@@ -24,7 +24,7 @@ pub(super) async fn prove(
 ) -> Result<(), Denied> {
     let Some(account) = admitted else { return check_schema(ctx, cluster, identity, schema).await };
     let timer = Timer::new(&ctx.core.timers);
-    let pool = &ctx.clusters[cluster].pool;
+    let pool = &ctx.clusters[cluster].pool();
     let want =
         Want { identity: identity.clone(), schema: None, era: pool.eras.now(), state: pool.states.empty() };
     if account.is_by_server() {
@@ -75,7 +75,7 @@ async fn check_schema(
 ) -> Result<(), Denied> {
     let account = &identity.account;
     let Some(schema) = schema.filter(|schema| !ctx.knows_schema(account, schema)) else { return Ok(()) };
-    let pool = &ctx.clusters[cluster].pool;
+    let pool = &ctx.clusters[cluster].pool();
     let timer = Timer::new(&ctx.core.timers);
     let want = Want {
         identity: identity.clone(),
