@@ -50,7 +50,7 @@ keywords! {
     GtidSeqNo = b"gtid_seq_no", Identity = b"identity", InsertId = b"insert_id",
     PseudoReplicaMode = b"pseudo_replica_mode", PseudoSlaveMode = b"pseudo_slave_mode",
     PseudoThreadId = b"pseudo_thread_id", QueryCacheType = b"query_cache_type", RandSeed1 = b"rand_seed1", RandSeed2 = b"rand_seed2",
-    SessionTrackSchema = b"session_track_schema", SessionTrackStateChange = b"session_track_state_change",
+    SessionTrackGtids = b"session_track_gtids", SessionTrackSchema = b"session_track_schema", SessionTrackStateChange = b"session_track_state_change",
     SessionTrackSystemVariables = b"session_track_system_variables",
     SessionTrackTransactionInfo = b"session_track_transaction_info",
     SqlLogBin = b"sql_log_bin", Timestamp = b"timestamp", TransactionIsolation = b"transaction_isolation",

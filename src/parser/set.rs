@@ -148,7 +148,8 @@ impl<'a> Scanner<'a> {
 fn chooses_trackers(variable: Keyword) -> bool {
     matches!(
         variable,
-        Keyword::SessionTrackSchema
+        Keyword::SessionTrackGtids
+            | Keyword::SessionTrackSchema
             | Keyword::SessionTrackStateChange
             | Keyword::SessionTrackSystemVariables
             | Keyword::SessionTrackTransactionInfo

@@ -46,7 +46,7 @@ const NEEDED: [(Capabilities, &str); 2] = [
 /// name, and what it reports to those who have not asked for more.
 const SELECT_SETTINGS: &str = "SELECT @@character_set_client, @@collation_connection, @@sql_mode, @@skip_name_resolve, \
                                @@session_track_schema, @@session_track_state_change, @@session_track_transaction_info, \
-                               HEX(@@session_track_system_variables) LIMIT 1";
+                               HEX(@@session_track_system_variables)/*!50706 ,@@session_track_gtids*/ LIMIT 1";
 
 /// What a server says of itself before anybody logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,13 +17,16 @@ use super::conversation::Conversation;
 use super::error::LinkError;
 use super::link::{SmallReply, read_reply};
 
-/// The session's own values of what chooses.
+/// The session's own values of what chooses. A MariaDB takes the last for a comment, and has no such variable.
 pub(super) const SELECT_TRACKED: &str = "SELECT @@session_track_schema, @@session_track_state_change, \
-    @@session_track_transaction_info, HEX(@@session_track_system_variables) LIMIT 1";
+    @@session_track_transaction_info, HEX(@@session_track_system_variables)/*!50706 ,@@session_track_gtids*/ LIMIT 1";
 
 /// The same statement on both families of servers. What it asks for is what keeps sessions apart.
 const SET_TRACKERS: &str = "SET SESSION session_track_schema=ON, session_track_state_change=ON, \
                             session_track_transaction_info=_latin1'CHARACTERISTICS'";
+
+/// What a MySQL is told besides: a MariaDB tells by a variable, `last_gtid`.
+const SET_GTIDS: &str = ", session_track_gtids=OWN_GTID";
 
 /// The same on a MariaDB, whose query cache is left aside by connections that track transactions: those that use it go without.
 /// What a reply tells of transactions then is the flags of its status; the rest is known by the statements' texts.
@@ -114,7 +117,8 @@ impl Reports {
     }
 
     fn of_names(mariadb: bool, names: &str) -> Reports {
-        let statement = |set: &str| format!("{set}, session_track_system_variables='{names}'").into();
+        let gtids = if mariadb { "" } else { SET_GTIDS };
+        let statement = |set: &str| format!("{set}{gtids}, session_track_system_variables='{names}'").into();
         Reports { mariadb, usual: statement(SET_TRACKERS), by_cache: statement(SET_TRACKERS_BY_CACHE) }
     }
 }
@@ -157,7 +161,7 @@ impl Trackers {
     /// The same for a link whose session has asked for this: a MySQL reports `statement_id` to those only who want it.
     pub fn statement_for(&self, tracked: &Tracked) -> Cow<'_, str> {
         match !self.reports.mariadb && tracked.variables.tells_of(STATEMENT_ID) {
-            true => format!("{SET_TRACKERS}, session_track_system_variables='*'").into(),
+            true => format!("{SET_TRACKERS}{SET_GTIDS}, session_track_system_variables='*'").into(),
             false => self.statement().into(),
         }
     }
@@ -182,6 +186,14 @@ impl Trackers {
             "SET SESSION session_track_schema={schema}, session_track_state_change={state_change}, \
              session_track_transaction_info=_latin1'{transaction_info}'"
         );
+        if !self.reports.mariadb {
+            sql += ", session_track_gtids=";
+            sql += match () {
+                () if tracked.kinds.contains(TrackedKinds::ALL_GTIDS) => "ALL_GTIDS",
+                () if tracked.kinds.contains(TrackedKinds::GTIDS) => "OWN_GTID",
+                () => "OFF",
+            };
+        }
         sql += &set_variables(&tracked.variables);
         if tracked.variables.value().is_none() {
             sql += ", session_track_system_variables=NULL";
@@ -202,12 +214,15 @@ fn set_variables(variables: &TrackedNames) -> String {
 
 /// By the row that answers [`SELECT_TRACKED`]. `before` is what the session had asked for, which holds for a value of NULL.
 pub(super) fn tracked(row: &[Option<Vec<u8>>], before: &TrackedNames) -> Option<Tracked> {
-    let [Some(schema), Some(state_change), Some(transaction_info), names] = row else { return None };
+    let [Some(schema), Some(state_change), Some(transaction_info), names, gtids @ ..] = row else {
+        return None;
+    };
     let variables = match names {
         Some(hex) => TrackedNames::of_value(&bytes(hex)?),
         None => before.with_null(),
     };
-    let kinds = TrackedKinds::of_variables(schema, state_change, transaction_info);
+    let gtids = gtids.iter().flatten().next().map_or(&b""[..], |gtids| gtids);
+    let kinds = TrackedKinds::of_variables(schema, state_change, transaction_info, gtids);
     Some(Tracked { kinds, variables: Rc::new(variables) })
 }
 

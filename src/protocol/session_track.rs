@@ -31,7 +31,7 @@ pub enum Tracker<'a> {
 pub(super) const SYSTEM_VARIABLES: u8 = 0;
 pub(super) const SCHEMA: u8 = 1;
 pub(super) const STATE_CHANGE: u8 = 2;
-const GTIDS: u8 = 3;
+pub(super) const GTIDS: u8 = 3;
 pub(super) const TRANSACTION_CHARACTERISTICS: u8 = 4;
 pub(super) const TRANSACTION_STATE: u8 = 5;
 

@@ -8,7 +8,7 @@ use bitflags::bitflags;
 
 use super::buf::{Malformed, Reader, WriteExt};
 use super::session_track::{
-    SCHEMA, STATE_CHANGE, SYSTEM_VARIABLES, TRANSACTION_CHARACTERISTICS, TRANSACTION_STATE,
+    GTIDS, SCHEMA, STATE_CHANGE, SYSTEM_VARIABLES, TRANSACTION_CHARACTERISTICS, TRANSACTION_STATE,
 };
 
 bitflags! {
@@ -25,12 +25,22 @@ bitflags! {
         const TRANSACTION_CHARACTERISTICS = 1 << 3;
         /// The state of transactions where one begins or ends.
         const TRANSACTION_BOUNDS = 1 << 4;
+        /// `session_track_gtids`
+        const GTIDS = 1 << 5;
+        /// The same with `ALL_GTIDS`, as the client finds the variable. It is told of its own.
+        const ALL_GTIDS = 1 << 6;
     }
 }
 
 impl TrackedKinds {
-    /// By the values of `session_track_schema`, `session_track_state_change` and `session_track_transaction_info`.
-    pub fn of_variables(schema: &[u8], state_change: &[u8], transaction_info: &[u8]) -> TrackedKinds {
+    /// By the values of `session_track_schema`, `session_track_state_change`, `session_track_transaction_info` and, where
+    /// there is one, `session_track_gtids`.
+    pub fn of_variables(
+        schema: &[u8],
+        state_change: &[u8],
+        transaction_info: &[u8],
+        gtids: &[u8],
+    ) -> TrackedKinds {
         let mut kinds = match transaction_info {
             b"STATE" => Self::TRANSACTION_STATE,
             b"CHARACTERISTICS" => Self::TRANSACTION_STATE | Self::TRANSACTION_CHARACTERISTICS,
@@ -38,6 +48,8 @@ impl TrackedKinds {
         };
         kinds.set(Self::SCHEMA, schema == b"1");
         kinds.set(Self::STATE_CHANGE, state_change == b"1");
+        kinds.set(Self::GTIDS, matches!(gtids, b"OWN_GTID" | b"ALL_GTIDS"));
+        kinds.set(Self::ALL_GTIDS, gtids == b"ALL_GTIDS");
         kinds
     }
 
@@ -46,6 +58,7 @@ impl TrackedKinds {
         self.contains(match kind {
             SCHEMA => Self::SCHEMA,
             STATE_CHANGE => Self::STATE_CHANGE,
+            GTIDS => Self::GTIDS,
             TRANSACTION_CHARACTERISTICS => Self::TRANSACTION_CHARACTERISTICS,
             TRANSACTION_STATE => Self::TRANSACTION_STATE,
             _ => Self::empty(),
@@ -355,14 +368,16 @@ mod tests {
         let all = Tracked::everything();
         assert_eq!(kept(&all, STATE).as_deref(), Ok(STATE));
         assert_eq!(all.changes(STATE), Ok(false));
-        let by_default = TrackedKinds::of_variables(b"1", b"0", b"OFF");
+        let by_default = TrackedKinds::of_variables(b"1", b"0", b"OFF", b"OFF");
         assert_eq!(by_default, TrackedKinds::SCHEMA);
-        let left = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x03\x04\x00\x02a1\x63\x01x";
+        let left = b"\x00\x0f\x0aautocommit\x03OFF\x01\x05\x04test\x63\x01x";
+        let gtids = TrackedKinds::of_variables(b"0", b"0", b"OFF", b"OWN_GTID");
+        assert_eq!(kept(&tracked(gtids, b""), STATE).as_deref(), Ok(&b"\x03\x04\x00\x02a1\x63\x01x"[..]));
         let tracked_by_default = tracked(by_default, DEFAULT_NAMES);
         assert_eq!(kept(&tracked_by_default, STATE).as_deref(), Ok(&left[..]));
         assert_eq!(tracked_by_default.changes(STATE), Ok(true));
         assert_eq!(tracked_by_default.changes(left), Ok(false));
-        let state = tracked(TrackedKinds::of_variables(b"0", b"1", b"STATE"), b"*");
+        let state = tracked(TrackedKinds::of_variables(b"0", b"1", b"STATE", b""), b"*");
         assert_eq!(
             kept(&state, b"\x04\x02\x01;\x05\x02\x01T\x02\x02\x011").as_deref(),
             Ok(&b"\x05\x02\x01T\x02\x02\x011"[..])
