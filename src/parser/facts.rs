@@ -143,6 +143,28 @@ bitflags! {
         const RETURNING = 1 << 46;
         /// With [`Hazards::UNSURE`]: where tokens begin and end.
         const MISREAD = 1 << 47;
+        /// `@@x` is read, in any scope.
+        const SYSTEM_VARIABLE = 1 << 48;
+        /// A name of a schema that shows or holds the server's own state stands before a dot, see [`is_server_schema`].
+        const SERVER_TABLES = 1 << 49;
+        /// A function that reads, changes or waits for the state of one server or link, and has no hazard of its own.
+        const STATE_FUNCTION = 1 << 50;
+        /// The first statement is EXPLAIN, DESCRIBE or DESC of a query. EXPLAIN ANALYZE runs that query, so all other
+        /// hazards of it are found as in the query itself.
+        const EXPLAINS_READ = 1 << 51;
+        /// START TRANSACTION ... READ ONLY.
+        const READ_ONLY_TRANSACTION = 1 << 52;
+        /// INTO OUTFILE, INTO DUMPFILE, besides [`Hazards::WRITES`], which has other reasons too.
+        const INTO_FILE = 1 << 53;
+        /// A statement behind the first, whose kind is that of the text, is not of a kind that just reads.
+        const OTHER_KIND = 1 << 54;
+        /// A comment `athena:primary`: the client wants the text to run on the primary. Some clients, such as the
+        /// command line's `mariadb` without `--comments`, strip comments before they send a text; then there is no hint.
+        const HINT_PRIMARY = 1 << 55;
+        /// A comment `athena:replica`. With [`Hazards::HINT_PRIMARY`] as well, the hints contradict each other.
+        const HINT_REPLICA = 1 << 56;
+        /// A comment that begins with `athena:` and says nothing that is known.
+        const HINT_UNKNOWN = 1 << 57;
     }
 }
 
@@ -169,17 +191,21 @@ pub fn facts(sql: &[u8], mode: SqlMode) -> Facts {
     let mut previous = kind;
     while scanner.skip_to_statement() {
         let before = scanner.hazards;
+        scanner.hazards -= Hazards::EXPLAINS_READ;
         let next = scanner.statement();
         if kind == StatementKind::Empty {
             kind = next;
         } else {
             // What asks about a statement of the same text asks about none of an earlier one.
             scanner.hazards -= answered_by(previous) - before;
+            let reads = just_reads(next, scanner.hazards);
+            scanner.hazards.set(Hazards::OTHER_KIND, !reads || before.contains(Hazards::OTHER_KIND));
+            scanner.hazards.set(Hazards::EXPLAINS_READ, before.contains(Hazards::EXPLAINS_READ));
             scanner.hazards |= Hazards::MULTI;
         }
         previous = next;
     }
-    let mut hazards = scanner.hazards;
+    let mut hazards = scanner.hazards | scanner.hints();
     if scanner.misreadable() {
         hazards |= Hazards::UNSURE | Hazards::MISREAD;
     }
@@ -192,4 +218,26 @@ fn answered_by(kind: StatementKind) -> Hazards {
         StatementKind::Select | StatementKind::Values => Hazards::ROW_COUNT | Hazards::FOUND_ROWS,
         _ => Hazards::ROW_COUNT,
     }
+}
+
+/// Whether a statement of this kind, the last that was read, reads and does nothing else but for what its hazards say.
+pub(super) fn just_reads(kind: StatementKind, hazards: Hazards) -> bool {
+    match kind {
+        StatementKind::Select | StatementKind::Values | StatementKind::With => true,
+        StatementKind::Explain => hazards.contains(Hazards::EXPLAINS_READ),
+        _ => false,
+    }
+}
+
+/// Whether this is the name of a schema of the server's own: its accounts, its counters, its sessions. A replica has
+/// others than its primary.
+pub fn is_server_schema(name: &[u8]) -> bool {
+    let known: &[u8] = match name.len() {
+        3 => b"sys",
+        5 => b"mysql",
+        18 if matches!(name.first(), Some(b'i' | b'I')) => b"information_schema",
+        18 => b"performance_schema",
+        _ => return false,
+    };
+    name.eq_ignore_ascii_case(known)
 }

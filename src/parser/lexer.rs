@@ -5,6 +5,8 @@
 use memchr::{memchr, memchr2, memmem};
 
 use super::charset::Charset;
+use super::facts::Hazards;
+use super::hint::hint;
 use super::server::{Comment, Server};
 
 /// The settings of a session that decide where tokens begin and end. The default is a server's default.
@@ -103,11 +105,14 @@ pub(super) struct Lexer<'a> {
     code_comment: Option<usize>,
     /// Servers may see other tokens than these.
     pub misreadable: bool,
+    /// What the comments so far ask for.
+    pub hints: Hazards,
 }
 
 impl<'a> Lexer<'a> {
     pub fn new(sql: &'a [u8], mode: SqlMode) -> Self {
-        Lexer { rest: sql, mode, behind_dot: false, code_comment: None, misreadable: false }
+        let hints = Hazards::empty();
+        Lexer { rest: sql, mode, behind_dot: false, code_comment: None, misreadable: false, hints }
     }
 
     /// For a piece of a text, which may begin inside of code in a comment.
@@ -321,17 +326,24 @@ impl<'a> Lexer<'a> {
 
     /// Skips a comment, or the marks around code in a comment, if one begins or ends here.
     fn comment(&mut self, first: u8) -> bool {
-        let line = match (first, self.byte(1)) {
-            (b'#', _) => true,
-            (b'-', Some(b'-')) => self.dashes_begin_comment(),
+        let mark = match (first, self.byte(1)) {
+            (b'#', _) => 1,
+            (b'-', Some(b'-')) if self.dashes_begin_comment() => 2,
             (b'/', Some(b'*')) => return self.block_comment(),
             (b'*', Some(b'/')) => return self.end_of_code(),
-            _ => false,
+            _ => return false,
         };
-        if line {
-            self.skip(memchr(b'\n', self.rest).unwrap_or(self.rest.len()));
+        self.plain_comment(mark, memchr(b'\n', self.rest).unwrap_or(self.rest.len()), b"");
+        true
+    }
+
+    /// Skips a comment of this length between its marks, which may be a hint, unless it is a part of code in a comment.
+    fn plain_comment(&mut self, mark: usize, len: usize, end: &[u8]) {
+        if self.code_comment.is_none() {
+            let text = self.rest.get(mark..len).unwrap_or_default();
+            self.hints |= hint(text.strip_suffix(end).unwrap_or(text));
         }
-        line
+        self.skip(len);
     }
 
     fn dashes_begin_comment(&mut self) -> bool {
@@ -344,7 +356,7 @@ impl<'a> Lexer<'a> {
     fn block_comment(&mut self) -> bool {
         let mark = match self.mode.server.comment(self.rest) {
             Comment::Plain => {
-                self.skip(plain_comment_len(self.rest));
+                self.plain_comment(2, plain_comment_len(self.rest), b"*/");
                 return true;
             }
             Comment::Foreign => {

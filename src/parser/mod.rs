@@ -13,6 +13,8 @@
 //! - `answers` writes what Athena knows where a statement asks for it: the client's own id, counts of the statement
 //!   before; `question` knows the ways to ask, `constant` the expressions to write, and `column_name` how a server names
 //!   what stands there.
+//! - `access` tells whether a text only reads data, so that a replica may answer it; `hint` is what comments ask for
+//!   instead.
 //! - `digest` tells which statements differ in their values only.
 //! - `table` tells whether a statement uses one. `diagnostics` reads what is asked about warnings; `kill` reads whom a KILL means.
 //!
@@ -20,6 +22,7 @@
 //! session's state to another. So doubt is answered by the hazard, and by [`Hazards::UNSURE`] if it is about where
 //! tokens begin and end.
 
+mod access;
 mod answers;
 mod charset;
 mod column_name;
@@ -28,6 +31,7 @@ mod diagnostics;
 mod digest;
 mod effects;
 mod facts;
+mod hint;
 mod ids;
 mod insert;
 mod keyword;
@@ -40,6 +44,7 @@ mod set;
 mod statement;
 mod table;
 
+pub use access::{NotRead, access};
 pub use answers::{Unclear, with_answers, with_connection_id};
 pub use charset::Charset;
 pub use diagnostics::{
@@ -47,7 +52,7 @@ pub use diagnostics::{
 };
 pub use digest::digest;
 pub use effects::{Effect, Literal, TableName, effects};
-pub use facts::{Facts, Hazards, StatementKind, facts};
+pub use facts::{Facts, Hazards, StatementKind, facts, is_server_schema};
 pub use ids::Ids;
 pub use kill::{Kill, KillError, KillScope, kill};
 pub use lexer::SqlMode;

@@ -1,7 +1,7 @@
 //! Passes over tokens, and finds the hazards that look the same in every statement.
 
 use super::effects::{Spelling, is_never_stored};
-use super::facts::{Hazards, StatementKind};
+use super::facts::{Hazards, StatementKind, is_server_schema};
 use super::ids::Ids;
 use super::keyword::Keyword;
 use super::lexer::{Lexer, SqlMode, Token, TokenKind};
@@ -26,6 +26,11 @@ impl<'a> Scanner<'a> {
     /// Whether servers may have seen other tokens.
     pub fn misreadable(&self) -> bool {
         self.lexer.misreadable
+    }
+
+    /// What comments ask for, of those that have been passed.
+    pub fn hints(&self) -> Hazards {
+        self.lexer.hints
     }
 
     pub(super) fn one_statement(&self) -> bool {
@@ -142,11 +147,11 @@ impl<'a> Scanner<'a> {
         match kind {
             TokenKind::Word => {
                 if self.is(b'(') && !is_never_stored(text, Spelling::Plain, self.lexer.mode.server) {
-                    self.hazards |= Hazards::MAY_CALL;
+                    self.may_call(text);
                 }
                 match Keyword::of(text) {
                     Some(keyword) => self.clause(keyword),
-                    None => self.table(text),
+                    None => self.name(text),
                 }
             }
             // A native function may be called by its quoted name.
@@ -155,9 +160,9 @@ impl<'a> Scanner<'a> {
                 if let Some(keyword) = Keyword::of(name) {
                     self.call(keyword);
                 }
-                self.hazards |= Hazards::MAY_CALL;
+                self.may_call(name);
             }
-            TokenKind::Quoted => self.table(text.get(1..text.len().saturating_sub(1)).unwrap_or_default()),
+            TokenKind::Quoted => self.name(text.get(1..text.len().saturating_sub(1)).unwrap_or_default()),
             // Behind a name or a string it is the host of an account.
             TokenKind::UserVariable if matches!(before, TokenKind::String | TokenKind::Quoted) => {}
             TokenKind::UserVariable => {
@@ -169,13 +174,54 @@ impl<'a> Scanner<'a> {
             TokenKind::SystemVariable => self.read_variable(),
             // A part of a qualified name is no keyword, and no native function.
             TokenKind::Byte(b'.') if matches!(self.token.kind, TokenKind::Word | TokenKind::Quoted) => {
-                let name = self.take_name();
-                self.table(name);
-                if self.is(b'(') {
-                    self.hazards |= Hazards::MAY_CALL;
-                }
+                self.behind_dot();
             }
             _ => {}
+        }
+    }
+
+    /// A name behind a dot.
+    fn behind_dot(&mut self) {
+        let quoted = self.token.kind == TokenKind::Quoted;
+        let name = self.take_name();
+        self.table(name);
+        if self.is(b'(') {
+            self.hazards |= Hazards::MAY_CALL;
+        } else if name.len() == 7 && !quoted && self.lexer.mode.server.has_sequences() {
+            // In MariaDB's mode ORACLE, of which no status flag tells, `s.nextval` draws from a sequence.
+            self.hazards |= match Keyword::of(name) {
+                Some(Keyword::NextVal) => Hazards::SEQUENCE_NEXT | Hazards::WRITES,
+                Some(Keyword::CurrVal | Keyword::LastVal) => Hazards::SEQUENCE_VALUE,
+                _ => Hazards::empty(),
+            };
+        }
+    }
+
+    /// A name, perhaps of a schema, or of a table.
+    fn name(&mut self, name: &[u8]) {
+        if self.is(b'.') && is_server_schema(name) {
+            self.hazards |= Hazards::SERVER_TABLES;
+        }
+        self.table(name);
+    }
+
+    /// The name of what may be a stored function, or a loaded one.
+    fn may_call(&mut self, name: &[u8]) {
+        /// The functions of plugins and components that ask and steer the server they run on.
+        const OF_SERVER: [&[u8]; 6] = [
+            b"asynchronous_connection_failover_",
+            b"audit_log_",
+            b"group_replication_",
+            b"keyring_",
+            b"mysql_firewall_",
+            b"version_tokens_",
+        ];
+        self.hazards |= Hazards::MAY_CALL;
+        let of_server = OF_SERVER
+            .iter()
+            .any(|prefix| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)));
+        if of_server {
+            self.hazards |= Hazards::STATE_FUNCTION;
         }
     }
 
@@ -209,7 +255,7 @@ impl<'a> Scanner<'a> {
                 self.hazards |= Hazards::USER_VARIABLE_WRITE;
             }
             Keyword::Into if matches!(self.keyword(), Some(Keyword::Outfile | Keyword::Dumpfile)) => {
-                self.hazards |= Hazards::WRITES;
+                self.hazards |= Hazards::WRITES | Hazards::INTO_FILE;
             }
             Keyword::For if matches!(self.keyword(), Some(Keyword::Update | Keyword::Share)) => {
                 self.hazards |= Hazards::LOCKING_READ;
@@ -246,6 +292,26 @@ impl<'a> Scanner<'a> {
             Keyword::LastVal => Hazards::SEQUENCE_VALUE,
             Keyword::NextVal => Hazards::SEQUENCE_NEXT | Hazards::WRITES,
             Keyword::SetVal => Hazards::WRITES,
+            Keyword::AsynchronousConnectionFailoverReset
+            | Keyword::BinlogGtidPos
+            | Keyword::DesDecrypt
+            | Keyword::DesEncrypt
+            | Keyword::InnodbRedoLogSharpCheckpoint
+            | Keyword::InnodbSetOpenFilesLimit
+            | Keyword::IsFreeLock
+            | Keyword::IsUsedLock
+            | Keyword::LoadFile
+            | Keyword::MasterGtidWait
+            | Keyword::MasterPosWait
+            | Keyword::PsCurrentThreadId
+            | Keyword::PsThreadId
+            | Keyword::SourcePosWait
+            | Keyword::UuidShort
+            | Keyword::WaitForExecutedGtidSet
+            | Keyword::WaitUntilSqlThreadAfterGtids
+            | Keyword::WsrepLastSeenGtid
+            | Keyword::WsrepLastWrittenGtid
+            | Keyword::WsrepSyncWaitUptoGtid => Hazards::STATE_FUNCTION,
             Keyword::LastInsertId => {
                 let mut ahead = self.lexer;
                 match ahead.token().kind {

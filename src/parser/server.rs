@@ -60,6 +60,11 @@ impl Server {
         }
     }
 
+    /// Only MySQL has none.
+    pub(super) fn has_sequences(self) -> bool {
+        self.mariadb || self.version == 0
+    }
+
     /// What a comment is that `text` begins with.
     pub(super) fn comment(self, text: &[u8]) -> Comment {
         let mark = match text {

@@ -95,6 +95,8 @@ impl<'a> Scanner<'a> {
             self.hazards |= Hazards::NEW_ERA;
             return;
         }
+        // `a.b` is a variable of its own, whatever the first part is called.
+        let name = if self.is(b'.') { &[] } else { name };
         self.hazards |= match Keyword::of(name) {
             Some(Keyword::Autocommit) => Hazards::AUTOCOMMIT_SET,
             Some(
@@ -131,6 +133,7 @@ impl<'a> Scanner<'a> {
 
     /// A system variable that is read, behind its `@@`.
     pub(super) fn read_variable(&mut self) {
+        self.hazards |= Hazards::SYSTEM_VARIABLE;
         let (scope, name) = self.variable();
         if scope == Scope::Global {
             return;

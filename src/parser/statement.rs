@@ -1,6 +1,6 @@
 //! Statements by their first words.
 
-use super::facts::{Hazards, StatementKind};
+use super::facts::{Hazards, StatementKind, is_server_schema};
 use super::keyword::Keyword;
 use super::lexer::TokenKind;
 use super::scan::Scanner;
@@ -46,8 +46,13 @@ impl Scanner<'_> {
             K::Handler => (S::Handler, Hazards::HANDLER),
             K::Xa => (S::Xa, Hazards::XA),
             K::Do => (S::Do, Hazards::empty()),
-            K::Explain | K::Describe | K::Desc if self.explains_statement() => (S::Explain, Hazards::empty()),
-            K::Explain | K::Describe | K::Desc => (S::Explain, Hazards::SHOWS_TABLE),
+            K::Explain | K::Describe | K::Desc if !self.explains_statement() => {
+                (S::Explain, Hazards::SHOWS_TABLE)
+            }
+            K::Explain | K::Describe | K::Desc if self.explains_read() => {
+                (S::Explain, Hazards::EXPLAINS_READ)
+            }
+            K::Explain | K::Describe | K::Desc => (S::Explain, Hazards::empty()),
             K::Backup => (S::Admin, Hazards::INSTANCE_LOCK),
             // Replays events as if this session had made them, with their session state.
             K::Binlog => (S::Admin, Hazards::WRITES | Hazards::UNSURE),
@@ -96,15 +101,20 @@ impl Scanner<'_> {
     }
 
     fn with(&mut self) -> StatementKind {
+        if self.with_writes() {
+            self.hazards |= Hazards::WRITES;
+        }
+        StatementKind::With
+    }
+
+    /// Behind WITH, as far as the statement behind the common table expressions: whether that is a write.
+    fn with_writes(&mut self) -> bool {
         use Keyword::{Delete, Insert, Replace, Select, Table, Update, Values};
         self.pass_until(|scanner| {
             let keyword = scanner.keyword();
             matches!(keyword, Some(Delete | Insert | Replace | Select | Table | Update | Values))
         });
-        if matches!(self.keyword(), Some(Delete | Insert | Replace | Update)) {
-            self.hazards |= Hazards::WRITES;
-        }
-        StatementKind::With
+        matches!(self.keyword(), Some(Delete | Insert | Replace | Update))
     }
 
     fn show(&mut self) -> StatementKind {
@@ -139,9 +149,19 @@ impl Scanner<'_> {
             self.hazards |= Hazards::WRITES;
             return StatementKind::Admin;
         }
-        self.pass_until(|scanner| scanner.keyword() == Some(Keyword::Consistent));
-        if self.take(Keyword::Consistent) {
-            self.hazards |= Hazards::CONSISTENT_SNAPSHOT;
+        let (mut reads, mut writes) = (false, false);
+        while !self.at_end() {
+            if self.take(Keyword::Consistent) {
+                self.hazards |= Hazards::CONSISTENT_SNAPSHOT;
+            } else if self.take(Keyword::Read) {
+                reads |= self.keyword() == Some(Keyword::Only);
+                writes |= self.keyword() == Some(Keyword::Write);
+            } else {
+                self.pass();
+            }
+        }
+        if reads && !writes {
+            self.hazards |= Hazards::READ_ONLY_TRANSACTION;
         }
         StatementKind::Begin
     }
@@ -256,7 +276,7 @@ impl Scanner<'_> {
 impl Scanner<'_> {
     /// Behind EXPLAIN: another statement, or how to explain one, and not the name of a table.
     fn explains_statement(&self) -> bool {
-        const WORDS: [&[u8]; 14] = [
+        const WORDS: [&[u8]; 15] = [
             b"analyze",
             b"connection",
             b"delete",
@@ -270,10 +290,62 @@ impl Scanner<'_> {
             b"select",
             b"table",
             b"update",
+            b"values",
             b"with",
         ];
         let word = self.token.kind == TokenKind::Word;
         self.is(b'(') || (word && WORDS.iter().any(|known| self.token.text.eq_ignore_ascii_case(known)))
+    }
+
+    /// Behind EXPLAIN, as far as the statement that it explains: whether that is a query.
+    fn explains_read(&mut self) -> bool {
+        use Keyword as K;
+        loop {
+            match self.keyword() {
+                Some(K::Analyze | K::Extended | K::Partitions) => self.pass(),
+                // INTO @a: the plan goes to a variable.
+                Some(K::Into) => {
+                    self.pass();
+                    self.pass_value();
+                }
+                Some(K::Format) => {
+                    self.pass();
+                    if !self.is(b'=') {
+                        return false;
+                    }
+                    self.pass();
+                    self.pass_value();
+                }
+                Some(K::For) => {
+                    self.pass();
+                    if !self.take(K::Schema) && !self.take(K::Database) {
+                        return false;
+                    }
+                    if is_server_schema(self.take_name()) {
+                        self.hazards |= Hazards::SERVER_TABLES;
+                    }
+                }
+                _ => break,
+            }
+        }
+        while self.is(b'(') {
+            self.advance();
+        }
+        match self.keyword() {
+            Some(K::Select | K::Table | K::Values) => true,
+            Some(K::With) => {
+                self.pass();
+                !self.with_writes()
+            }
+            _ => false,
+        }
+    }
+
+    /// Passes one token, unless the statement ends here.
+    fn pass_value(&mut self) {
+        if !self.at_end() {
+            self.pass();
+        }
     }
 
     /// Behind SHOW: what no table of the server's lists.

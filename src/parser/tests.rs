@@ -36,7 +36,8 @@ fn check(mode: SqlMode, rows: &[Row]) {
                 | Hazards::MAY_CALL
                 | Hazards::ONE_SHOT
                 | Hazards::RETURNING
-                | Hazards::MISREAD;
+                | Hazards::MISREAD
+                | Hazards::OTHER_KIND;
             // These have tests of their own.
             (facts.kind, facts.hazards - untested)
         };
@@ -86,25 +87,29 @@ const PLAIN: &[Row] = &[
     ("show variables like '%schema'", K::Show, "TRACKERS"),
     ("show variables like 'sql_mode'", K::Show, ""),
     ("show global variables", K::Show, ""),
-    ("select @@session_track_state_change", K::Select, "TRACKERS"),
-    ("select @@local.session_track_schema, @@global.session_track_schema", K::Select, "TRACKERS"),
-    ("select @@global.session_track_transaction_info", K::Select, ""),
+    ("select @@session_track_state_change", K::Select, "TRACKERS SYSTEM_VARIABLE"),
+    (
+        "select @@local.session_track_schema, @@global.session_track_schema",
+        K::Select,
+        "TRACKERS SYSTEM_VARIABLE",
+    ),
+    ("select @@global.session_track_transaction_info", K::Select, "SYSTEM_VARIABLE"),
     ("set session session_track_transaction_info = off", K::Set, "SET_SESSION TRACKERS"),
     ("set sql_mode = '', session_track_system_variables = '*'", K::Set, "SET_SESSION TRACKERS"),
-    ("select @@session_track_system_variables", K::Select, "TRACKERS"),
-    ("select * from information_schema.Session_Variables", K::Select, "TRACKERS"),
+    ("select @@session_track_system_variables", K::Select, "TRACKERS SYSTEM_VARIABLE"),
+    ("select * from information_schema.Session_Variables", K::Select, "TRACKERS SERVER_TABLES"),
     ("select * from session_variables", K::Select, "TRACKERS"),
-    ("select * from `information_schema`.`system_variables`", K::Select, "TRACKERS"),
+    ("select * from `information_schema`.`system_variables`", K::Select, "TRACKERS SERVER_TABLES"),
     ("select * from `variables_by_thread`", K::Select, "TRACKERS"),
     ("select * from global_variables", K::Select, ""),
-    ("select @@global.session_track_system_variables", K::Select, ""),
+    ("select @@global.session_track_system_variables", K::Select, "SYSTEM_VARIABLE"),
     ("set global session_track_schema = off", K::Set, "NEW_ERA"),
     ("show full processlist", K::Show, "PROCESSLIST FULL_PROCESSLIST"),
     ("show full tables", K::Show, ""),
     ("show processlist like a", K::Show, ""),
     ("use test", K::Use, "USE_DB"),
     ("do sleep(1)", K::Do, ""),
-    ("explain select 1", K::Explain, ""),
+    ("explain select 1", K::Explain, "EXPLAINS_READ"),
     ("desc t", K::Explain, ""),
     ("describe t", K::Explain, ""),
     ("kill query 5", K::Kill, "KILL"),
@@ -132,8 +137,12 @@ const TRANSACTIONS: &[Row] = &[
     ("begin", K::Begin, ""),
     ("begin work", K::Begin, ""),
     ("start transaction", K::Begin, ""),
-    ("start transaction read only", K::Begin, ""),
-    ("start transaction with consistent snapshot, read only", K::Begin, "CONSISTENT_SNAPSHOT"),
+    ("start transaction read only", K::Begin, "READ_ONLY_TRANSACTION"),
+    (
+        "start transaction with consistent snapshot, read only",
+        K::Begin,
+        "CONSISTENT_SNAPSHOT READ_ONLY_TRANSACTION",
+    ),
     ("start transaction read write, with consistent snapshot", K::Begin, "CONSISTENT_SNAPSHOT"),
     ("commit", K::Commit, ""),
     ("commit work and no chain no release", K::Commit, ""),
@@ -159,8 +168,8 @@ const SESSION: &[Row] = &[
     ("select @'a b':=1", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
     ("select 1 into @a", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
     ("select 1 into@a.b,@c", K::Select, "USER_VARIABLE USER_VARIABLE_WRITE"),
-    ("select 1 into outfile '/x'", K::Select, "WRITES"),
-    ("select 1 into dumpfile '/x'", K::Select, "WRITES"),
+    ("select 1 into outfile '/x'", K::Select, "WRITES INTO_FILE"),
+    ("select 1 into dumpfile '/x'", K::Select, "WRITES INTO_FILE"),
     ("insert into t values (@a)", K::Insert, "USER_VARIABLE WRITES"),
     ("set @a = 1", K::Set, "USER_VARIABLE USER_VARIABLE_WRITE"),
     ("set @a = (select 1, 2), sql_mode = ''", K::Set, "USER_VARIABLE USER_VARIABLE_WRITE SET_SESSION"),
@@ -225,9 +234,9 @@ const FUNCTIONS: &[Row] = &[
     ("select last_insert_id( ) + 1", K::Select, "LAST_INSERT_ID"),
     ("update t set a=last_insert_id(a+1)", K::Update, "LAST_INSERT_ID LAST_INSERT_ID_SET WRITES"),
     ("insert into t (a) values (last_insert_id())", K::Insert, "LAST_INSERT_ID WRITES"),
-    ("select @@identity, @@session.last_insert_id", K::Select, "LAST_INSERT_ID"),
+    ("select @@identity, @@session.last_insert_id", K::Select, "LAST_INSERT_ID SYSTEM_VARIABLE"),
     ("select connection_id()", K::Select, "CONNECTION_ID"),
-    ("select @@pseudo_thread_id", K::Select, "CONNECTION_ID"),
+    ("select @@pseudo_thread_id", K::Select, "CONNECTION_ID SYSTEM_VARIABLE"),
     ("select lastval(s)", K::Select, "SEQUENCE_VALUE"),
     ("select previous value for s", K::Select, "SEQUENCE_VALUE"),
     ("select nextval(s)", K::Select, "SEQUENCE_NEXT WRITES"),
@@ -243,9 +252,74 @@ const FUNCTIONS: &[Row] = &[
         K::Other,
         "READS_DIAGNOSTICS USER_VARIABLE USER_VARIABLE_WRITE",
     ),
-    ("select @@warning_count, @@`error_count`", K::Select, "READS_DIAGNOSTICS"),
-    ("select @@session.autocommit", K::Select, ""),
-    ("select @@global.error_count, @@version_comment limit 1", K::Select, ""),
+    ("select @@warning_count, @@`error_count`", K::Select, "READS_DIAGNOSTICS SYSTEM_VARIABLE"),
+    ("select @@session.autocommit", K::Select, "SYSTEM_VARIABLE"),
+    ("select @@global.error_count, @@version_comment limit 1", K::Select, "SYSTEM_VARIABLE"),
+];
+
+/// What decides between a primary and a replica, besides what keeps a link.
+const ROUTING: &[Row] = &[
+    ("select @@global.a, @@`b`", K::Select, "SYSTEM_VARIABLE"),
+    ("select * from t where a = @@x", K::Select, "SYSTEM_VARIABLE"),
+    ("select * from mysql.user, sys . version", K::Select, "SERVER_TABLES"),
+    ("table `Performance_Schema`.threads", K::Select, "SERVER_TABLES"),
+    ("select mysql, sys from t mysql where a.mysql = a.sys.b", K::Select, ""),
+    ("select * from mysql_.t, 'sys'.t", K::Select, ""),
+    ("select load_file('/x'), `uuid_short`()", K::Select, "STATE_FUNCTION"),
+    ("select is_free_lock('a'), is_used_lock('a')", K::Select, "STATE_FUNCTION"),
+    ("select group_replication_set_as_primary('a')", K::Select, "STATE_FUNCTION"),
+    ("select `keyring_key_fetch`('a')", K::Select, "STATE_FUNCTION"),
+    ("select load_file, a.load_file(1), keyring_a from group_replication_b", K::Select, ""),
+    ("explain extended select @a", K::Explain, "EXPLAINS_READ USER_VARIABLE"),
+    ("explain analyze select a from t for update", K::Explain, "EXPLAINS_READ LOCKING_READ"),
+    ("explain analyze format=tree table t", K::Explain, "EXPLAINS_READ"),
+    ("explain values row(1)", K::Explain, "EXPLAINS_READ"),
+    ("desc format=json ((select 1))", K::Explain, "EXPLAINS_READ"),
+    ("describe partitions with a as (select 1) select * from a", K::Explain, "EXPLAINS_READ"),
+    (
+        "explain format=json into @a for schema s select 1",
+        K::Explain,
+        "EXPLAINS_READ USER_VARIABLE USER_VARIABLE_WRITE",
+    ),
+    ("explain for database mysql select 1", K::Explain, "EXPLAINS_READ SERVER_TABLES"),
+    ("explain with a as (select 1) delete from t", K::Explain, ""),
+    ("explain format=json update t set a = (select 1)", K::Explain, ""),
+    ("explain format=json for connection 5", K::Explain, ""),
+    ("explain format=", K::Explain, ""),
+    ("explain format", K::Explain, ""),
+    ("explain into", K::Explain, ""),
+    ("explain for", K::Explain, ""),
+    ("explain select 1; explain delete from t", K::Explain, "EXPLAINS_READ MULTI"),
+    ("explain delete from t; explain select 1", K::Explain, "MULTI"),
+    ("explain format=; delete from t", K::Explain, "MULTI WRITES"),
+    (
+        "start transaction read only, with consistent snapshot",
+        K::Begin,
+        "READ_ONLY_TRANSACTION CONSISTENT_SNAPSHOT",
+    ),
+    ("start transaction read write, read only", K::Begin, ""),
+    ("start transaction read", K::Begin, ""),
+    ("select s.nextval, a.s.nextval", K::Select, "SEQUENCE_NEXT WRITES"),
+    ("select s.currval", K::Select, "SEQUENCE_VALUE"),
+    ("select s.lastval, nextval, currval from t", K::Select, "SEQUENCE_VALUE"),
+    ("select s.`nextval`, s.nextvals", K::Select, ""),
+    ("select * from t for system_time all", K::Select, ""),
+    ("/* athena:primary */ select 1", K::Select, "HINT_PRIMARY"),
+    ("select /*ATHENA:Replica*/ 1", K::Select, "HINT_REPLICA"),
+    ("select 1 -- athena:primary", K::Select, "HINT_PRIMARY"),
+    ("select 1; # athena:replica\r\n", K::Select, "HINT_REPLICA"),
+    ("select 1 /* \n athena: primary\t*/", K::Select, "HINT_PRIMARY"),
+    ("/*athena:primary*/ select 1 /*athena:replica*/", K::Select, "HINT_PRIMARY HINT_REPLICA"),
+    ("/* athena:replicas */ select 1", K::Select, "HINT_UNKNOWN"),
+    ("/* athena:*/ select 1", K::Select, "HINT_UNKNOWN"),
+    ("/* athena:primary, please */ select 1", K::Select, "HINT_UNKNOWN"),
+    ("select 1 /* athena:primary", K::Select, "HINT_PRIMARY"),
+    ("# athena:replica */\nselect 1", K::Select, "HINT_UNKNOWN"),
+    ("/* use athena:primary */ /* athena */ /*+ athena:primary */ select 1", K::Select, ""),
+    ("select '/* athena:primary */', `-- athena:replica`", K::Select, ""),
+    ("select 1 --athena:primary", K::Select, ""),
+    ("select 1 /*!40000 + 1 -- athena:primary\n */", K::Select, ""),
+    ("/* athena:replica */", K::Empty, "HINT_REPLICA"),
 ];
 
 const SETS: &[Row] = &[
@@ -258,7 +332,7 @@ const SETS: &[Row] = &[
     ("set names utf8mb4 collate utf8mb4_bin", K::Set, "SET_SESSION"),
     ("set character set default", K::Set, "SET_SESSION"),
     ("set charset utf8", K::Set, "SET_SESSION"),
-    ("set sql_mode=concat(@@sql_mode, ',ansi'), time_zone='+00:00'", K::Set, "SET_SESSION"),
+    ("set sql_mode=concat(@@sql_mode, ',ansi'), time_zone='+00:00'", K::Set, "SET_SESSION SYSTEM_VARIABLE"),
     ("set local sql_mode=''", K::Set, "SET_SESSION"),
     ("set global max_connections=5, persist x=1, @@persist_only.y=2", K::Set, "NEW_ERA"),
     ("set global a=1, b=2", K::Set, "SET_SESSION NEW_ERA"),
@@ -286,6 +360,7 @@ const SETS: &[Row] = &[
     ("set statement a=1", K::Other, "UNSURE WRITES"),
     ("set", K::Set, "SET_SESSION"),
     ("set a.b=1", K::Set, "SET_SESSION"),
+    ("set @@session.autocommit.b=1", K::Set, "SET_SESSION"),
 ];
 
 const TEXTS: &[Row] = &[
@@ -324,12 +399,12 @@ const TEXTS: &[Row] = &[
     (
         "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */",
         K::Set,
-        "USER_VARIABLE USER_VARIABLE_WRITE",
+        "SYSTEM_VARIABLE USER_VARIABLE USER_VARIABLE_WRITE",
     ),
     (
         "/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */",
         K::Set,
-        "USER_VARIABLE USER_VARIABLE_WRITE SET_SESSION",
+        "SYSTEM_VARIABLE USER_VARIABLE USER_VARIABLE_WRITE SET_SESSION",
     ),
     ("/*!40103 SET TIME_ZONE='+00:00' */", K::Set, "SET_SESSION"),
     ("/*!40101 SET character_set_client = @saved_cs_client */", K::Set, "USER_VARIABLE SET_SESSION"),
@@ -337,6 +412,7 @@ const TEXTS: &[Row] = &[
 ];
 
 const ANSI_TEXTS: &[Row] = &[
+    (r#"select * from "SYS"."version""#, K::Select, "SERVER_TABLES"),
     (r#"select "a\", @a"#, K::Select, "USER_VARIABLE"),
     (r#"select "get_lock"('a', 1)"#, K::Select, "NAMED_LOCK"),
     (r#"select "a"".@b", 'c\', @d'"#, K::Select, ""),
@@ -364,12 +440,13 @@ const ONE_ROWS: &[Row] = &[
     ("select 1; set @a=1", K::Select, "MULTI USER_VARIABLE USER_VARIABLE_WRITE"),
 ];
 
-const ALL: [(SqlMode, &[Row]); 9] = [
+const ALL: [(SqlMode, &[Row]); 10] = [
     (ONE, ONE_ROWS),
     (DEFAULT, PLAIN),
     (DEFAULT, TRANSACTIONS),
     (DEFAULT, SESSION),
     (DEFAULT, FUNCTIONS),
+    (DEFAULT, ROUTING),
     (DEFAULT, SETS),
     (DEFAULT, TEXTS),
     (ANSI, ANSI_TEXTS),
@@ -436,8 +513,8 @@ fn statements_of_one_text_add_up() {
             let text = format!("select @first; {sql}");
             let together = facts(text.as_bytes(), mode);
             assert_eq!(together.kind, K::Select);
-            // The statement put before answers these.
-            let left = hazards(names) - (Hazards::ROW_COUNT | Hazards::FOUND_ROWS);
+            // The statement put before answers these, or is what the last is about.
+            let left = hazards(names) - (Hazards::ROW_COUNT | Hazards::FOUND_ROWS | Hazards::EXPLAINS_READ);
             assert!(together.hazards.contains(left | Hazards::USER_VARIABLE), "{text}");
             assert!(together.hazards.contains(Hazards::MULTI) || *kind == K::Empty, "{text}");
         }
@@ -566,6 +643,11 @@ fn hostile_texts_take_linear_time() {
         "1e",
         "'a''",
         "set @",
+        "/* athena:primary */",
+        "explain format=",
+        "explain select 1;",
+        "mysql.",
+        "start transaction read ",
     ] {
         for server in SERVERS {
             facts(piece.repeat(200_000).as_bytes(), SqlMode { server, ..DEFAULT });

@@ -219,6 +219,8 @@ impl<'a> Reader<'a> {
                 if self.is(b'(') {
                     let name = self.plain(name);
                     self.stored_function(Some(self.plain(before)), name);
+                } else if is_word(name, b"nextval") && self.lexer.mode.server.has_sequences() {
+                    self.effects.push(Effect::SequenceNext);
                 }
             }
             _ => {}
