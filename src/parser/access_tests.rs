@@ -93,7 +93,8 @@ fn a_hint_changes_nothing_else() {
 #[test]
 fn case_changes_no_verdict() {
     check(str::to_uppercase);
-    check(str::to_lowercase);
+    // A capital marks MariaDB's comments.
+    check(|sql| sql.to_lowercase().replace("/*m!", "/*M!"));
 }
 
 /// What stands in front of a text can't make a read of it, and a read behind another is one still.
