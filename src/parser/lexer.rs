@@ -338,6 +338,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Skips a comment of this length between its marks, which may be a hint, unless it is a part of code in a comment.
+    #[cold]
     fn plain_comment(&mut self, mark: usize, len: usize, end: &[u8]) {
         if self.code_comment.is_none() {
             let text = self.rest.get(mark..len).unwrap_or_default();

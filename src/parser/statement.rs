@@ -298,6 +298,7 @@ impl Scanner<'_> {
     }
 
     /// Behind EXPLAIN, as far as the statement that it explains: whether that is a query.
+    #[cold]
     fn explains_read(&mut self) -> bool {
         use Keyword as K;
         loop {

@@ -469,12 +469,16 @@ fn what_may_be_a_stored_function_is_told() {
         "SELECT `f`(1)",
         "INSERT INTO t (a) VALUES (f(1))",
         "UPDATE t SET a=f(b)",
+        // With a blank these are no native functions, unless the mode is IGNORE_SPACE.
+        "SELECT substring ('a', 1)",
+        "SELECT max/**/(1)",
     ] {
         assert!(may(sql), "{sql}");
     }
     for sql in [
         "SELECT COUNT(*), SUM(k), CONCAT(a, b), NOW() FROM t WHERE a IN (1, 2)",
         "INSERT INTO t (a, b) VALUES (1, 2)",
+        "SELECT abs (1) FROM t WHERE a IN (1) OR (a, b) IN ((1, 2))",
         "REPLACE INTO s.t (a, b) VALUES (1, UPPER('a'))",
     ] {
         assert!(!may(sql), "{sql}");
