@@ -46,13 +46,7 @@ impl Scanner<'_> {
             K::Handler => (S::Handler, Hazards::HANDLER),
             K::Xa => (S::Xa, Hazards::XA),
             K::Do => (S::Do, Hazards::empty()),
-            K::Explain | K::Describe | K::Desc if !self.explains_statement() => {
-                (S::Explain, Hazards::SHOWS_TABLE)
-            }
-            K::Explain | K::Describe | K::Desc if self.explains_read() => {
-                (S::Explain, Hazards::EXPLAINS_READ)
-            }
-            K::Explain | K::Describe | K::Desc => (S::Explain, Hazards::empty()),
+            K::Explain | K::Describe | K::Desc => return self.explain(),
             K::Backup => (S::Admin, Hazards::INSTANCE_LOCK),
             // Replays events as if this session had made them, with their session state.
             K::Binlog => (S::Admin, Hazards::WRITES | Hazards::UNSURE),
@@ -274,6 +268,16 @@ impl Scanner<'_> {
 }
 
 impl Scanner<'_> {
+    #[cold]
+    fn explain(&mut self) -> StatementKind {
+        if !self.explains_statement() {
+            self.hazards |= Hazards::SHOWS_TABLE;
+        } else if self.explains_read() {
+            self.hazards |= Hazards::EXPLAINS_READ;
+        }
+        StatementKind::Explain
+    }
+
     /// Behind EXPLAIN: another statement, or how to explain one, and not the name of a table.
     fn explains_statement(&self) -> bool {
         const WORDS: [&[u8]; 15] = [
@@ -298,7 +302,6 @@ impl Scanner<'_> {
     }
 
     /// Behind EXPLAIN, as far as the statement that it explains: whether that is a query.
-    #[cold]
     fn explains_read(&mut self) -> bool {
         use Keyword as K;
         loop {
