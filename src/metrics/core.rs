@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::cell::{Age, ByLabel, Counter, Gauge, Peak};
 use super::histogram::Histogram;
 use super::label::{
-    BoundReason, BreakerState, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason, RefusedReason,
-    Target,
+    BoundReason, BreakerState, CatchUp, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason,
+    RefusedReason, RetryReason, RouteReason, Target,
 };
 use crate::protocol::command::Command;
 
@@ -29,6 +29,17 @@ pub struct CoreMetrics {
     /// How long statements took; [`CoreMetrics::query`] records them.
     pub query_duration: Histogram,
     pub queries_routed: Counters<Target, { Target::COUNT }>,
+    /// Statements that went to the primary, where there are replicas.
+    pub routed_to_primary: Counters<RouteReason, { RouteReason::COUNT }>,
+    pub routed_to_replica: Counters<RouteReason, { RouteReason::COUNT }>,
+    pub caught_up: Counters<CatchUp, { CatchUp::COUNT }>,
+    /// How long reads waited for a replica.
+    pub catch_up_wait: Histogram,
+    pub retried: Counters<RetryReason, { RetryReason::COUNT }>,
+    /// How long statements waited for a primary.
+    pub primary_wait: Histogram,
+    /// Transactions that ended since their server was no longer the primary, or gone.
+    pub transactions_lost: Counter,
     /// Errors that Athena itself answered.
     pub errors: Counters<ErrorKind, { ErrorKind::COUNT }>,
     /// ERR packets of servers passed on to clients.

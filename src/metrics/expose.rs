@@ -39,7 +39,7 @@ pub fn expose(cores: &[(usize, Snapshot)], process: &ProcessFacts) -> String {
 }
 
 fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -> MetricFamily {
-    let number = |label: Option<(&str, &str)>, value: f64| number(family.kind, label, value);
+    let number = |label: Option<(&str, &str)>, value: f64| number(family.kind, label.as_slice(), value);
     let cells = || cores.iter().map(|(_, snapshot)| snapshot.cells());
     let metrics = match family.read {
         Read::Sum(read) => vec![number(None, cells().map(read).sum::<u64>() as f64)],
@@ -57,6 +57,24 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
                 });
             }
             sums.into_iter().map(|(value, sum)| number(Some((label, value)), sum as f64)).collect()
+        }
+        Read::SumByLabels(labels, read) => {
+            let mut sums: Vec<([&'static str; 2], u64)> = Vec::new();
+            for core in cells() {
+                let mut at = 0;
+                read(core, &mut |values, n| {
+                    match sums.get_mut(at) {
+                        Some(sum) => sum.1 += n,
+                        None => sums.push((values, n)),
+                    }
+                    at += 1;
+                });
+            }
+            let pairs = |values: [&'static str; 2]| [(labels[0], values[0]), (labels[1], values[1])];
+            let of_pairs = |(values, sum): ([&'static str; 2], u64)| {
+                self::number(family.kind, &pairs(values), sum as f64)
+            };
+            sums.into_iter().map(of_pairs).collect()
         }
         Read::Max(read) => vec![number(None, cells().map(read).fold(0.0, f64::max))],
         Read::PerCore(read) => cores
@@ -79,8 +97,8 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
     built
 }
 
-fn number(kind: MetricType, label: Option<(&str, &str)>, value: f64) -> Metric {
-    let mut metric = Metric::from_label(label.into_iter().map(|(name, value)| pair(name, value)).collect());
+fn number(kind: MetricType, labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut metric = Metric::from_label(labels.iter().map(|(name, value)| pair(name, value)).collect());
     if kind == MetricType::COUNTER {
         let mut counter = Counter::default();
         counter.set_value(value);

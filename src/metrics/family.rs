@@ -11,12 +11,17 @@ use super::label::Label;
 /// Takes one value of a label and the number of its cell.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&'static str, u64);
 
+/// The same for the values of two labels.
+pub(super) type VisitPairs<'a> = &'a mut dyn FnMut([&'static str; 2], u64);
+
 /// How a family is read.
 pub(super) enum Read {
     /// One number, summed over the cores.
     Sum(fn(&CoreMetrics) -> u64),
     /// One number for each value of a label, summed over the cores.
     SumByLabel(&'static str, fn(&CoreMetrics, Visit<'_>)),
+    /// One number for each pair of values of two labels, summed over the cores.
+    SumByLabels([&'static str; 2], fn(&CoreMetrics, VisitPairs<'_>)),
     /// The greatest number of any core.
     Max(fn(&CoreMetrics) -> f64),
     /// One number for each core, under the label `core`.
@@ -107,6 +112,39 @@ pub(super) static FAMILIES: &[Family] = &[
         "athena_queries_routed_total",
         "Commands by where they were answered.",
         Read::SumByLabel("target", |core, visit| counters(&core.queries_routed, visit)),
+    ),
+    counter(
+        "athena_routing_decisions_total",
+        "Statements in clusters with replicas, by where they went and why.",
+        Read::SumByLabels(["target", "reason"], |core, visit| {
+            counters(&core.routed_to_primary, &mut |reason, n| visit(["primary", reason], n));
+            counters(&core.routed_to_replica, &mut |reason, n| visit(["replica", reason], n));
+        }),
+    ),
+    counter(
+        "athena_read_catch_ups_total",
+        "Reads on replicas that had to find something, by how they found it.",
+        Read::SumByLabel("outcome", |core, visit| counters(&core.caught_up, visit)),
+    ),
+    histogram(
+        "athena_read_catch_up_seconds",
+        "Time that reads waited for a replica to have what they had to find.",
+        |core| &core.catch_up_wait,
+    ),
+    histogram(
+        "athena_primary_wait_seconds",
+        "Time that statements waited for a primary, where that was 50 ms or more.",
+        |core| &core.primary_wait,
+    ),
+    counter(
+        "athena_statements_retried_total",
+        "Statements that were sent once more, of which the client was told nothing.",
+        Read::SumByLabel("reason", |core, visit| counters(&core.retried, visit)),
+    ),
+    counter(
+        "athena_transactions_lost_total",
+        "Transactions that were rolled back since their server was gone, or no longer the primary.",
+        Read::Sum(|core| core.transactions_lost.get()),
     ),
     counter(
         "athena_errors_total",

@@ -53,6 +53,70 @@ labels! {
         Local = "local",
     }
 
+    /// Why a statement went where it went, in a cluster with replicas.
+    RouteReason {
+        /// It only reads.
+        Read = "read",
+        /// By a comment in its text.
+        Hint = "hint",
+        /// By `@athena_target`.
+        Variable = "variable",
+        /// Reads of this account are not split.
+        NotSplit = "not_split",
+        /// The session has something on a link, which is that server's.
+        Kept = "kept",
+        /// It is a command of the protocol, not a statement.
+        Command = "command",
+        Transaction = "transaction",
+        /// All of it runs on a replica.
+        ReadOnlyTransaction = "read_only_transaction",
+        Write = "write",
+        LockingRead = "locking_read",
+        IntoFile = "into_file",
+        UserVariableWrite = "user_variable_write",
+        SystemVariable = "system_variable",
+        StateFunction = "state_function",
+        NamedLock = "named_lock",
+        Sequence = "sequence",
+        StoredFunction = "stored_function",
+        ServerTables = "server_tables",
+        Explain = "explain",
+        SessionState = "session_state",
+        Call = "call",
+        Definition = "definition",
+        Administration = "administration",
+        Several = "several",
+        Unsure = "unsure",
+        /// It fetches its rows by and by.
+        Cursor = "cursor",
+        /// No replica may have reads.
+        NoReplica = "no_replica",
+        /// No replica had in time what the session has written.
+        NotCaughtUp = "not_caught_up",
+        /// The servers do not tell what the session has written.
+        Untracked = "untracked",
+    }
+
+    /// How a read found what it was to find on a replica.
+    CatchUp {
+        /// It was known to be there.
+        Known = "known",
+        /// The replica was asked, and had it or got it in time.
+        Waited = "waited",
+        /// It had not: the read went to the primary.
+        TimedOut = "timed_out",
+    }
+
+    /// Why a statement was sent once more, of which the client was told nothing.
+    RetryReason {
+        /// The server said that it is read-only.
+        Demoted = "demoted",
+        /// The connection was lost under a read.
+        Lost = "lost",
+        /// The replica did not have a table, column or routine yet.
+        Behind = "behind",
+    }
+
     /// Why the rate limit turned a statement away.
     RateLimitReason {
         QueueFull = "queue_full",
@@ -96,6 +160,8 @@ labels! {
         ConnectTimeout = "connect_timeout",
         /// The backend can't be reached or does not let Athena in.
         Unavailable = "unavailable",
+        /// A transaction was lost with its server, and may be tried again.
+        TransactionLost = "transaction_lost",
         /// The link was lost while a statement was on it.
         LinkLost = "link_lost",
         /// The backend did not answer in time.

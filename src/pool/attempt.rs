@@ -160,6 +160,11 @@ impl StatelessPool {
         }
     }
 
+    /// Whether a link may be had: there is one, or one may be opened.
+    pub fn may_open(&self) -> bool {
+        !matches!(self.stance(), Stance::Open(_)) || self.has_hope()
+    }
+
     /// Why no link is opened now.
     pub(super) fn suspension(&self, stance: Stance) -> ConnectError {
         let when = match stance {

@@ -69,7 +69,12 @@ impl Lease {
         }
     }
 
-    pub(super) fn pool(&self) -> &Rc<StatelessPool> {
+    /// The number of its server among the members of the cluster.
+    pub fn member(&self) -> usize {
+        self.pool.member
+    }
+
+    pub fn pool(&self) -> &Rc<StatelessPool> {
         &self.pool
     }
 }

@@ -376,6 +376,16 @@ impl StatelessPool {
         closed
     }
 
+    /// Links on loan.
+    pub fn busy(&self) -> usize {
+        let state = self.state.borrow();
+        state.open.saturating_sub(state.idle.len() + state.connecting)
+    }
+
+    pub fn timers(&self) -> &Rc<crate::net::Timers> {
+        &self.core.timers
+    }
+
     /// Links being opened.
     pub(super) fn connecting(&self) -> usize {
         self.state.borrow().connecting

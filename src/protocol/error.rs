@@ -48,6 +48,8 @@ error_codes! {
     NetReadError = 1158, b"08S01";
     NetReadInterrupted = 1159, b"08S01";
     LockWaitTimeout = 1205, b"HY000";
+    /// The transaction was rolled back, and is worth another try.
+    LockDeadlock = 1213, b"40001";
     UserLimitReached = 1226, b"42000";
     NotSupportedYet = 1235, b"42000";
     UnknownStmtHandler = 1243, b"HY000";

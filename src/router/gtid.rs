@@ -62,6 +62,17 @@ impl GtidSet {
         }
     }
 
+    /// Makes one interval of those of each source, from the first transaction to the last: a set that has less parts, and of
+    /// which more has to be there.
+    pub fn fill(&mut self) {
+        if let Self::MySql(sources) = self {
+            for intervals in sources.values_mut() {
+                let last = intervals.iter().map(|(_, last)| *last).max();
+                *intervals = last.map(|last| (1, last)).into_iter().collect();
+            }
+        }
+    }
+
     /// Whether all of `other` is in it. Sets of different families have nothing in common.
     pub fn contains(&self, other: &Self) -> bool {
         match (self, other) {
@@ -218,6 +229,8 @@ mod tests {
         sum.add(&mysql("A:tag:3:4"));
         assert_eq!(sum.to_string(), format!("{A}:1-7,{A}:tag:3-4,{B}:4"));
         assert_eq!(sum.parts(), 3);
+        sum.fill();
+        assert_eq!(sum.to_string(), format!("{A}:1-7,{A}:tag:1-4,{B}:1-4"));
         assert_eq!(mysql("A:1-3:tag:4:5").to_string(), format!("{A}:1-3,{A}:tag:4-5"));
     }
 

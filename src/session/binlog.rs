@@ -23,6 +23,7 @@ use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::input::Taken;
 use super::link::{Held, NO_SQL, Use};
+use super::registry::LinkId;
 use super::seen::Seen;
 
 /// Waits have no limit.
@@ -79,7 +80,7 @@ impl Session {
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
         let mut reply = Reply::to_binlog_dump(self.capabilities, self.status);
-        self.entry.on_link(link.lease().connection_id);
+        self.entry.on_link(LinkId::of(link.lease()));
         self.tell_backend(link, command).await?;
         loop {
             let chunk = self.next_events(link, until, &reply).await?;

@@ -13,12 +13,13 @@ use crate::config::{Acceptor, AuthSource, Config, Routing};
 use crate::metrics::CoreMetrics;
 use crate::metrics::label::ClosedReason;
 use crate::net::Executor;
-use crate::pool::{BackendAccount, ServerProfile, StatelessPool};
+use crate::pool::{BackendAccount, Identity, ServerProfile, StatelessPool};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::protocol::reply::Edits;
 use crate::router::Topology;
 
 use super::login::{Accounts, Directory, Lobby, Shared};
+use super::positions::Positions;
 use super::post::{Letter, Post};
 use super::registry::Registry;
 use super::statements::TextStore;
@@ -52,6 +53,8 @@ pub struct Cluster {
     pub members: Vec<Rc<StatelessPool>>,
     /// What is known of them.
     pub view: View,
+    /// What the primary has written.
+    pub positions: Positions,
     /// Which of them gets a statement.
     pub routing: Routing,
     /// `None` where nothing is limited.
@@ -71,6 +74,26 @@ impl Cluster {
     pub fn profile(&self) -> Option<Rc<ServerProfile>> {
         let others = || self.members.iter().find_map(|pool| pool.profile());
         self.pool().profile().or_else(others)
+    }
+
+    /// The same rights on another member: its own account in the place of that of `[backend]`.
+    pub(super) fn identity_on(&self, member: usize, identity: &Identity) -> Identity {
+        let own = self.members.first().is_some_and(|first| Rc::ptr_eq(&identity.account, &first.account));
+        match self.members.get(member) {
+            Some(pool) if own && member > 0 => Identity { account: pool.account.clone(), ..identity.clone() },
+            _ => identity.clone(),
+        }
+    }
+
+    /// Where a login finds out what it has to know: at the primary, or while there is none at any server that answers.
+    pub(super) fn pool_for_login(&self) -> &Rc<StatelessPool> {
+        self.members.get(self.view.readable()).unwrap_or_else(|| self.pool())
+    }
+
+    /// Whether the servers tell of transactions by GTIDs.
+    pub(super) fn has_gtids(&self) -> bool {
+        let topology = self.view.topology();
+        topology.members.get(self.view.last_primary()).is_some_and(|primary| primary.executed.is_some())
     }
 
     /// News of the servers. What was idle on one that is no longer the primary is closed: it was for writes.
@@ -150,8 +173,9 @@ impl Context {
         let own: Vec<_> = clusters.iter().map(|cluster| cluster.pool().account.clone()).collect();
         let accounts = Accounts::new(&config, &own);
         let of_server = clusters.first().filter(|_| config.auth.source == AuthSource::Backend);
-        let directory =
-            of_server.map(|cluster| Directory::new(cluster.pool().clone(), config.auth.refresh_min_interval));
+        let directory = of_server.map(|cluster| {
+            Directory::new(cluster.members.clone(), cluster.view.clone(), config.auth.refresh_min_interval)
+        });
         let acceptor = config.server.tls.as_ref().map(|tls| tls.acceptor.clone());
         Rc::new(Self {
             core,

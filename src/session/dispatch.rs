@@ -13,6 +13,7 @@ use super::before::Before;
 use super::driver::{Incoming, Session};
 use super::failure::{End, Refusal, Stop};
 use super::input::Oversized;
+use super::route::Route;
 
 /// Characters of a slow statement that the log shows.
 const LOGGED_CHARS: usize = 512;
@@ -31,7 +32,14 @@ impl Session {
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
             (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),
-            (Incoming::Command(bytes), Some(command)) => self.execute_command(command, bytes).await,
+            (Incoming::Command(bytes), Some(command)) => {
+                self.begin_command(command, &bytes);
+                let first = self.execute_command(command, bytes).await;
+                match self.attempts.again {
+                    Some(_) => Box::pin(self.execute_again(command, first)).await,
+                    None => first,
+                }
+            }
             (Incoming::Oversized(mut bytes), command) => {
                 let outcome = Box::pin(self.execute_oversized(command, &mut bytes)).await;
                 Box::pin(self.finish_oversized(command, bytes, outcome)).await
@@ -44,9 +52,10 @@ impl Session {
             Err(Stop::Refuse(refusal)) => Some(self.refuse(*refusal).await?),
         };
         if let Some(command) = command {
+            let target = target(command, self.route);
             let elapsed = self.timer.now().saturating_duration_since(started);
             self.ctx.metrics.query(command, elapsed);
-            self.ctx.metrics.queries_routed.of(target(command)).inc();
+            self.ctx.metrics.queries_routed.of(target).inc();
             if let Some(text) = text
                 && self.ctx.config.log.slow_query.is_some_and(|limit| elapsed >= limit)
             {
@@ -62,6 +71,18 @@ impl Session {
             return Err(End::Told("its connection to the backend has ended".to_owned()));
         }
         Ok(reply)
+    }
+
+    /// Says a command until it has an outcome that is its own.
+    async fn execute_again(
+        &mut self,
+        command: Command,
+        mut outcome: Result<Option<Payload>, Stop>,
+    ) -> Result<Option<Payload>, Stop> {
+        while let Some(bytes) = self.once_more().await? {
+            outcome = self.execute_command(command, bytes).await;
+        }
+        outcome
     }
 
     async fn execute_command(&mut self, command: Command, bytes: Payload) -> Result<Option<Payload>, Stop> {
@@ -187,7 +208,7 @@ impl Session {
         if let Some(state) = self.cluster().pool().states.changed(&self.state, &with_role) {
             self.state = state;
         }
-        if let Some(profile) = self.cluster().pool().profile() {
+        if let Some(profile) = self.cluster().profile() {
             self.identity.reset(&profile);
         }
         Ok(self.ok())
@@ -201,6 +222,7 @@ impl Session {
         // A server keeps FOUND_ROWS().
         self.before = Before { found_rows: self.before.found_rows, ..Before::default() };
         self.text_prepared.clear();
+        (self.wish, self.transaction_is_lost) = (None, false);
         (self.last_insert_id, self.warnings, self.is_last) = (0, 0, false);
         self.mark = self.ctx.next_connection_id();
         self.era = self.cluster().pool().eras.now();
@@ -277,7 +299,7 @@ impl Session {
 }
 
 /// Where a command is answered, for the metric.
-fn target(command: Command) -> Target {
+fn target(command: Command, route: Route) -> Target {
     match command {
         Command::Query
         | Command::StmtPrepare
@@ -292,7 +314,7 @@ fn target(command: Command) -> Target {
         | Command::BinlogDump
         | Command::BinlogDumpGtid
         | Command::Debug
-        | Command::Refresh => Target::Primary,
+        | Command::Refresh => route.to,
         _ => Target::Local,
     }
 }

@@ -26,8 +26,11 @@ use super::input::{Input, Oversized, Taken};
 use super::login::{Account, Ticket, Transport, log_in};
 use super::moves::TextPrepared;
 use super::registry::Entry;
+use super::retry::Attempts;
+use super::route::{Route, Wish};
 use super::statements::Statements;
 use super::unread::Unread;
+use super::written::Written;
 
 /// Time in which a core surely goes through its loop.
 const A_TURN: Duration = Duration::from_millis(1);
@@ -62,6 +65,24 @@ pub(super) struct Session {
     pub bound: Option<Bound>,
     /// Which limits the command has that runs.
     pub class: u32,
+    /// Which server the command that runs is for, in a cluster with several.
+    pub route: Route,
+    /// What `@athena_target` says.
+    pub wish: Option<Wish>,
+    /// What its reads are to find on replicas.
+    pub written: Written,
+    /// Its own link is to a replica.
+    pub on_replica: bool,
+    /// As of which change of the primary it has its own link.
+    pub link_epoch: u64,
+    /// The command that runs, to be said again.
+    pub attempts: Attempts,
+    /// It goes to the primary since a replica did not have what it needs.
+    pub goes_to_primary_now: bool,
+    /// The statement that runs can't end a transaction but by a rollback.
+    pub leaves_transaction: bool,
+    /// A transaction was lost while no statement ran, and the client does not know.
+    pub transaction_is_lost: bool,
     /// The permit of a transaction, which lasts as long as that does.
     pub permit: Option<Permit>,
     pub holds: Holds,
@@ -217,9 +238,11 @@ impl Session {
             Err(Waited::Failed(error)) => Err(End::Lost(error.into())),
             Err(Waited::Unread) => Err(self.unread()),
             Err(Waited::Elapsed) => Err(self.idle_for_too_long().await),
-            Err(Waited::Ended)
-                if !self.entry.is_killed() && self.bound.as_ref().is_some_and(|bound| !bound.is_quiet()) =>
-            {
+            Err(Waited::Ended) if !self.entry.is_killed() && self.has_lost_link() => {
+                if self.may_start_over() {
+                    self.lose_transaction();
+                    return Ok(());
+                }
                 Err(self.unlinked())
             }
             Err(Waited::Ended) => {
@@ -328,7 +351,11 @@ impl Session {
     /// Whether the server has closed the link that the session's state is on, while nothing runs there.
     fn state_is_lost(&self, cx: &mut std::task::Context<'_>) -> bool {
         let bound = self.bound.as_ref().filter(|_| self.holds.has_state());
-        bound.is_some_and(|bound| bound.poll_closed(cx).is_ready())
+        bound.is_some_and(|bound| bound.poll_closed(cx).is_ready() || self.is_on_former_primary())
+    }
+
+    fn has_lost_link(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| !bound.is_quiet() || self.is_on_former_primary())
     }
 
     /// The core drains while a reply is on its way: it still goes out whole, and nothing is received after it.

@@ -76,6 +76,11 @@ impl Refusal {
         !self.fatal && !matches!(self.kind, Some(ErrorKind::LinkLost | ErrorKind::BackendTimeout))
     }
 
+    /// Whether the connection to the server was lost.
+    pub fn is_lost_link(&self) -> bool {
+        self.kind == Some(ErrorKind::LinkLost)
+    }
+
     pub fn unsupported(what: &str) -> Self {
         let message = format!("This version of Athena doesn't yet support '{what}'");
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)

@@ -323,6 +323,20 @@ impl Holds {
                 || (!mariadb && seen.calls()))
     }
 
+    /// Whether there is nothing but a transaction on the link.
+    pub fn is_only_transaction(&self) -> bool {
+        self.has_work()
+            && !self.xa
+            && self.for_good.is_none()
+            && !(self.locked || self.tables_locked || self.instance_locked || self.backup)
+            && self.tables.is_empty()
+            && self.cursors.is_empty()
+            && self.long_data.is_empty()
+            && [&self.locks, &self.handlers, &self.statements, &self.variables]
+                .iter()
+                .all(|names| names.is_empty())
+    }
+
     pub fn has_temporary_tables(&self) -> bool {
         !self.tables.is_empty()
     }

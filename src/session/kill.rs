@@ -8,13 +8,14 @@ use std::rc::Rc;
 
 use crate::net::Payload;
 use crate::parser::{Kill, KillError, KillScope, SqlMode, kill};
-use crate::pool::{Lease, Told};
+use crate::pool::{Identity, Lease, StatelessPool, Told};
 use crate::protocol::packet::HEADER_LEN;
 
 use super::context::{Context, Phase};
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::post::{Answer, Request};
+use super::registry::{LinkId, Who};
 use super::statements::StatementText;
 
 /// `ER_NO_SUCH_THREAD`: the link is gone, and its statement with it.
@@ -65,8 +66,9 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     }
     tracing::info!(target: "athena::session", id = order.id, by = %order.account, scope = ?order.scope, "killed");
     let Some(aim) = entry.aim(order.scope) else { return Killed::Done };
-    let sql = statement(order.scope, order.soft, aim.server_id.into());
-    let told = who.pool.kill(who.identity.clone(), &sql).await;
+    let sql = statement(order.scope, order.soft, aim.link.id.into());
+    let Some((pool, identity)) = ctx.where_to_kill(&who, aim.link) else { return Killed::Done };
+    let told = pool.kill(identity, &sql).await;
     drop(aim);
     match told {
         Ok(Told::Err(err)) if err.code != NO_SUCH_THREAD => {
@@ -77,6 +79,15 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
     }
 }
 
+impl Context {
+    /// Who tells the server of a link that it is to end something there, and as whom.
+    fn where_to_kill(&self, who: &Who, link: LinkId) -> Option<(Rc<StatelessPool>, Identity)> {
+        let cluster = self.clusters.get(who.cluster)?;
+        let pool = cluster.members.get(link.member)?.clone();
+        Some((pool, cluster.identity_on(link.member, &who.identity)))
+    }
+}
+
 impl Session {
     /// Has the server end the statement that runs on the link in use. From here on that is as with a KILL of somebody's.
     pub(super) fn end_on_server(&self) {
@@ -84,10 +95,11 @@ impl Session {
             return;
         }
         let Some(aim) = self.entry.aim(KillScope::Query) else { return };
-        let (id, who) = (self.id, self.entry.who());
+        let id = self.id;
+        let Some((pool, identity)) = self.ctx.where_to_kill(&self.entry.who(), aim.link) else { return };
         self.ctx.core.spawn(async move {
-            let sql = statement(KillScope::Query, false, aim.server_id.into());
-            let told = who.pool.kill(who.identity, &sql).await;
+            let sql = statement(KillScope::Query, false, aim.link.id.into());
+            let told = pool.kill(identity, &sql).await;
             drop(aim);
             match told {
                 Ok(Told::Err(err)) if err.code != NO_SUCH_THREAD => {
@@ -174,7 +186,7 @@ impl Session {
         }
         let sql = statement(kill.scope, kill.soft, kill.id);
         let pool = self.cluster().pool().clone();
-        let errand = pool.kill(self.identity.clone(), &sql);
+        let errand = pool.kill(self.identity_on(&pool), &sql);
         match self.wait(std::time::Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Err(err))) => Err(Refusal::of_server(err).into()),
             Ok(Ok(_)) => Ok(self.ok()),
@@ -215,7 +227,7 @@ impl Session {
         );
         let pool = self.cluster().pool().clone();
         match self
-            .wait(std::time::Duration::ZERO, Phase::Ending, pool.errand(Some(self.identity.clone()), &sql))
+            .wait(std::time::Duration::ZERO, Phase::Ending, pool.errand(Some(self.identity_on(&pool)), &sql))
             .await
         {
             Ok(Ok(Told::Table(table))) => Ok(!table.rows.is_empty()),
@@ -239,7 +251,7 @@ impl Session {
 
     /// Whether the server behind is a MariaDB.
     pub(super) fn is_on_mariadb(&self) -> bool {
-        self.cluster().pool().profile().is_some_and(|profile| profile.is_mariadb())
+        self.cluster().profile().is_some_and(|profile| profile.is_mariadb())
     }
 
     /// Why a wait of this session was ended.

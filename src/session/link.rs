@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::circuit::{Key, Permit};
 use crate::metrics::label::{ClosedReason, ErrorKind, RateLimitReason};
 use crate::parser::{Charset, Facts, Hazards, Ids, Server, SqlMode, StatementKind};
-use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, Want};
+use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, StatelessPool, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::response::ErrPacket;
 
@@ -75,9 +75,12 @@ impl Session {
     /// A permit and a link in the session's schema and state, for a statement with these facts.
     pub async fn take_link(&mut self, facts: Facts) -> Result<Use, Stop> {
         self.entry.wait();
+        if self.is_elsewhere() {
+            Box::pin(self.leave_link()).await?;
+        }
         let permit = match self.permit.take() {
             Some(permit) => Some(permit),
-            None => self.admit().await?,
+            None => self.admitted().await?,
         };
         let mut link = match self.bound.take() {
             Some(bound) => Use { held: Held::Bound(bound), permit },
@@ -89,6 +92,9 @@ impl Session {
         if !self.entry.go_on() {
             self.keep_or_give_back(link);
             return Err(Refusal::interrupted().into());
+        }
+        if self.is_split() {
+            self.count_route();
         }
         if facts.hazards.contains(Hazards::NEW_ERA) {
             // Once more when it is answered: whoever logs in meanwhile may have it either way.
@@ -119,16 +125,19 @@ impl Session {
     }
 
     /// A link from the pool.
-    async fn checked_out(&self, permit: Option<Permit>) -> Result<Use, Stop> {
-        let want = Want {
-            identity: self.identity.clone(),
-            schema: self.schema.clone(),
-            era: self.era,
-            state: self.state.clone(),
-        };
-        let (lease, permit) = match self.cluster().pool().try_checkout(&want) {
+    async fn checked_out(&mut self, permit: Option<Permit>) -> Result<Use, Stop> {
+        if self.is_split() {
+            let mut permit = permit;
+            return match self.link_at_once(&mut permit) {
+                Some(link) => Ok(link),
+                None => Box::pin(self.link_to_member(permit)).await,
+            };
+        }
+        let pool = self.cluster().pool();
+        let want = self.want(pool.member);
+        let (lease, permit) = match pool.try_checkout(&want) {
             Some(lease) => (lease, permit),
-            None => Box::pin(self.wait_for_both(&want, permit)).await?,
+            None => Box::pin(self.wait_for_both(pool, &want, permit)).await?,
         };
         Ok(Use { held: Held::Free(lease), permit })
     }
@@ -224,15 +233,16 @@ impl Session {
     /// Waits for a link, and holds its permit for a moment only: sessions that have links of their own need permits to get
     /// on, and to give those links back. Nor is a link held while waiting for a permit. While others are quicker each time, it
     /// goes on for as long as a link may be waited for.
-    async fn wait_for_both(
+    pub async fn wait_for_both(
         &self,
+        pool: &Rc<StatelessPool>,
         want: &Want,
         mut permit: Option<Permit>,
     ) -> Result<(Lease, Option<Permit>), Stop> {
-        let limit = self.cluster().pool().settings.checkout_timeout;
+        let limit = pool.settings.checkout_timeout;
         let since = self.timer.now();
         while limit.is_zero() || self.timer.now().saturating_duration_since(since) < limit {
-            let lease = self.wait_for_link(want, &mut permit).await?;
+            let lease = self.wait_for_link(pool, want, &mut permit).await?;
             if permit.is_some() {
                 return Ok((lease, permit));
             }
@@ -240,8 +250,8 @@ impl Session {
                 return Ok((lease, permit));
             }
             lease.give_back();
-            permit = self.admit().await?;
-            if let Some(lease) = self.cluster().pool().try_checkout(want) {
+            permit = self.admitted().await?;
+            if let Some(lease) = pool.try_checkout(want) {
                 return Ok((lease, permit));
             }
         }
@@ -250,9 +260,13 @@ impl Session {
 
     /// Waits for a link, and takes the permit away if that lasts. Without the moment in which it keeps both, sessions could
     /// take turns in having one of the two for ever.
-    async fn wait_for_link(&self, want: &Want, permit: &mut Option<Permit>) -> Result<Lease, Stop> {
+    async fn wait_for_link(
+        &self,
+        pool: &Rc<StatelessPool>,
+        want: &Want,
+        permit: &mut Option<Permit>,
+    ) -> Result<Lease, Stop> {
         let timer = crate::net::Timer::new(&self.ctx.core.timers);
-        let pool = &self.cluster().pool();
         let mut checkout = pin!(pool.checkout(want, &timer));
         if permit.is_some() {
             if let Some(lease) = self.in_queue(PERMIT_KEPT, checkout.as_mut()).await? {
@@ -298,7 +312,7 @@ impl Session {
     }
 
     /// Waits for a permit, if statements are limited.
-    async fn admit(&self) -> Result<Option<Permit>, Stop> {
+    pub async fn admitted(&self) -> Result<Option<Permit>, Stop> {
         let Some(gate) = self.cluster().gate.clone() else { return Ok(None) };
         let mut admission = gate.enter(self.permit_key());
         // Mostly there is one at once, and then there is nothing to wait for.
@@ -334,7 +348,7 @@ impl Session {
     }
 
     /// Waits in a queue, which a client that goes away leaves. `None` when `limit` passes first.
-    async fn in_queue<F: Future>(&self, limit: Duration, turn: F) -> Result<Option<F::Output>, Stop> {
+    pub async fn in_queue<F: Future>(&self, limit: Duration, turn: F) -> Result<Option<F::Output>, Stop> {
         let mut turn = pin!(turn);
         let mut gone = pin!(self.socket.closed());
         let waiting = std::future::poll_fn(|cx| {
@@ -357,7 +371,7 @@ impl Session {
 
     /// How the server reads this session's texts of statements.
     pub fn sql_mode(&self) -> SqlMode {
-        let profile = self.cluster().pool().profile();
+        let profile = self.cluster().profile();
         let reading = self.state.reading();
         let server = profile.as_ref().map_or_else(Server::default, |profile| profile.server);
         let default = profile.as_ref().map_or(0, |profile| profile.collation);

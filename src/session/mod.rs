@@ -8,6 +8,8 @@
 //! - `arrival` is what happens before: a client that was accepted gets to the core that has room for it.
 //! - `moves` is what a session has set, which goes with it from link to link; `unread` what only its link knows, until
 //!   that is read out; `before` and `asks` what it may ask about its statement before.
+//! - `route` decides which server a statement is for, `members` gets the link there; `written` is what the session is to find on a replica, `positions` what
+//!   anybody is; `retry` has a statement said once more where that is safe.
 //! - `login` is a folder of its own: who comes in, and as whom.
 //! - `binlog` serves replicas: one endless reply.
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
@@ -33,10 +35,12 @@ mod kill;
 mod link;
 mod local_infile;
 mod login;
+mod members;
 mod moves;
 mod options;
 mod overtime;
 mod own;
+mod positions;
 mod post;
 mod prepared;
 mod processlist;
@@ -44,17 +48,21 @@ mod query;
 mod registry;
 mod relay;
 mod reprepare;
+mod retry;
+mod route;
 mod seen;
 mod settle;
 mod statements;
 mod trackers;
 mod unread;
 mod view;
+mod written;
 
 pub use arrival::receive;
 pub use context::{Cluster, Context, Phase, Place};
 pub use input::{Chunk, Input, Oversized, Taken};
 pub use login::{Clients, Shared, TooMany};
+pub use positions::Positions;
 pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
 pub use statements::TextStore;

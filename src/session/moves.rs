@@ -8,6 +8,7 @@ use crate::pool::{Changes, Link, RESULTS_ALONE, canonical, coupled, is_movable, 
 
 use super::driver::Session;
 use super::holds::{OF_SCHEMA, is_own};
+use super::route::TARGET_VARIABLE;
 use super::seen::Seen;
 
 impl Seen {
@@ -118,6 +119,9 @@ impl Session {
             match effect {
                 Effect::UserVariable { name, value } => {
                     explained = true;
+                    if seen.error.is_none() && name.eq_ignore_ascii_case(TARGET_VARIABLE) {
+                        self.note_target(value.as_ref());
+                    }
                     let expression = value.as_ref().filter(|_| seen.error.is_none());
                     match expression.and_then(|value| self.expression(link, name, value)) {
                         Some(expression) => {
@@ -222,7 +226,7 @@ impl Session {
 
     /// Whether the server is a MariaDB that has the older names of two variables.
     fn has_old_names(&self) -> bool {
-        let server = self.cluster().pool().profile().map(|profile| profile.server);
+        let server = self.cluster().profile().map(|profile| profile.server);
         server.is_some_and(|server| server.mariadb && server.version < 110_100)
     }
 
@@ -255,6 +259,9 @@ impl Session {
     fn may_move(&self, schema: Option<&[u8]>, name: &[u8]) -> bool {
         // They only tell what the client has sent along.
         if schema.is_none() && name.eq_ignore_ascii_case(b"mysql_query_attribute_string") {
+            return true;
+        }
+        if self.just_reads(schema, name) {
             return true;
         }
         let schema = schema.or(self.schema.as_deref());

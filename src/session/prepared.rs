@@ -62,6 +62,7 @@ impl Session {
         let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
         let named = facts.has_effects() || facts.kind == StatementKind::Ddl;
         let effects = if named { effects(sql, mode) } else { Vec::new() };
+        self.place(facts, || effects.clone())?;
         let meant = Meant { schema: self.schema.as_ref(), state: &self.state, facts, effects: &effects };
         let text = match own {
             // It has the session's id in it.
@@ -135,6 +136,11 @@ impl Session {
         let mut facts = text.facts;
         if facts.ids.needs_parameters() {
             facts.ids = self.explicit_ids(id, payload, &header, facts.ids);
+        }
+        self.place(facts, || text.effects.clone())?;
+        self.may_set_target(&text.effects)?;
+        if header.opens_cursor() {
+            self.route_cursor();
         }
         let asks = self.asks_athena(text.facts) || self.asks_in_vain(&text);
         if asks {
@@ -247,6 +253,10 @@ impl Session {
         let header = ExecuteHeader::parse(&command.start, params, self.has_attributes())
             .map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
+        self.place(text.facts, || text.effects.clone())?;
+        if header.opens_cursor() {
+            self.route_cursor();
+        }
         let mut link = self.take_link(text.facts).await?;
         if let Err(stop) = self.have_prepared(&mut link, id, &text, header.opens_cursor()).await {
             return Err(self.unprepared(link, stop));

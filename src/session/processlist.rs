@@ -4,7 +4,7 @@
 //! session uses. A link goes from hand to hand, so the sessions are asked before and after the server, and a row counts
 //! only for a session that had the link for one and the same command all the while.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::context::{Context, Phase};
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::post::{Answer, Request};
+use super::registry::LinkId;
 
 /// Characters of a statement that the list shows without FULL.
 const INFO_CHARS: usize = 100;
@@ -35,7 +36,7 @@ pub(super) struct Listed {
     command: Option<Command>,
     time: Duration,
     waiting: bool,
-    link: Option<(u32, u32)>,
+    link: Option<(LinkId, u32)>,
 }
 
 /// Those of this core and this cluster.
@@ -67,23 +68,37 @@ impl Session {
     /// `text` is the statement itself.
     pub(super) async fn process_list(&mut self, full: bool, text: Option<&[u8]>) -> Result<Payload, Stop> {
         let before = self.all_sessions().await?;
-        let table = self.servers_list(full).await?;
+        let primary = self.cluster().view.last_primary();
+        let table = self.servers_list(primary, full).await?;
         let mut sessions = self.all_sessions().await?;
         sessions.sort_by_key(|session| session.id);
         let others = sessions.iter().any(|session| !self.is_ours(session));
         let all = others && self.has_privilege(MAY_SEE).await?;
         sessions.retain(|session| all || self.is_ours(session));
-        let held: HashMap<u32, (u32, u32)> =
+        let held: HashMap<u32, (LinkId, u32)> =
             before.iter().filter_map(|session| Some((session.id, session.link?))).collect();
         let columns = table.columns.len();
-        let by_id: HashMap<u32, &Vec<TextValue>> =
-            table.rows.iter().filter_map(|row| Some((id_of(row)?, row))).collect();
+        let others: BTreeSet<usize> =
+            held.values().map(|(link, _)| link.member).filter(|member| *member != primary).collect();
+        let mut lists = vec![(primary, table.rows)];
+        for member in others {
+            // Of a server that does not answer, sessions are listed without what it would say of them.
+            if let Ok(list) = self.servers_list(member, full).await {
+                lists.push((member, list.rows));
+            }
+        }
+        let of_server = |(member, rows): &(usize, Vec<Vec<TextValue>>)| {
+            let member = *member;
+            let row = |row: &Vec<TextValue>| Some((LinkId { member, id: id_of(row)? }, row.clone()));
+            rows.iter().filter_map(row).collect::<Vec<_>>()
+        };
+        let by_id: HashMap<LinkId, Vec<TextValue>> = lists.iter().flat_map(of_server).collect();
         let own_text = text.map(|text| if full { text.to_vec() } else { cut(text) });
         let rows: Vec<_> = sessions
             .iter()
             .map(|session| {
                 let link = session.link.filter(|link| held.get(&session.id) == Some(link));
-                let servers = link.and_then(|(link, _)| by_id.get(&link).copied());
+                let servers = link.and_then(|(link, _)| by_id.get(&link));
                 let own = (session.id == self.id).then(|| own_text.clone()).flatten();
                 row(session, servers, own, columns)
             })
@@ -108,10 +123,11 @@ impl Session {
     }
 
     /// The server's list in the character set of this session.
-    async fn servers_list(&self, full: bool) -> Result<Table, Stop> {
+    async fn servers_list(&self, member: usize, full: bool) -> Result<Table, Stop> {
         let sql = if full { "SHOW FULL PROCESSLIST" } else { "SHOW PROCESSLIST" };
-        let pool = self.cluster().pool().clone();
-        let errand = pool.errand(Some(self.identity.clone()), sql);
+        let pool = self.cluster().members[member].clone();
+        let identity = self.cluster().identity_on(member, &self.identity);
+        let errand = pool.errand(Some(identity), sql);
         match self.wait(Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Table(table))) if table.columns.len() >= COLUMNS_MIN => Ok(table),
             Ok(Ok(Told::Err(err))) => Err(Refusal::of_server(err).into()),

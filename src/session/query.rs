@@ -2,7 +2,7 @@
 
 use crate::metrics::label::{BoundReason, Direction, ErrorKind};
 use crate::net::{ExchangeError, Payload};
-use crate::parser::{Facts, Hazards, StatementKind, digest, facts};
+use crate::parser::{Facts, Hazards, StatementKind, digest, effects, facts};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::command::Command;
@@ -34,6 +34,7 @@ impl Session {
         if self.account.classes.need_digest() {
             self.class = self.account.classes.of_digest(digest(text, mode));
         }
+        self.place(facts, || effects(text, mode))?;
         if self.unread.transaction && !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
             // The packet behind the columns tells of it before the server's own does.
             Box::pin(self.read_own_link()).await?;
@@ -73,6 +74,7 @@ impl Session {
         self.clears_warnings |= facts.kind == StatementKind::Call && self.bound.is_none();
         let mode = self.sql_mode();
         let effects = self.effects_of(command.get(text_at..).unwrap_or_default(), mode, &mut facts);
+        self.may_set_target(&effects)?;
         let mut reply = Reply::to_query(self.capabilities, self.status);
         if silent {
             reply = reply.with_warnings(0);
@@ -232,6 +234,7 @@ impl Session {
         let mut facts = facts(text, self.sql_mode());
         allowed_oversized(facts)?;
         facts.hazards |= Hazards::UNSURE;
+        self.place(facts, Vec::new)?;
         let mut link = self.take_link(facts).await?;
         let mut reply = Reply::to_query(self.capabilities, self.status);
         let mut seen = Seen::default();

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use crate::net::Poker;
 use crate::parser::KillScope;
-use crate::pool::{Identity, StatelessPool};
+use crate::pool::{Identity, Lease};
 use crate::protocol::command::Command;
 
 /// Where the command of a session is, for whoever would kill it.
@@ -27,8 +27,16 @@ pub(super) enum Stage {
     Waiting,
     /// It was waiting, and is to give up.
     Interrupted,
-    /// It is on the link with this id of the server's.
-    OnLink(u32),
+    /// It is on a link.
+    OnLink(LinkId),
+}
+
+/// A link by its server's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LinkId {
+    /// The server's number among the members of the cluster.
+    pub member: usize,
+    pub id: u32,
 }
 
 /// Who a session is, from its login on.
@@ -36,8 +44,6 @@ pub(super) enum Stage {
 pub(super) struct Who {
     pub account: Rc<str>,
     pub cluster: usize,
-    /// That of the session's links.
-    pub pool: Rc<StatelessPool>,
     /// That of its links: it has the backend account.
     pub identity: Identity,
 }
@@ -60,6 +66,12 @@ pub(super) struct Entry {
     /// Those of them that the server has not answered yet.
     under_way: Cell<u32>,
     killed: Cell<bool>,
+}
+
+impl LinkId {
+    pub fn of(lease: &Lease) -> Self {
+        Self { member: lease.member(), id: lease.connection_id }
+    }
 }
 
 impl Entry {
@@ -85,10 +97,10 @@ impl Entry {
         (self.command.get(), self.since.get())
     }
 
-    /// The server's id of the link in use, and the number of this use.
-    pub fn link(&self) -> Option<(u32, u32)> {
+    /// The link in use, and the number of this use.
+    pub fn link(&self) -> Option<(LinkId, u32)> {
         match self.stage.get() {
-            Stage::OnLink(id) => Some((id, self.turn.get())),
+            Stage::OnLink(link) => Some((link, self.turn.get())),
             _ => None,
         }
     }
@@ -126,8 +138,8 @@ impl Entry {
     }
 
     /// The command is sent on a link. From here to [`Entry::off_link`] a KILL QUERY goes to the server.
-    pub fn on_link(&self, server_id: u32) {
-        self.stage.set(Stage::OnLink(server_id));
+    pub fn on_link(&self, link: LinkId) {
+        self.stage.set(Stage::OnLink(link));
         self.turn.set(self.turn.get().wrapping_add(1));
         self.aimed.set(0);
     }
@@ -153,10 +165,10 @@ impl Entry {
             self.killed.set(true);
         }
         let aim = match self.stage.get() {
-            Stage::OnLink(server_id) => {
+            Stage::OnLink(link) => {
                 self.aimed.set(self.aimed.get() + 1);
                 self.under_way.set(self.under_way.get() + 1);
-                Some(Aim { entry: self.clone(), server_id })
+                Some(Aim { entry: self.clone(), link })
             }
             Stage::Waiting if scope == KillScope::Query => {
                 self.stage.set(Stage::Interrupted);
@@ -172,7 +184,7 @@ impl Entry {
 /// A KILL on its way to the server. Dropped once that has answered, or will not.
 pub(super) struct Aim {
     entry: Rc<Entry>,
-    pub server_id: u32,
+    pub link: LinkId,
 }
 
 impl Drop for Aim {

@@ -16,6 +16,7 @@ use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 use super::link::Use;
 use super::overtime::Clock;
+use super::registry::LinkId;
 use super::seen::Seen;
 
 impl Session {
@@ -28,7 +29,7 @@ impl Session {
         reply: &mut Reply,
         seen: &mut Seen,
     ) -> Result<Payload, Stop> {
-        self.entry.on_link(link.lease().connection_id);
+        self.entry.on_link(LinkId::of(link.lease()));
         reply.track(self.tracked.clone());
         let mut clock = self.clock();
         let mut passed = false;

@@ -16,6 +16,7 @@ use super::context::Phase;
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::link::{Held, Use};
+use super::registry::LinkId;
 use super::seen::Seen;
 use super::statements::StatementText;
 
@@ -101,7 +102,7 @@ impl Session {
                 Brought::Refused(_) => return Err(LinkError::Closed.into()),
             }
         }
-        self.entry.on_link(lease.connection_id);
+        self.entry.on_link(LinkId::of(lease));
         let mut refused = self.backend(lease.prepare(text.key, &text.text)).await?;
         for _ in 0..ROOM_ATTEMPTS_MAX {
             if refused.as_ref().is_none_or(|err| err.code != MAX_PREPARED_STATEMENTS)
@@ -152,7 +153,8 @@ impl Session {
     /// Gives the server statements back that nobody needs there: of an idle link, or else of the session's own, which
     /// prepares them again when it executes them. False if there are none.
     async fn make_room(&self, lease: &mut Lease) -> Result<bool, Stop> {
-        let free = self.cluster().pool().free_statements();
+        let pool = lease.pool().clone();
+        let free = pool.free_statements();
         match self.wait(Duration::ZERO, Phase::Ending, free).await {
             Ok(true) => return Ok(true),
             Ok(false) => {}

@@ -15,6 +15,9 @@ use crate::protocol::warnings::WarningList;
 /// The server's word for "no transaction, nothing locked".
 const NO_TRANSACTION: &[u8] = b"________";
 
+/// The variable by which a MariaDB tells of a session's last transaction.
+pub(super) const LAST_GTID: &[u8] = b"last_gtid";
+
 /// `ER_NO_DB_ERROR`
 const NO_SCHEMA: u16 = 1046;
 /// `ER_SP_DOES_NOT_EXIST`
@@ -62,6 +65,8 @@ pub(super) struct Seen {
     pub tables_locked: Option<bool>,
     /// Characteristics of the next or the running transaction are set.
     pub characteristics: Option<bool>,
+    /// The GTIDs of the transactions that it has committed, as the server tells them.
+    pub gtids: Vec<Box<[u8]>>,
     /// Session variables that are told with a value.
     pub variables: Vec<Entry>,
     /// Rows that the last OK packet says were affected.
@@ -115,6 +120,9 @@ impl Seen {
         for tracker in Trackers::new(blob) {
             match tracker {
                 Ok(Tracker::SystemVariable { name, value }) => {
+                    if name.eq_ignore_ascii_case(LAST_GTID) {
+                        self.gtids.push(value.into());
+                    }
                     self.variables.push((name.to_ascii_lowercase().into(), value.into()));
                 }
                 Ok(Tracker::Schema(name)) => {
@@ -129,7 +137,8 @@ impl Seen {
                     self.transaction = Some(transaction_state(state));
                     self.tables_locked = Some(state.last() == Some(&b'L'));
                 }
-                Ok(Tracker::Gtids(_) | Tracker::Other { .. }) => {}
+                Ok(Tracker::Gtids(gtids)) => self.gtids.push(gtids.into()),
+                Ok(Tracker::Other { .. }) => {}
                 Err(_) => unnamed = true,
             }
         }

@@ -24,11 +24,19 @@ impl Session {
     /// The end of a command on a link: settled if its reply is complete, lost if it was broken off.
     pub fn finish(
         &mut self,
-        link: Use,
+        mut link: Use,
         facts: Facts,
         seen: &Seen,
         outcome: Result<Payload, Stop>,
     ) -> Result<Payload, Stop> {
+        if self.is_split()
+            && let Some(lost) = self.look_for_another(&mut link, seen, &outcome)
+        {
+            self.holds.clear();
+            self.forget_unread();
+            link.into_lease().close(ClosedReason::Demoted);
+            return Err(lost.into());
+        }
         match outcome {
             Ok(last) => {
                 if seen.error.is_some() && seen.out_of_time.is_none() {
@@ -87,6 +95,7 @@ impl Session {
             link.lease().warnings_of = None;
         }
         self.note_insert_id(link.lease(), facts, seen);
+        self.note_written(facts, seen);
         let circumstances = Circumstances {
             tracks_transactions: link.lease().tracks_transactions(),
             schema: schema.as_deref(),
@@ -186,10 +195,14 @@ impl Session {
     pub fn lost(&mut self, link: Use, stop: Stop) -> Stop {
         drop(link);
         let stateful = self.holds.has_state() || self.unread.has_state();
+        let may_start_over = self.leaves_transaction && self.may_start_over();
         self.lose_long_data();
         self.holds.clear();
         self.forget_unread();
         match stop {
+            Stop::Refuse(refusal) if may_start_over && refusal.is_lost_link() && !refusal.fatal => {
+                Refusal { seq: refusal.seq, ..self.rolled_back() }.into()
+            }
             Stop::Refuse(refusal) if stateful => {
                 let fatal: Refusal = refusal.fatal();
                 fatal.into()

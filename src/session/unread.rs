@@ -22,6 +22,7 @@ use super::driver::Session;
 use super::failure::Stop;
 use super::holds::{OF_SCHEMA, is_own};
 use super::link::{Held, Use};
+use super::seen::LAST_GTID;
 
 /// How long a link waits for its session's next command before it is read out.
 const MOMENT: Duration = Duration::from_millis(3);
@@ -338,6 +339,9 @@ impl Session {
     fn take_overheard(&mut self, changes: &mut Changes, overheard: &[Entry]) {
         for (name, value) in overheard {
             let name = canonical(name);
+            if name == LAST_GTID {
+                self.note_written_late(value.clone());
+            }
             if name == FLUSHED && self.state.variable(FLUSHED).is_none()
                 || is_own(name)
                 || OF_SCHEMA.contains(&name)

@@ -53,6 +53,18 @@ impl View {
         self.0.last_primary.get()
     }
 
+    /// How often the primary has changed.
+    pub fn epoch(&self) -> u64 {
+        self.0.topology.borrow().epoch
+    }
+
+    /// A member that can be asked for what all have: the primary, or while there is none one that answers.
+    pub fn readable(&self) -> usize {
+        let topology = self.topology();
+        let other = || topology.members.iter().position(|member| member.is_up);
+        topology.primary.or_else(other).unwrap_or_else(|| self.last_primary())
+    }
+
     /// News. Whoever waits for some goes on.
     pub fn set(&self, topology: Topology) {
         if let Some(primary) = topology.primary {

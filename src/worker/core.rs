@@ -20,7 +20,7 @@ use crate::net::{
 use crate::pool::{Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::router::{Suspicion, Topology};
-use crate::session::{Cluster, Context, Letter, Phase, Place, Shared, View, deliver};
+use crate::session::{Cluster, Context, Letter, Phase, Place, Positions, Shared, View, deliver};
 
 use super::accept::Entrance;
 use super::limits::classes;
@@ -274,6 +274,7 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
         let gate = || Gate::of_ledger(tell.clone(), move || timers.now());
         Cluster {
             members,
+            positions: Positions::default(),
             view: View::new(number, Topology::unknown(cluster), plan.suspicions.clone()),
             routing: cluster.routing.clone(),
             gate: cluster.circuit.enabled.then(gate),

@@ -24,6 +24,8 @@ pub(super) struct AccountEntry {
     tls: AccountTls,
     /// The account of its links.
     pub backend: Rc<BackendAccount>,
+    /// Whether its reads go to replicas; `None` is as for all others.
+    pub read_write_split: Option<bool>,
     /// Of an account of which only the hash is known: what its first login has left.
     pub digest: RefCell<Option<Digest256>>,
 }
@@ -73,6 +75,7 @@ impl Accounts {
                 allowed: account.allowed.clone(),
                 tls: account.tls,
                 backend,
+                read_write_split: account.read_write_split,
                 digest: RefCell::default(),
             };
             (account.name.as_bytes().into(), Rc::new(entry))

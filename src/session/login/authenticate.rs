@@ -60,6 +60,8 @@ pub(in crate::session) struct Account {
     /// The limits of its statements.
     pub classes: UserClasses,
     pub cluster: usize,
+    /// Whether its reads go to replicas; `None` is as for all others.
+    pub read_write_split: Option<bool>,
     /// Its place among the clients of the account, where those are limited.
     pub(super) _seat: Option<Seat>,
 }
@@ -283,7 +285,14 @@ fn place(ctx: &Context, account: &Rc<ServerAccount>, known: Known) -> Admitted {
     let index = ctx.shared.number_of_user(&account.stored.user);
     let classes = ctx.classes_of(0, &name);
     Admitted {
-        account: Account { name: name.as_ref().into(), index, classes, cluster: 0, _seat: None },
+        account: Account {
+            name: name.as_ref().into(),
+            index,
+            classes,
+            cluster: 0,
+            read_write_split: None,
+            _seat: None,
+        },
         unproved: Some(account.clone()).filter(|_| !known.proved),
         backend: known.backend,
         default_database: None,
@@ -324,6 +333,7 @@ fn admit(
             index: entry.index,
             classes: ctx.classes_of(entry.cluster, &name),
             cluster: entry.cluster,
+            read_write_split: entry.read_write_split,
             _seat: seat,
         },
         backend: entry.backend.clone(),
@@ -335,7 +345,7 @@ fn admit(
 /// In the words of a server.
 pub(super) fn denied(ctx: &Context, claim: &Claim<'_>) -> Denied {
     let name = String::from_utf8_lossy(claim.user);
-    let profile = ctx.clusters.first().and_then(|cluster| cluster.pool().profile());
+    let profile = ctx.clusters.first().and_then(|cluster| cluster.profile());
     let by_name = profile.is_some_and(|profile| profile.resolves_names);
     let address = claim.peer.map(|peer| peer.ip().to_canonical());
     let host = match address.filter(|address| !(by_name && address.is_loopback())) {

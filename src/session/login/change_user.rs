@@ -133,7 +133,6 @@ impl CommandLine<'_> {
         session.entry.set_who(Who {
             account: session.account.name.clone(),
             cluster: session.account.cluster,
-            pool: session.cluster().pool().clone(),
             identity: session.identity.clone(),
         });
         Ok(())

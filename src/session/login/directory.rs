@@ -16,6 +16,7 @@ use crate::pool::{BackendAccount, ErrandError, StatelessPool, Want};
 use crate::protocol::auth::{Credential, Digest256, Secret};
 use crate::protocol::response::ErrPacket;
 
+use super::super::view::View;
 use super::accounts::{decoys, pick};
 use super::denied::Transport;
 use super::host_pattern::HostPattern;
@@ -117,7 +118,8 @@ impl List {
 
 /// What this core knows of the accounts of one server.
 pub(in crate::session) struct Directory {
-    pool: Rc<StatelessPool>,
+    members: Vec<Rc<StatelessPool>>,
+    view: View,
     interval: Duration,
     list: RefCell<Rc<List>>,
     /// When the reading of `list` began.
@@ -134,9 +136,11 @@ pub(in crate::session) struct Directory {
 }
 
 impl Directory {
-    pub fn new(pool: Rc<StatelessPool>, interval: Duration) -> Self {
+    /// Of a cluster with these members.
+    pub fn new(members: Vec<Rc<StatelessPool>>, view: View, interval: Duration) -> Self {
         Self {
-            pool,
+            members,
+            view,
             interval,
             list: RefCell::default(),
             read: Cell::new(None),
@@ -149,6 +153,10 @@ impl Directory {
             }),
             generation: Cell::new(0),
         }
+    }
+
+    fn pool(&self) -> &Rc<StatelessPool> {
+        &self.members[self.view.readable()]
     }
 
     /// The accounts as they were at most an interval before now.
@@ -173,7 +181,7 @@ impl Directory {
         }
         let began = timer.now();
         self.attempted.set(Some(began));
-        match server_accounts::read(&self.pool).await {
+        match server_accounts::read(self.pool()).await {
             Ok(read) => {
                 self.replace(read);
                 self.read.set(Some(began));
@@ -192,7 +200,7 @@ impl Directory {
     pub(super) async fn ask_server(&self, want: &Want) -> Result<bool, DirectoryError> {
         let all = Key::default();
         let _turn = self.questions.enter(all).await.map_err(|_| DirectoryError::QueueFull)?;
-        Ok(self.pool.check_password(want).await?)
+        Ok(self.pool().check_password(want).await?)
     }
 
     /// What a reading that began at `moment` or later came to; all who wait share it, also where it failed.

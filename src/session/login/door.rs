@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::config::Acceptor;
-use crate::metrics::label::RefusedReason;
+use crate::metrics::label::{RefusedReason, RouteReason};
 use crate::net::{Buf, Elapsed, Socket, Timer};
 use crate::pool::{Identity, ServerProfile};
 use crate::protocol::auth::Salt;
@@ -22,6 +22,7 @@ use super::super::driver::Session;
 use super::super::holds::Holds;
 use super::super::input::Input;
 use super::super::registry::Who;
+use super::super::route::Route;
 use super::super::unread::Unread;
 use super::authenticate::{Account, Claim, authenticate, offered_plugin};
 use super::clients::Ticket;
@@ -130,7 +131,6 @@ impl Entered {
         let who = Who {
             account: self.account.name.clone(),
             cluster: self.account.cluster,
-            pool: door.ctx.clusters[self.account.cluster].pool().clone(),
             identity: self.identity.clone(),
         };
         let entry =
@@ -146,6 +146,15 @@ impl Entered {
             id,
             entry,
             capabilities: self.capabilities,
+            route: Route::primary(RouteReason::Command),
+            wish: None,
+            written: Default::default(),
+            on_replica: false,
+            link_epoch: 0,
+            attempts: Default::default(),
+            goes_to_primary_now: false,
+            leaves_transaction: false,
+            transaction_is_lost: false,
             account: self.account,
             salt: self.salt,
             knows_plugins: self.knows_plugins,
@@ -232,16 +241,17 @@ impl Door {
     /// What the server behind is. Without any link yet, one has to be opened to know.
     async fn profile(&self) -> Result<Rc<ServerProfile>, Denied> {
         let Some(cluster) = self.ctx.clusters.first() else { return Err(Denied::silent()) };
-        if let Some(profile) = cluster.pool().profile_of_now() {
+        let pool = cluster.pool_for_login();
+        if let Some(profile) = pool.profile_of_now() {
             return Ok(profile);
         }
-        let want = cluster.pool().plain_want(Identity::DEFAULT_COLLATION);
+        let want = pool.plain_want(Identity::DEFAULT_COLLATION);
         let timer = Timer::new(&self.ctx.core.timers);
-        match self.unless_ending(cluster.pool().checkout(&want, &timer)).await? {
+        match self.unless_ending(pool.checkout(&want, &timer)).await? {
             Ok(lease) => lease.give_back(),
             Err(error) => return Err(unavailable(error)),
         }
-        cluster.pool().profile().ok_or_else(Denied::silent)
+        pool.profile().ok_or_else(Denied::silent)
     }
 
     /// The client's response, inside TLS if it asks for that.

@@ -24,7 +24,7 @@ pub(super) async fn prove(
 ) -> Result<(), Denied> {
     let Some(account) = admitted else { return check_schema(ctx, cluster, identity, schema).await };
     let timer = Timer::new(&ctx.core.timers);
-    let pool = &ctx.clusters[cluster].pool();
+    let pool = ctx.clusters[cluster].pool_for_login();
     let want =
         Want { identity: identity.clone(), schema: None, era: pool.eras.now(), state: pool.states.empty() };
     if account.is_by_server() {
@@ -75,10 +75,10 @@ async fn check_schema(
 ) -> Result<(), Denied> {
     let account = &identity.account;
     let Some(schema) = schema.filter(|schema| !ctx.knows_schema(account, schema)) else { return Ok(()) };
-    let pool = &ctx.clusters[cluster].pool();
+    let pool = ctx.clusters[cluster].pool_for_login();
     let timer = Timer::new(&ctx.core.timers);
     let want = Want {
-        identity: identity.clone(),
+        identity: ctx.clusters[cluster].identity_on(pool.member, identity),
         schema: Some(schema.clone()),
         era: pool.eras.now(),
         state: pool.states.empty(),

@@ -1,0 +1,415 @@
+//! Getting a link to the right server of a cluster that has several: waiting for a primary, choosing a replica, and having
+//! that catch up with what the session has written.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::circuit::Permit;
+use crate::config::ReadYourWrites;
+use crate::metrics::label::{BoundReason, CatchUp, ErrorKind, RouteReason};
+use crate::pool::{Identity, SmallReply, StatelessPool, Want};
+use crate::protocol::capability::StatusFlags;
+use crate::protocol::error::ErrorCode;
+use crate::router::GtidSet;
+
+use super::driver::Session;
+use super::failure::{Refusal, Stop};
+use super::link::{Held, Use};
+use super::route::Route;
+
+/// How long to wait for news of a primary that can't be reached, before it is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a read is to find on a replica.
+enum ToFind {
+    /// What its session has written.
+    Own,
+    /// What anybody has.
+    All(Rc<GtidSet>),
+    /// The primary does not tell what that is.
+    Unknown,
+}
+
+impl Session {
+    /// What the session wants of a link to this member.
+    pub fn want(&self, member: usize) -> Want {
+        Want {
+            identity: self.cluster().identity_on(member, &self.identity),
+            schema: self.schema.clone(),
+            era: self.era,
+            state: self.state.clone(),
+        }
+    }
+
+    /// The session's rights on the server of this pool.
+    pub fn identity_on(&self, pool: &StatelessPool) -> Identity {
+        self.cluster().identity_on(pool.member, &self.identity)
+    }
+
+    /// A link to where the statement goes, if there is one at once: mostly there is.
+    pub fn link_at_once(&mut self, permit: &mut Option<Permit>) -> Option<Use> {
+        self.follow_primary();
+        let cluster = self.cluster();
+        let member = if !self.route.is_to_replica() {
+            cluster.view.primary()?
+        } else if cluster.routing.read_your_writes == ReadYourWrites::Global {
+            return None;
+        } else {
+            let topology = cluster.view.topology();
+            self.chosen(&[], None).filter(|member| self.written.is_on(*member, &topology))?
+        };
+        let lease = cluster.members.get(member)?.try_checkout(&self.want(member))?;
+        self.link_epoch = cluster.view.epoch();
+        self.on_replica = self.route.is_to_replica();
+        if self.on_replica && self.written.gtids().is_some() {
+            self.ctx.metrics.caught_up.of(CatchUp::Known).inc();
+        }
+        Some(Use { held: Held::Free(lease), permit: permit.take() })
+    }
+
+    /// A link to where the statement goes.
+    pub async fn link_to_member(&mut self, permit: Option<Permit>) -> Result<Use, Stop> {
+        if self.route.is_to_replica() {
+            self.replica_link(permit).await
+        } else {
+            self.primary_link(permit).await
+        }
+    }
+
+    /// Takes in that there is another primary.
+    fn follow_primary(&mut self) {
+        let topology = self.cluster().view.topology();
+        self.written.follow(&topology);
+    }
+
+    async fn primary_link(&mut self, mut permit: Option<Permit>) -> Result<Use, Stop> {
+        let since = self.timer.now();
+        loop {
+            if let Some(member) = self.cluster().view.primary() {
+                let pool = self.cluster().members[member].clone();
+                self.link_epoch = self.cluster().view.epoch();
+                match self.checked_out_of(&pool, permit.take()).await {
+                    Err(Stop::Refuse(refusal)) if refusal.is_about_server() => {
+                        self.cluster().view.suspect(member);
+                        if self.is_over(since) {
+                            return Err(Stop::Refuse(refusal));
+                        }
+                    }
+                    outcome => {
+                        self.note_wait(since);
+                        return outcome;
+                    }
+                }
+            }
+            permit = None;
+            self.wait_for_primary(since).await?;
+            permit = match permit {
+                Some(permit) => Some(permit),
+                None => self.admitted().await?,
+            };
+        }
+    }
+
+    fn is_over(&self, since: Instant) -> bool {
+        self.timer.now().saturating_duration_since(since) >= self.cluster().routing.failover_wait
+    }
+
+    fn note_wait(&self, since: Instant) {
+        let waited = self.timer.now().saturating_duration_since(since);
+        if waited >= RETRY_PAUSE {
+            self.ctx.metrics.primary_wait.record(waited);
+        }
+    }
+
+    /// Waits until there may be another primary than before, as long as statements wait for one.
+    async fn wait_for_primary(&self, since: Instant) -> Result<(), Stop> {
+        let limit = self.cluster().routing.failover_wait;
+        let left = limit.saturating_sub(self.timer.now().saturating_duration_since(since));
+        let view = &self.cluster().view;
+        let known = view.primary().is_some();
+        if left.is_zero() {
+            return Err(Refusal::no_primary(limit).into());
+        }
+        let part = if known { left.min(RETRY_PAUSE) } else { left };
+        match self.in_queue(part, view.news()).await? {
+            Some(()) => Ok(()),
+            None if known => Ok(()),
+            None => Err(Refusal::no_primary(limit).into()),
+        }
+    }
+
+    /// A server that said it takes no writes is looked after at once; false when it has been waited for long enough.
+    pub async fn wait_for_another(&self, member: usize, since: Instant) -> Result<bool, Stop> {
+        let view = &self.cluster().view;
+        view.suspect(member);
+        if self.is_over(since) {
+            return Ok(false);
+        }
+        if view.primary() == Some(member) {
+            self.in_queue(RETRY_PAUSE, view.news()).await?;
+        }
+        Ok(true)
+    }
+
+    async fn replica_link(&mut self, mut permit: Option<Permit>) -> Result<Use, Stop> {
+        let wanted = match self.to_be_found().await? {
+            ToFind::Own => None,
+            ToFind::All(position) => Some(position),
+            ToFind::Unknown => return self.instead_of_replica(permit, RouteReason::NotCaughtUp).await,
+        };
+        let mut tried = Vec::new();
+        while let Some(member) = self.chosen(&tried, wanted.as_deref()) {
+            tried.push(member);
+            let pool = self.cluster().members[member].clone();
+            if permit.is_none() {
+                permit = self.admitted().await?;
+            }
+            let mut link = match self.checked_out_of(&pool, permit.take()).await {
+                Ok(link) => link,
+                Err(Stop::Refuse(refusal)) if refusal.is_about_server() => {
+                    self.cluster().view.suspect(member);
+                    continue;
+                }
+                Err(stop) => return Err(stop),
+            };
+            if self.catches_up(&mut link, member, wanted.as_deref()).await? {
+                return Ok(link);
+            }
+            // Another one would take as long: the primary has it.
+            permit = link.permit.take();
+            link.into_lease().give_back();
+            return self.instead_of_replica(permit, RouteReason::NotCaughtUp).await;
+        }
+        if self.cluster().routing.fails_without_replica {
+            return Err(Refusal::no_replica().into());
+        }
+        self.instead_of_replica(permit, RouteReason::NoReplica).await
+    }
+
+    async fn instead_of_replica(&mut self, permit: Option<Permit>, reason: RouteReason) -> Result<Use, Stop> {
+        self.route = Route { reads: self.route.reads, ..Route::primary(reason) };
+        let permit = match permit {
+            Some(permit) => Some(permit),
+            None => self.admitted().await?,
+        };
+        self.primary_link(permit).await
+    }
+
+    /// The replica for the statement: one that is known to have what it is to find goes first.
+    fn chosen(&self, tried: &[usize], wanted: Option<&GtidSet>) -> Option<usize> {
+        let cluster = self.cluster();
+        let topology = cluster.view.topology();
+        let by = cluster.routing.replica_choice;
+        let is_open = |member: usize| cluster.members.get(member).is_some_and(|pool| pool.may_open());
+        let outstanding = |member: usize| cluster.members.get(member).map_or(0, |pool| pool.busy());
+        let mut choice = cluster.view.choice();
+        let known = |member: usize| match wanted {
+            None => self.written.is_on(member, &topology),
+            Some(wanted) => topology.members.get(member).is_some_and(|member| {
+                member.executed.as_deref().is_some_and(|executed| executed.contains(wanted))
+            }),
+        };
+        if wanted.is_some() || self.written.gtids().is_some() {
+            let may = |member: usize, _: &_| !tried.contains(&member) && is_open(member) && known(member);
+            if let Some(member) = choice.choose(&topology, by, may, &outstanding) {
+                return Some(member);
+            }
+        }
+        choice.choose(&topology, by, |member, _| !tried.contains(&member) && is_open(member), &outstanding)
+    }
+
+    /// What the statement is to find.
+    async fn to_be_found(&self) -> Result<ToFind, Stop> {
+        if self.cluster().routing.read_your_writes != ReadYourWrites::Global {
+            return Ok(ToFind::Own);
+        }
+        let limit = self.cluster().pool().settings.connect_timeout;
+        let position = self.in_queue(limit, self.cluster().position_of_primary()).await?;
+        Ok(position.flatten().map_or(ToFind::Unknown, ToFind::All))
+    }
+
+    /// Whether the link's server has what the statement is to find, now or soon.
+    async fn catches_up(
+        &mut self,
+        link: &mut Use,
+        member: usize,
+        wanted: Option<&GtidSet>,
+    ) -> Result<bool, Stop> {
+        let topology = self.cluster().view.topology();
+        let metrics = &self.ctx.metrics.caught_up;
+        let set = match wanted {
+            None if self.written.gtids().is_none() => return Ok(true),
+            None if self.written.is_on(member, &topology) => {
+                metrics.of(CatchUp::Known).inc();
+                return Ok(true);
+            }
+            Some(wanted)
+                if topology.members.get(member).is_some_and(|member| {
+                    member.executed.as_deref().is_some_and(|executed| executed.contains(wanted))
+                }) =>
+            {
+                metrics.of(CatchUp::Known).inc();
+                return Ok(true);
+            }
+            Some(wanted) => wanted.to_string(),
+            None => self.written.gtids().map(GtidSet::to_string).unwrap_or_default(),
+        };
+        let since = self.timer.now();
+        let limit = self.cluster().routing.read_your_writes_timeout.as_secs_f64();
+        let function = if self.is_on_mariadb() { "MASTER_GTID_WAIT" } else { "WAIT_FOR_EXECUTED_GTID_SET" };
+        let sql = format!("SELECT {function}('{set}',{limit}) LIMIT 1");
+        let reply = self.backend(link.lease().query(&sql)).await?;
+        self.ctx.metrics.catch_up_wait.record(self.timer.now().saturating_duration_since(since));
+        let has_it =
+            matches!(&reply, SmallReply::Row(row) if matches!(row.as_slice(), [Some(zero)] if zero == b"0"));
+        metrics.of(if has_it { CatchUp::Waited } else { CatchUp::TimedOut }).inc();
+        if has_it && wanted.is_none() {
+            self.written.confirm(member);
+        }
+        Ok(has_it)
+    }
+
+    /// A link of this pool, by the queue if there is none.
+    async fn checked_out_of(
+        &mut self,
+        pool: &Rc<StatelessPool>,
+        permit: Option<Permit>,
+    ) -> Result<Use, Stop> {
+        let want = self.want(pool.member);
+        let (lease, permit) = match pool.try_checkout(&want) {
+            Some(lease) => (lease, permit),
+            None => Box::pin(self.wait_for_both(pool, &want, permit)).await?,
+        };
+        self.on_replica = self.route.is_to_replica();
+        Ok(Use { held: Held::Free(lease), permit })
+    }
+}
+
+/// The session's own link, where its statement is for another server.
+impl Session {
+    /// Whether the session's own link is to another server than its statement is for.
+    pub fn is_elsewhere(&self) -> bool {
+        self.bound.is_some() && (self.on_replica != self.route.is_to_replica() || self.is_on_former_primary())
+    }
+
+    /// Whether the session has a link to a server that was the primary when it got it, and is no longer.
+    pub fn is_on_former_primary(&self) -> bool {
+        self.bound.is_some()
+            && !self.on_replica
+            && self.is_split()
+            && self.link_epoch != self.cluster().view.epoch()
+    }
+
+    /// Leaves that link, with nothing of the session on it.
+    pub async fn leave_link(&mut self) -> Result<(), Stop> {
+        if self.is_on_former_primary() {
+            return self.leave_former_primary();
+        }
+        if self.on_replica && self.holds.has_work() {
+            // As the statement itself would do, which begins by that.
+            self.end_transaction().await?;
+        }
+        if self.bound.is_some() {
+            self.read_out().await?;
+        }
+        // What a read has left there that nobody knows is nothing that the session could miss.
+        self.part_with_link_first().await;
+        Ok(())
+    }
+
+    fn leave_former_primary(&mut self) -> Result<(), Stop> {
+        if let Some(bound) = self.bound.take() {
+            let link = Use { held: Held::Bound(bound), permit: self.permit.take() };
+            let (state, lost) = (self.holds.has_state(), self.may_start_over());
+            let unread = self.unread.has_state();
+            self.holds.clear();
+            self.forget_unread();
+            link.into_lease().close(crate::metrics::label::ClosedReason::Demoted);
+            if lost && !unread {
+                return Err(self.rolled_back().into());
+            }
+            if state || unread {
+                return Err(Refusal::left_behind().fatal().into());
+            }
+        }
+        Ok(())
+    }
+
+    /// COMMIT of a transaction that reads.
+    async fn end_transaction(&mut self) -> Result<(), Stop> {
+        let Some(bound) = self.bound.take() else { return Ok(()) };
+        let mut link = Use { held: Held::Bound(bound), permit: self.permit.take() };
+        match self.backend(link.lease().query("COMMIT")).await {
+            Ok(_) => {
+                self.holds.clear();
+                self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+                self.bound = Some(self.bind(link.held, BoundReason::Unread));
+                self.permit = link.permit;
+                Ok(())
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
+    /// Whether the session has lost no more than a transaction when it has lost its link, in a cluster in which another server may
+    /// take over.
+    pub fn may_start_over(&self) -> bool {
+        self.is_split() && self.holds.is_only_transaction() && !self.unread.has_state()
+    }
+
+    /// What the client is told of a transaction that is gone.
+    pub fn rolled_back(&mut self) -> Refusal {
+        self.ctx.metrics.transactions_lost.inc();
+        self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+        self.transaction_is_lost = false;
+        Refusal::rolled_back()
+    }
+
+    /// The link with the session's transaction is gone while no statement ran: the next one is told.
+    pub fn lose_transaction(&mut self) {
+        tracing::info!(target: "athena::session", id = self.id, user = %self.account.name, "a transaction is lost with its server");
+        self.permit = None;
+        self.holds.clear();
+        self.forget_unread();
+        if let Some(bound) = self.bound.take() {
+            bound.release().close(crate::metrics::label::ClosedReason::Demoted);
+        }
+        self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+        self.transaction_is_lost = true;
+    }
+}
+
+impl Refusal {
+    /// Whether it is a server that can't be had, and not the account or the statement.
+    pub fn is_about_server(&self) -> bool {
+        matches!(self.kind, Some(ErrorKind::Unavailable | ErrorKind::ConnectTimeout)) && !self.fatal
+    }
+
+    fn no_primary(limit: Duration) -> Self {
+        let message = format!(
+            "Backend not available: no server of the cluster takes writes, and none did within {} ms ([routing] \
+             failover_wait_ms)",
+            limit.as_millis()
+        );
+        Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
+    }
+
+    fn no_replica() -> Self {
+        let message =
+            "Backend not available: no replica may have reads now ([routing] no_replica is \"error\")";
+        Self::new(ErrorKind::Unavailable, ErrorCode::ServerIsntAvailable, message)
+    }
+
+    /// The number by which drivers and frameworks know that a transaction is to be said once more.
+    fn rolled_back() -> Self {
+        let message = "Deadlock found when trying to get lock; try restarting transaction (its server is no longer the \
+                       primary, or gone: the transaction was rolled back)";
+        Self::new(ErrorKind::TransactionLost, ErrorCode::LockDeadlock, message)
+    }
+
+    fn left_behind() -> Self {
+        let message = "Lost connection to the backend: it is no longer the primary, and had temporary tables, locks or \
+                       variables of the session";
+        Self::new(ErrorKind::LinkLost, ErrorCode::NetReadError, message)
+    }
+}

@@ -1,0 +1,199 @@
+//! Statements that are said once more, of which their clients hear nothing: where the first attempt has surely done nothing,
+//! and a cluster has another server to say it to.
+//!
+//! ```text
+//! a write, outside of transactions   the server says that it is read-only     wait for another primary
+//! a read, not answered yet           its connection is lost                   another server
+//! a read on a replica                a table is not there                     the primary
+//! ```
+//!
+//! A write whose connection is lost may have been carried out, so its client is told.
+
+use std::time::Instant;
+
+use crate::metrics::label::RetryReason;
+use crate::net::Payload;
+use crate::parser::{Effect, Facts, Hazards, StatementKind};
+use crate::protocol::command::Command;
+
+use super::driver::Session;
+use super::failure::{Refusal, Stop};
+use super::link::{Held, Use};
+use super::seen::Seen;
+
+/// Longer commands are said once.
+const KEPT_MAX: usize = 1 << 20;
+
+/// Reads whose connections were lost, one after the other.
+const LOST_MAX: usize = 3;
+
+/// `ER_OPTION_PREVENTS_STATEMENT`, `ER_READ_ONLY_MODE`
+const READ_ONLY: [u16; 2] = [1290, 1836];
+
+/// `ER_BAD_DB_ERROR`, `ER_BAD_FIELD_ERROR`, `ER_NO_SUCH_TABLE`, `ER_SP_DOES_NOT_EXIST`
+const NOT_THERE: [u16; 4] = [1049, 1054, 1146, 1305];
+
+/// Why a statement is said once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// This member said that it is read-only.
+    Demoted(usize),
+    Lost,
+    Behind,
+}
+
+/// The command that runs, as long as it may be said again.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// The whole packets.
+    command: Vec<u8>,
+    kept: bool,
+    since: Option<Instant>,
+    lost: usize,
+    /// What the last attempt has come to.
+    pub again: Option<Again>,
+}
+
+/// Whether a statement can't have committed a transaction.
+pub(super) fn leaves_transaction(facts: Facts) -> bool {
+    use StatementKind as K;
+    const MAY_COMMIT: Hazards = Hazards::MULTI
+        .union(Hazards::CALL)
+        .union(Hazards::TEXT_PREPARE)
+        .union(Hazards::AUTOCOMMIT_SET)
+        .union(Hazards::XA)
+        .union(Hazards::UNSURE);
+    let kind = matches!(
+        facts.kind,
+        K::Select
+            | K::Insert
+            | K::Update
+            | K::Delete
+            | K::Replace
+            | K::With
+            | K::Values
+            | K::Show
+            | K::Explain
+            | K::Do
+            | K::Set
+            | K::Savepoint
+            | K::Rollback
+    );
+    kind && !facts.hazards.intersects(MAY_COMMIT)
+}
+
+impl Session {
+    /// A command begins. What it is about is not known yet; it is kept if it may have to be said again.
+    pub fn begin_command(&mut self, command: Command, bytes: &Payload) {
+        if !self.is_split() {
+            return;
+        }
+        self.route = self.route_of_command();
+        (self.leaves_transaction, self.goes_to_primary_now) = (false, false);
+        let attempts = &mut self.attempts;
+        (attempts.again, attempts.since, attempts.lost) = (None, None, 0);
+        let is_statement = matches!(
+            command,
+            Command::Query
+                | Command::StmtPrepare
+                | Command::StmtExecute
+                | Command::StmtBulkExecute
+                | Command::InitDb
+        );
+        attempts.kept = is_statement && bytes.len() <= KEPT_MAX;
+        if attempts.kept {
+            attempts.command.clear();
+            attempts.command.extend_from_slice(bytes);
+        }
+    }
+
+    /// The command once more, if the attempt asks for that.
+    pub async fn once_more(&mut self) -> Result<Option<Payload>, Stop> {
+        let Some(again) = self.attempts.again.take() else { return Ok(None) };
+        let now = self.timer.now();
+        let since = *self.attempts.since.get_or_insert(now);
+        let reason = match again {
+            Again::Demoted(member) => {
+                if !self.wait_for_another(member, since).await? {
+                    return Ok(None);
+                }
+                RetryReason::Demoted
+            }
+            Again::Lost => {
+                self.attempts.lost += 1;
+                RetryReason::Lost
+            }
+            Again::Behind => {
+                self.goes_to_primary_now = true;
+                RetryReason::Behind
+            }
+        };
+        self.ctx.metrics.retried.of(reason).inc();
+        Ok(Some(self.attempts.command.clone().into()))
+    }
+
+    /// Looks at what a statement came to on a link of a cluster with several servers. `Some` instead of its end where that was the
+    /// end of a transaction.
+    pub fn look_for_another(
+        &mut self,
+        link: &mut Use,
+        seen: &Seen,
+        outcome: &Result<Payload, Stop>,
+    ) -> Option<Refusal> {
+        let free = matches!(link.held, Held::Free(_));
+        let member = link.lease().member();
+        match outcome {
+            Ok(_) => {
+                let code = seen.error?;
+                if READ_ONLY.contains(&code) && is_about_read_only(&seen.message) && !self.on_replica {
+                    self.cluster().view.suspect(member);
+                    if !free && self.may_start_over() {
+                        return Some(self.rolled_back());
+                    }
+                    self.set_again(free, seen, Again::Demoted(member));
+                } else if NOT_THERE.contains(&code) && self.on_replica {
+                    self.set_again(free, seen, Again::Behind);
+                }
+            }
+            Err(Stop::Refuse(refusal)) if refusal.is_lost_link() => {
+                self.cluster().view.suspect(member);
+                let unanswered = refusal.seq == Some(1) && !refusal.fatal && self.attempts.lost < LOST_MAX;
+                if self.route.reads && unanswered {
+                    self.set_again(free, seen, Again::Lost);
+                }
+            }
+            Err(_) => {}
+        }
+        None
+    }
+
+    fn set_again(&mut self, free: bool, seen: &Seen, again: Again) {
+        // Of several statements the first ones have been carried out.
+        let untouched = free && seen.status.is_none();
+        if untouched && self.attempts.kept {
+            self.attempts.again = Some(again);
+        }
+    }
+
+    /// A statement is to run: decides where. `effects` reads what it calls, where that matters.
+    pub fn place(&mut self, facts: Facts, effects: impl FnOnce() -> Vec<Effect>) -> Result<(), Refusal> {
+        if !self.is_split() {
+            return Ok(());
+        }
+        self.leaves_transaction = leaves_transaction(facts);
+        if self.transaction_is_lost {
+            // The first one that does not roll back what is gone is told.
+            let refusal = self.rolled_back();
+            let rolls_back = facts.kind == StatementKind::Rollback && !facts.hazards.contains(Hazards::MULTI);
+            if !rolls_back {
+                return Err(refusal);
+            }
+        }
+        self.decide(facts, effects)
+    }
+}
+
+/// The name of the option stands in the message of every language.
+fn is_about_read_only(message: &[u8]) -> bool {
+    [&b"read-only"[..], b"read_only"].iter().any(|name| message.windows(name.len()).any(|part| part == *name))
+}
