@@ -178,6 +178,7 @@ fn start_cores(
     Ok(Control {
         config,
         config_path,
+        addresses,
         cores,
         http,
         letters: to_pass_on,

@@ -20,9 +20,11 @@ use super::http::{Status, serve};
 use super::ledger::Ledgers;
 use super::logging;
 use super::pages::View;
+use super::prober::{self, Order, Prober};
 use super::reload;
 use super::resolver;
 use super::signals::{self, Signal};
+use super::topology::Topologies;
 
 /// After everything was told to end: how long the cores may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ pub struct Control {
     pub config: Arc<Config>,
     /// Where it was read.
     pub config_path: PathBuf,
+    /// Where the members of each cluster are.
+    pub addresses: Vec<Vec<Arc<[SocketAddr]>>>,
     /// The inboxes of the cores.
     pub cores: Vec<Sender<Message>>,
     /// Where the HTTP endpoint listens, if there is to be one.
@@ -54,6 +58,8 @@ pub enum ControlError {
     Start(String),
     #[error("signals can't be handled: {0}")]
     Signals(std::io::Error),
+    #[error("servers can't be looked after: {0}")]
+    Health(String),
     #[error("{0}")]
     Core(#[from] CoreError),
     #[error("ended by a second signal")]
@@ -75,46 +81,74 @@ pub fn run(control: Control) -> Result<(), ControlError> {
         .make()
         .map_err(|error| ControlError::Start(error.to_string()))?;
     // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
-    let Control { config, config_path, cores, http, letters, suspicions, reports, ended, log } = control;
-    drop(suspicions);
+    let Control { config, config_path, addresses, cores, http, letters, suspicions, reports, ended, log } =
+        control;
+    let prober = prober::start(&config, &addresses).map_err(ControlError::Health)?;
     let passed_on = pass_on(letters, cores.clone());
     let outcome = executor.run(async {
         glommio::spawn_local(passed_on).detach();
         let ledgers = Ledgers::new(&config, cores.clone());
         glommio::spawn_local(ledgers.clone().keep(reports)).detach();
-        live(config, config_path, ledgers, cores, http, ended, log.losses()).await
+        let topologies = Topologies::new(&config, &addresses, cores.clone(), Instant::now());
+        let (looks, health_failed) = look_after(prober, &topologies, suspicions);
+        resolve_again(&config, &cores, &topologies, looks.as_ref());
+        let view = View {
+            cores: cores.clone(),
+            config: config.clone(),
+            topologies: topologies.clone(),
+            status: Rc::new(Cell::new(Status::Ok)),
+            started: Instant::now(),
+            log: log.losses(),
+        };
+        let end = Ending {
+            left: cores.len(),
+            config,
+            config_path,
+            ledgers,
+            topologies,
+            cores,
+            ended,
+            health_failed,
+            signals: signals::listen().map_err(ControlError::Signals)?,
+        };
+        let outcome = live(end, view, http).await;
+        if let Some(looks) = looks {
+            looks.send(Order::End);
+        }
+        outcome
     });
     drop(log);
     outcome
 }
 
-async fn live(
-    config: Arc<Config>,
-    config_path: PathBuf,
-    ledgers: Rc<Ledgers>,
-    cores: Vec<Sender<Message>>,
-    http: Option<BoundListener>,
-    ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
-    log: logging::Losses,
-) -> Result<(), ControlError> {
-    let signals = signals::listen().map_err(ControlError::Signals)?;
-    let status = Rc::new(Cell::new(Status::Ok));
-    let view = Rc::new(View {
-        cores: cores.clone(),
-        config: config.clone(),
-        status: status.clone(),
-        started: Instant::now(),
-        log,
-    });
+async fn live(mut end: Ending, view: View, http: Option<BoundListener>) -> Result<(), ControlError> {
+    let status = view.status.clone();
     if let Some(http) = http {
-        glommio::spawn_local(serve(http.hand_over(), view)).detach();
+        glommio::spawn_local(serve(http.hand_over(), Rc::new(view))).detach();
     }
-    resolve_again(&config, &cores);
-    let mut end = Ending { config: config.clone(), config_path, ledgers, cores, ended, signals, left: 0 };
-    end.left = end.cores.len();
     end.wait_for_stop().await?;
     status.set(Status::Draining);
-    end.drain(config.server.drain_timeout).await
+    let limit = end.config.server.drain_timeout;
+    end.drain(limit).await
+}
+
+/// Takes in what the prober sees, and has it look where cores want it to. Returns where it takes orders, and where it tells
+/// that it had to end.
+fn look_after(
+    prober: Option<Prober>,
+    topologies: &Rc<Topologies>,
+    suspicions: async_channel::Receiver<Suspicion>,
+) -> (Option<Sender<Order>>, Option<async_channel::Receiver<String>>) {
+    let Some(Prober { orders, observations, failed }) = prober else { return (None, None) };
+    glommio::spawn_local(topologies.clone().keep(observations)).detach();
+    let looks = orders.clone();
+    glommio::spawn_local(async move {
+        while let Ok(Suspicion { cluster, member }) = suspicions.recv().await {
+            looks.send(Order::Look { cluster, member });
+        }
+    })
+    .detach();
+    (Some(orders), Some(failed))
 }
 
 /// What is left to wait for.
@@ -122,8 +156,11 @@ struct Ending {
     config: Arc<Config>,
     config_path: PathBuf,
     ledgers: Rc<Ledgers>,
+    topologies: Rc<Topologies>,
     cores: Vec<Sender<Message>>,
     ended: async_channel::Receiver<(usize, Result<(), CoreError>)>,
+    /// Why the prober had to end; `None` where there is none.
+    health_failed: Option<async_channel::Receiver<String>>,
     signals: async_channel::Receiver<Signal>,
     /// Cores that still run.
     left: usize,
@@ -131,6 +168,7 @@ struct Ending {
 
 enum Event {
     Core(Result<(), CoreError>),
+    HealthFailed(String),
     Signal(Signal),
 }
 
@@ -151,7 +189,14 @@ impl Ending {
                 Err(_) => std::future::pending().await,
             }
         };
-        core.or(signal).await
+        let health = async {
+            let failed = async { self.health_failed.as_ref()?.recv().await.ok() };
+            match failed.await {
+                Some(reason) => Event::HealthFailed(reason),
+                None => std::future::pending().await,
+            }
+        };
+        core.or(signal).or(health).await
     }
 
     async fn wait_for_stop(&mut self) -> Result<(), ControlError> {
@@ -159,6 +204,7 @@ impl Ending {
             match self.next().await {
                 Event::Signal(Signal::Stop) => return Ok(()),
                 Event::Signal(Signal::Reload) => self.reload().await,
+                Event::HealthFailed(reason) => return Err(ControlError::Health(reason)),
                 Event::Core(outcome) => {
                     outcome?;
                     // Nobody told it to.
@@ -171,7 +217,9 @@ impl Ending {
     /// SIGHUP.
     async fn reload(&mut self) {
         reload::certificates(&self.config, &self.cores).await;
-        if let Some(config) = reload::limits(&self.config, &self.config_path, &self.ledgers).await {
+        if let Some(config) =
+            reload::numbers(&self.config, &self.config_path, &self.ledgers, &self.topologies).await
+        {
             self.config = Arc::new(config);
         }
     }
@@ -206,7 +254,7 @@ impl Ending {
                     self.left -= 1;
                 }
                 Some(Event::Signal(Signal::Stop)) => return Err(ControlError::Impatient),
-                Some(Event::Signal(Signal::Reload)) => {}
+                Some(Event::Signal(Signal::Reload) | Event::HealthFailed(_)) => {}
             }
         }
         Ok(true)
@@ -226,8 +274,13 @@ async fn pass_on(letters: async_channel::Receiver<Letter>, cores: Vec<Sender<Mes
     }
 }
 
-/// Looks names up again from time to time, and tells the cores what has changed.
-fn resolve_again(config: &Arc<Config>, cores: &[Sender<Message>]) {
+/// Looks names up again from time to time, and tells everybody what has changed.
+fn resolve_again(
+    config: &Arc<Config>,
+    cores: &[Sender<Message>],
+    topologies: &Rc<Topologies>,
+    looks: Option<&Sender<Order>>,
+) {
     let members = config.clusters.iter().enumerate().flat_map(|(cluster, servers)| {
         servers.instances().enumerate().map(move |(member, instance)| (cluster, member, instance))
     });
@@ -236,7 +289,7 @@ fn resolve_again(config: &Arc<Config>, cores: &[Sender<Message>]) {
         if !resolver::is_name(&instance) {
             continue;
         }
-        let cores = cores.to_vec();
+        let (cores, topologies, looks) = (cores.to_vec(), topologies.clone(), looks.cloned());
         glommio::spawn_local(async move {
             let mut known: Option<Arc<[SocketAddr]>> = None;
             loop {
@@ -247,6 +300,10 @@ fn resolve_again(config: &Arc<Config>, cores: &[Sender<Message>]) {
                 if !found.is_empty() && known.as_ref() != Some(&found) {
                     let message = || Message::Addresses { cluster, member, addresses: found.clone() };
                     cores.iter().for_each(|core| core.send(message()));
+                    topologies.set_addresses(cluster, member, found.clone());
+                    if let Some(looks) = &looks {
+                        looks.send(Order::Addresses { cluster, member, addresses: found.clone() });
+                    }
                     known = Some(found);
                 }
             }

@@ -5,6 +5,8 @@
 //!
 //! - `executor` is its life. `http` serves, `pages` makes what is served, `process` reads what the system knows.
 //! - `ledger` keeps the limits of the process, `reload` is what SIGHUP does.
+//! - `prober` looks at the servers of clusters with replicas, on a thread of its own; `topology` makes of it what the cores are to know, and
+//!   `story` the lines of the log.
 //! - `signals` turns signals into messages; `resolver` turns names into addresses; `logging` sets up the log.
 
 mod executor;
@@ -12,9 +14,12 @@ pub mod http;
 mod ledger;
 pub mod logging;
 mod pages;
+mod prober;
 mod process;
 mod reload;
 pub mod resolver;
 mod signals;
+mod story;
+mod topology;
 
 pub use executor::{Control, run};

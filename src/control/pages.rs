@@ -12,6 +12,7 @@ use crate::net::Sender;
 use crate::worker::{Message, Report};
 
 use super::http::{BackendHealth, Health, Pages, Status};
+use super::topology::Topologies;
 use super::{logging, process};
 
 /// How long a page waits for the cores; it shows what has come by then.
@@ -22,6 +23,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(super) struct View {
     pub cores: Vec<Sender<Message>>,
     pub config: std::sync::Arc<Config>,
+    pub topologies: Rc<Topologies>,
     pub status: Rc<Cell<Status>>,
     pub started: Instant,
     pub log: logging::Losses,
@@ -48,10 +50,13 @@ impl View {
     }
 
     fn summary(&self, reports: &[Report]) -> Health {
-        let backends = self.config.clusters.iter().enumerate().map(|(index, cluster)| {
+        let backends = self.config.clusters.iter().enumerate().flat_map(|(index, cluster)| {
+            if let Some(members) = self.topologies.health(index) {
+                return members;
+            }
             let mut told = reports.iter().filter_map(|report| report.backends.get(index).copied().flatten());
             let (host, port) = (&cluster.primary.host, cluster.primary.port);
-            BackendHealth { address: format!("{host}:{port}"), up: told.any(|good| good) }
+            vec![BackendHealth { address: format!("{host}:{port}"), up: told.any(|good| good) }]
         });
         Health {
             status: self.status.get(),
@@ -68,7 +73,10 @@ impl Pages for View {
         let reports = self.reports().await;
         let ready = self.summary(&reports).ready();
         let readings = process::read();
+        let (instances, clusters) = self.topologies.facts();
         let facts = ProcessFacts {
+            instances,
+            clusters,
             version: VERSION,
             ready,
             log_lines_dropped: self.log.lines(),

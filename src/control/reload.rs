@@ -1,4 +1,4 @@
-//! What SIGHUP reads again: the files of certificates, and the limits of the configuration.
+//! What SIGHUP reads again: the files of certificates, and the numbers of the configuration that may change.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use crate::net::Sender;
 use crate::worker::Message;
 
 use super::ledger::Ledgers;
+use super::topology::Topologies;
 
 /// Reads certificates and keys again, and hands them to the cores for connections to come.
 pub(super) async fn certificates(config: &Config, cores: &[Sender<Message>]) {
@@ -22,9 +23,15 @@ pub(super) async fn certificates(config: &Config, cores: &[Sender<Message>]) {
     }
 }
 
-/// Reads the file again, and puts the numbers of `[circuit]`, `[[limits]]` and `[pool] max_connections` into force. Returns the
-/// configuration as it is from now on; `None` leaves it as it was.
-pub(super) async fn limits(config: &Config, path: &Path, ledgers: &Ledgers) -> Option<Config> {
+/// Reads the file again, and puts the numbers of `[circuit]`, `[[limits]]` and `[pool] max_connections` into force, the weights of
+/// replicas, who of them drains, and how far they may be behind. Returns the configuration as it is from now on; `None`
+/// leaves it as it was.
+pub(super) async fn numbers(
+    config: &Config,
+    path: &Path,
+    ledgers: &Ledgers,
+    topologies: &Topologies,
+) -> Option<Config> {
     let file = path.to_owned();
     let load = move || Config::load(&file, &|name| std::env::var(name).ok());
     let read = match glommio::executor().spawn_blocking(load).await {
@@ -40,13 +47,20 @@ pub(super) async fn limits(config: &Config, path: &Path, ledgers: &Ledgers) -> O
         if are_alike(&now.circuit, &read.circuit) {
             now.circuit.clone_from(&read.circuit);
         }
+        now.routing.max_replica_lag = read.routing.max_replica_lag;
+        for (now, read) in now.replicas.iter_mut().zip(&read.replicas) {
+            if now.instance.to_string() == read.instance.to_string() {
+                (now.weight, now.draining) = (read.weight, read.draining);
+            }
+        }
     }
     if needs_restart(&next, read) {
-        tracing::warn!(target: "athena::control", "SIGHUP: the file has changes that take a restart; by a signal Athena takes over the numbers of [circuit], [[limits]] and [pool] max_connections, and certificates");
+        tracing::warn!(target: "athena::control", "SIGHUP: the file has changes that take a restart; by a signal Athena takes over the numbers of [circuit], [[limits]] and [pool] max_connections, [routing] max_replica_lag_ms, weight and draining of replicas, and certificates");
     }
     if next != *config {
         ledgers.revise(&next);
-        tracing::info!(target: "athena::control", "SIGHUP: limits are changed; what is above one ends by itself");
+        topologies.revise(&next);
+        tracing::info!(target: "athena::control", "SIGHUP: limits and replicas are as the file has them now; what is above a limit ends by itself");
     }
     Some(next)
 }
@@ -67,6 +81,9 @@ fn needs_restart(now: &Config, mut read: Config) -> bool {
     }
     for (read, now) in read.clusters.iter_mut().zip(&now.clusters) {
         read.primary.tls = now.primary.tls.clone();
+        for (read, now) in read.replicas.iter_mut().zip(&now.replicas) {
+            read.instance.tls = now.instance.tls.clone();
+        }
     }
     read != *now
 }

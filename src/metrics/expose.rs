@@ -1,5 +1,7 @@
 //! From snapshots to the text that a scrape gets.
 
+use std::time::Duration;
+
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -23,6 +25,36 @@ pub struct ProcessFacts {
     pub resident_memory_bytes: Option<u64>,
     pub open_fds: Option<u64>,
     pub max_fds: Option<u64>,
+    /// The servers that are looked after.
+    pub instances: Vec<InstanceFacts>,
+    /// Their clusters.
+    pub clusters: Vec<ClusterFacts>,
+}
+
+/// What is known of a server.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceFacts {
+    pub cluster: String,
+    /// `host:port`, or the path of its socket.
+    pub instance: String,
+    pub up: bool,
+    pub primary: bool,
+    /// All reasons why one gets no reads, and whether that one holds.
+    pub unfit: Vec<(&'static str, bool)>,
+    pub lag: Option<Duration>,
+    /// How long it takes to answer, smoothed.
+    pub probe: Duration,
+    /// All that it may have become, and how often it did.
+    pub transitions: Vec<(&'static str, u64)>,
+}
+
+/// What is known of a cluster.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClusterFacts {
+    pub cluster: String,
+    /// How often another server became the primary.
+    pub failovers: u64,
+    pub without_primary: Duration,
 }
 
 /// All families in Prometheus' text format 0.0.4: sums over the cores or the greatest of them, and per-core values under
@@ -39,10 +71,10 @@ pub fn expose(cores: &[(usize, Snapshot)], process: &ProcessFacts) -> String {
 }
 
 fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -> MetricFamily {
-    let number = |label: Option<(&str, &str)>, value: f64| number(family.kind, label.as_slice(), value);
+    let number = |labels: &[(&str, &str)], value: f64| number(family.kind, labels, value);
     let cells = || cores.iter().map(|(_, snapshot)| snapshot.cells());
     let metrics = match family.read {
-        Read::Sum(read) => vec![number(None, cells().map(read).sum::<u64>() as f64)],
+        Read::Sum(read) => vec![number(&[], cells().map(read).sum::<u64>() as f64)],
         Read::SumByLabel(label, read) => {
             let mut sums: Vec<(&'static str, u64)> = Vec::new();
             for core in cells() {
@@ -56,7 +88,7 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
                     at += 1;
                 });
             }
-            sums.into_iter().map(|(value, sum)| number(Some((label, value)), sum as f64)).collect()
+            sums.into_iter().map(|(value, sum)| number(&[(label, value)], sum as f64)).collect()
         }
         Read::SumByLabels(labels, read) => {
             let mut sums: Vec<([&'static str; 2], u64)> = Vec::new();
@@ -71,23 +103,36 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
                 });
             }
             let pairs = |values: [&'static str; 2]| [(labels[0], values[0]), (labels[1], values[1])];
-            let of_pairs = |(values, sum): ([&'static str; 2], u64)| {
-                self::number(family.kind, &pairs(values), sum as f64)
-            };
+            let of_pairs = |(values, sum): ([&'static str; 2], u64)| number(&pairs(values), sum as f64);
             sums.into_iter().map(of_pairs).collect()
         }
-        Read::Max(read) => vec![number(None, cells().map(read).fold(0.0, f64::max))],
+        Read::Max(read) => vec![number(&[], cells().map(read).fold(0.0, f64::max))],
         Read::PerCore(read) => cores
             .iter()
-            .map(|(core, snapshot)| number(Some(("core", &core.to_string())), read(snapshot.cells())))
+            .map(|(core, snapshot)| number(&[("core", &core.to_string())], read(snapshot.cells())))
             .collect(),
         Read::Histogram(read) => {
             let sum = Histogram::default();
             cells().for_each(|core| sum.merge(read(core)));
             vec![durations(&sum)]
         }
-        Read::Process(read) => read(process).map(|value| number(None, value)).into_iter().collect(),
-        Read::Version => vec![number(Some(("version", process.version)), 1.0)],
+        Read::Process(read) => read(process).map(|value| number(&[], value)).into_iter().collect(),
+        Read::Version => vec![number(&[("version", process.version)], 1.0)],
+        Read::Instance(read) => {
+            let known = process.instances.iter().filter_map(|one| Some((one, read(one)?)));
+            known.map(|(one, value)| number(&place(one), value)).collect()
+        }
+        Read::InstanceByLabel(label, read) => {
+            let all = process.instances.iter().flat_map(|one| {
+                let values = read(one).into_iter();
+                values.map(move |(name, value)| number(&[&place(one)[..], &[(label, name)]].concat(), value))
+            });
+            all.collect()
+        }
+        Read::Cluster(read) => {
+            let clusters = process.clusters.iter();
+            clusters.map(|one| number(&[("cluster", &one.cluster)], read(one))).collect()
+        }
     };
     let mut built = MetricFamily::default();
     built.set_name(family.name.to_owned());
@@ -95,6 +140,10 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
     built.set_field_type(family.kind);
     built.set_metric(metrics);
     built
+}
+
+fn place(instance: &InstanceFacts) -> [(&str, &str); 2] {
+    [("cluster", &instance.cluster), ("instance", &instance.instance)]
 }
 
 fn number(kind: MetricType, labels: &[(&str, &str)], value: f64) -> Metric {

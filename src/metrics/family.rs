@@ -4,7 +4,7 @@ use prometheus::proto::MetricType;
 
 use super::cell::{ByLabel, Counter, Gauge};
 use super::core::CoreMetrics;
-use super::expose::ProcessFacts;
+use super::expose::{ClusterFacts, InstanceFacts, ProcessFacts};
 use super::histogram::Histogram;
 use super::label::Label;
 
@@ -32,6 +32,12 @@ pub(super) enum Read {
     Process(fn(&ProcessFacts) -> Option<f64>),
     /// The constant 1 with the version as its label.
     Version,
+    /// A fact about each server that is looked after; `None` leaves the server out.
+    Instance(fn(&InstanceFacts) -> Option<f64>),
+    /// One number for each value of a label, for each server that is looked after.
+    InstanceByLabel(&'static str, fn(&InstanceFacts) -> Vec<(&'static str, f64)>),
+    /// A fact about each cluster that is looked after.
+    Cluster(fn(&ClusterFacts) -> f64),
 }
 
 pub(super) struct Family {
@@ -190,6 +196,49 @@ pub(super) static FAMILIES: &[Family] = &[
         "athena_breaker_rejected_total",
         "Statements and Athena's own commands that needed a new backend connection while none was tried.",
         Read::Sum(|core| core.breaker_rejected.get()),
+    ),
+    gauge("athena_instance_up", "1 when the server answers.", Read::Instance(|one| Some(flag(one.up)))),
+    gauge(
+        "athena_instance_primary",
+        "1 for the server that takes writes.",
+        Read::Instance(|one| Some(flag(one.primary))),
+    ),
+    gauge(
+        "athena_instance_reads",
+        "1 when the server may have reads.",
+        Read::Instance(|one| Some(flag(one.unfit.iter().all(|(_, holds)| !holds)))),
+    ),
+    gauge(
+        "athena_instance_unfit",
+        "1 for the reason why the server gets no reads.",
+        Read::InstanceByLabel("reason", |one| {
+            one.unfit.iter().map(|(reason, holds)| (*reason, flag(*holds))).collect()
+        }),
+    ),
+    gauge(
+        "athena_replica_lag_seconds",
+        "How far the replica is behind the primary.",
+        Read::Instance(|one| one.lag.map(|lag| lag.as_secs_f64())),
+    ),
+    gauge(
+        "athena_health_probe_seconds",
+        "How long the server takes to answer a look, smoothed.",
+        Read::Instance(|one| Some(one.probe.as_secs_f64())),
+    ),
+    counter(
+        "athena_health_transitions_total",
+        "Times that the server became what the label says.",
+        Read::InstanceByLabel("to", |one| one.transitions.iter().map(|(to, n)| (*to, *n as f64)).collect()),
+    ),
+    counter(
+        "athena_failovers_total",
+        "Times that another server became the primary.",
+        Read::Cluster(|one| one.failovers as f64),
+    ),
+    counter(
+        "athena_no_primary_seconds_total",
+        "Time without a primary, since the start.",
+        Read::Cluster(|one| one.without_primary.as_secs_f64()),
     ),
     gauge(
         "athena_links",

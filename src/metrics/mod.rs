@@ -20,5 +20,5 @@ pub mod label;
 mod tests;
 
 pub use self::core::{CoreMetrics, Snapshot};
-pub use self::expose::{CONTENT_TYPE, ProcessFacts, expose};
+pub use self::expose::{CONTENT_TYPE, ClusterFacts, InstanceFacts, ProcessFacts, expose};
 pub use self::family::names;

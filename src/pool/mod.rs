@@ -19,6 +19,7 @@
 //! - `opening` opens links for those who wait, within `quota`, the core's share of the process's number, and as far as `attempt`
 //!   asks the instance's breaker.
 //! - `errand` runs commands of Athena's own (KILL, the list of processes) that must not wait for a link.
+//! - `probe` asks a server how it is, on a connection that belongs to no pool.
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
 
 mod accounts;
@@ -37,6 +38,7 @@ mod link;
 mod maintain;
 mod on_call;
 mod opening;
+mod probe;
 mod quota;
 mod replay;
 mod state;
@@ -57,6 +59,7 @@ pub use identity::{BackendAccount, Identity, Want};
 pub use lease::Lease;
 pub use link::{Link, SmallReply};
 pub use maintain::maintain;
+pub use probe::{Answer, Probe, Question};
 pub use quota::Quota;
 pub use replay::Brought;
 pub use state::{Changes, Entry, RESULTS_ALONE, State, States, canonical, coupled, is_movable};

@@ -56,6 +56,10 @@ pub enum Unfit {
 }
 
 impl Unfit {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Unknown, Self::Down, Self::Apart, Self::NotReplicating, Self::Lagging, Self::Draining];
+
     /// As in metrics and in the log.
     pub fn name(self) -> &'static str {
         match self {
