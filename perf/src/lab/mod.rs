@@ -134,6 +134,22 @@ impl Lab {
         Replicated::connect(primary, replicas)
     }
 
+    /// The same with real MySQL servers; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Lab::primary_with_replicas`].
+    pub fn mysql_primary_with_replicas(
+        &self,
+        replicas: usize,
+        options: &ServerOptions,
+    ) -> Result<Option<Replicated>> {
+        let options = options.clone().binlog(true);
+        let Some(primary) = self.mysql_server(options.clone())? else { return Ok(None) };
+        let replicas = (0..replicas).map(|_| self.mysql_server(options.clone()));
+        let replicas: Vec<Server> = replicas.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        Replicated::connect(primary, replicas).map(Some)
+    }
+
     /// Starts `count` servers that know nothing of each other.
     ///
     /// # Errors

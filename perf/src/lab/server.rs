@@ -147,6 +147,15 @@ impl Server {
         }
     }
 
+    /// Starts it again on the same data and port after a crash, or with one: global variables are as they were at first.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn restart(&self) -> Result<()> {
+        self.kill();
+        self.start()
+    }
+
     /// Stops the process in its tracks (SIGSTOP): connections stay open and nobody answers.
     pub fn pause(&self) {
         if let Some(daemon) = self.process().as_ref() {
