@@ -58,6 +58,8 @@ error_codes! {
     StmtHasNoOpenCursor = 1421, b"HY000";
     MaxPreparedStmtCountReached = 1461, b"42000";
     MalformedPacket = 1835, b"HY000";
+    /// A write in a read-only transaction.
+    ReadOnlyTransaction = 1792, b"25006";
     /// MariaDB's; MySQL closes without a word.
     ConnectionKilled = 1927, b"70100";
     /// MariaDB's: the time of a statement is over.

@@ -167,6 +167,13 @@ impl Session {
         None
     }
 
+    /// A replica refuses a write for being one; in a read-only transaction the primary would refuse it for that.
+    pub fn in_words_of_primary(&self, seen: &Seen) -> Option<Refusal> {
+        let refused = seen.error.is_some_and(|code| READ_ONLY.contains(&code));
+        let in_transaction = self.is_split() && self.on_replica && self.holds.in_transaction();
+        (refused && in_transaction && is_about_read_only(&seen.message)).then(Refusal::read_only_transaction)
+    }
+
     fn set_again(&mut self, free: bool, seen: &Seen, again: Again) {
         // Of several statements the first ones have been carried out.
         let untouched = free && seen.status.is_none();

@@ -318,6 +318,12 @@ impl Refusal {
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
     }
 
+    /// In the words of servers.
+    pub fn read_only_transaction() -> Self {
+        let message = "Cannot execute statement in a READ ONLY transaction";
+        Self { kind: None, ..Self::new(ErrorKind::Unsupported, ErrorCode::ReadOnlyTransaction, message) }
+    }
+
     /// The variable takes effect where Athena reads it, so its value has to be there to be read.
     pub fn bad_target() -> Self {
         let message =

@@ -43,6 +43,9 @@ impl Session {
                     self.ctx.metrics.server_errors.inc();
                 }
                 self.settle(link, facts, seen);
+                if let Some(refusal) = self.in_words_of_primary(seen) {
+                    return Err(refusal.into());
+                }
                 if let Some(error) = &seen.out_of_time {
                     self.answered_with_error(error, false);
                 }

@@ -5,6 +5,7 @@
 // Every test file is a crate of its own and uses only a part of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod cluster;
 pub mod random;
 pub mod stage;
 pub mod wire;
