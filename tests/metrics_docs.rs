@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use athena::metrics::label::{
-    BoundReason, BreakerState, ClosedReason, Direction, ErrorKind, Label, LinkState, RateLimitReason,
-    RefusedReason, Target,
+    BoundReason, BreakerState, CatchUp, ClosedReason, Direction, ErrorKind, Label, LinkState, RateLimitReason,
+    RefusedReason, RetryReason, RouteReason, Target,
 };
 use athena::metrics::names;
 
@@ -37,6 +37,9 @@ fn every_label_value_is_explained() {
         }
     }
     check::<Target>();
+    check::<RouteReason>();
+    check::<CatchUp>();
+    check::<RetryReason>();
     check::<RateLimitReason>();
     check::<RefusedReason>();
     check::<ErrorKind>();

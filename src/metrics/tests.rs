@@ -10,7 +10,20 @@ use super::{CoreMetrics, ProcessFacts, Snapshot, expose, names};
 use crate::protocol::command::Command;
 
 fn facts() -> ProcessFacts {
-    ProcessFacts { version: "1.2.3", ready: true, open_fds: Some(17), ..ProcessFacts::default() }
+    let instance = InstanceFacts {
+        unfit: vec![("lagging", false)],
+        transitions: vec![("up", 1)],
+        lag: Some(Duration::ZERO),
+        ..InstanceFacts::default()
+    };
+    ProcessFacts {
+        version: "1.2.3",
+        ready: true,
+        open_fds: Some(17),
+        instances: vec![instance],
+        clusters: vec![ClusterFacts::default()],
+        ..ProcessFacts::default()
+    }
 }
 
 /// The value of the sample whose name and labels are `series`.
