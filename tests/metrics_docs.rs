@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use athena::metrics::label::{
-    BoundReason, BreakerState, CatchUp, ClosedReason, Direction, ErrorKind, Label, LinkState, RateLimitReason,
-    RefusedReason, RetryReason, RouteReason, Target,
+    BoundReason, BreakerState, CatchUp, ClosedReason, Direction, ErrorKind, Label, LinkState,
+    RateLimitReason, RefusedReason, RetryReason, RouteReason, Target,
 };
 use athena::metrics::names;
 

@@ -46,6 +46,12 @@ impl<T: Into<Refusal>> From<T> for Stop {
     }
 }
 
+impl From<Box<Refusal>> for Stop {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Self::Refuse(refusal)
+    }
+}
+
 impl From<End> for Stop {
     fn from(end: End) -> Self {
         Self::End(end)

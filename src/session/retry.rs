@@ -42,6 +42,15 @@ pub(super) enum Again {
     Behind,
 }
 
+/// What becomes of a statement instead of its own end.
+pub(super) enum Instead {
+    Nothing,
+    /// It is said again elsewhere, and its link is of no use any more.
+    Again,
+    /// The transaction that it was in is gone.
+    RolledBack(Box<Refusal>),
+}
+
 /// The command that runs, as long as it may be said again.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
@@ -132,25 +141,26 @@ impl Session {
         Ok(Some(self.attempts.command.clone().into()))
     }
 
-    /// Looks at what a statement came to on a link of a cluster with several servers. `Some` instead of its end where that was the
-    /// end of a transaction.
+    /// Looks at what a statement came to on a link of a cluster with several servers.
     pub fn look_for_another(
         &mut self,
         link: &mut Use,
         seen: &Seen,
         outcome: &Result<Payload, Stop>,
-    ) -> Option<Refusal> {
+    ) -> Instead {
         let free = matches!(link.held, Held::Free(_));
         let member = link.lease().member();
         match outcome {
             Ok(_) => {
-                let code = seen.error?;
+                let Some(code) = seen.error else { return Instead::Nothing };
                 if READ_ONLY.contains(&code) && is_about_read_only(&seen.message) && !self.on_replica {
                     self.cluster().view.suspect(member);
                     if !free && self.may_start_over() {
-                        return Some(self.rolled_back());
+                        return Instead::RolledBack(Box::new(self.rolled_back()));
                     }
-                    self.set_again(free, seen, Again::Demoted(member));
+                    if self.set_again(free, seen, Again::Demoted(member)) {
+                        return Instead::Again;
+                    }
                 } else if NOT_THERE.contains(&code) && self.on_replica {
                     self.set_again(free, seen, Again::Behind);
                 }
@@ -164,7 +174,7 @@ impl Session {
             }
             Err(_) => {}
         }
-        None
+        Instead::Nothing
     }
 
     /// A replica refuses a write for being one; in a read-only transaction the primary would refuse it for that.
@@ -174,12 +184,13 @@ impl Session {
         (refused && in_transaction && is_about_read_only(&seen.message)).then(Refusal::read_only_transaction)
     }
 
-    fn set_again(&mut self, free: bool, seen: &Seen, again: Again) {
+    fn set_again(&mut self, free: bool, seen: &Seen, again: Again) -> bool {
         // Of several statements the first ones have been carried out.
-        let untouched = free && seen.status.is_none();
-        if untouched && self.attempts.kept {
+        let may = free && seen.status.is_none() && self.attempts.kept;
+        if may {
             self.attempts.again = Some(again);
         }
+        may
     }
 
     /// A statement is to run: decides where. `effects` reads what it calls, where that matters.

@@ -107,6 +107,12 @@ impl Seen {
         self.effects.iter().any(missing)
     }
 
+    /// The error, as the server told it.
+    pub fn server_error(&self) -> ServerError {
+        let message = String::from_utf8_lossy(&self.message).into_owned().into();
+        ServerError { code: self.error.unwrap_or_default(), sql_state: self.sqlstate, message }
+    }
+
     /// Whether a stored program was called.
     pub fn calls(&self) -> bool {
         self.effects

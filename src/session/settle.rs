@@ -11,6 +11,7 @@ use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::holds::Circumstances;
 use super::link::{Held, Use};
+use super::retry::Instead;
 use super::seen::Seen;
 
 /// Errors after which a server closes the connection: shutdown, a packet too large or out of order, KILL, inactivity.
@@ -29,13 +30,22 @@ impl Session {
         seen: &Seen,
         outcome: Result<Payload, Stop>,
     ) -> Result<Payload, Stop> {
-        if self.is_split()
-            && let Some(lost) = self.look_for_another(&mut link, seen, &outcome)
-        {
-            self.holds.clear();
-            self.forget_unread();
-            link.into_lease().close(ClosedReason::Demoted);
-            return Err(lost.into());
+        if self.is_split() {
+            match self.look_for_another(&mut link, seen, &outcome) {
+                Instead::Nothing => {}
+                Instead::Again => {
+                    // It must not be this server that is asked again.
+                    link.into_lease().close(ClosedReason::Demoted);
+                    self.answered_with_error(&seen.server_error(), false);
+                    return outcome;
+                }
+                Instead::RolledBack(refusal) => {
+                    self.holds.clear();
+                    self.forget_unread();
+                    link.into_lease().close(ClosedReason::Demoted);
+                    return Err(refusal.into());
+                }
+            }
         }
         match outcome {
             Ok(last) => {

@@ -12,6 +12,8 @@ pub struct Replicated {
     pub primary: Server,
     /// Follow the primary.
     pub replicas: Vec<Server>,
+    /// When the primary was last allowed to take writes.
+    pub promoted: Instant,
 }
 
 impl Replicated {
@@ -19,7 +21,7 @@ impl Replicated {
         for replica in &replicas {
             follow(replica, &primary)?;
         }
-        let replicated = Self { primary, replicas };
+        let replicated = Self { primary, replicas, promoted: Instant::now() };
         replicated.wait_for_replicas(Duration::from_secs(20))?;
         Ok(replicated)
     }
@@ -49,6 +51,23 @@ impl Replicated {
             wait_for(chosen, &received, CATCH_UP_TIMEOUT)?;
         }
         self.enthrone(n)
+    }
+
+    /// The number of the replica that has received most of what the primary has written.
+    ///
+    /// # Errors
+    /// When no replica runs, or one does not say.
+    pub fn most_advanced(&self) -> Result<usize> {
+        let mut most = None;
+        for (n, replica) in self.replicas.iter().enumerate().filter(|(_, replica)| replica.pid().is_some()) {
+            // Both families count the transactions of a source; what is received in order ends with the last.
+            let received = received(replica)?.unwrap_or_default();
+            let last = received.rsplit(['-', ':']).next().and_then(|last| last.trim().parse::<u64>().ok());
+            if most.is_none_or(|(_, best)| last > best) {
+                most = Some((n, last));
+            }
+        }
+        most.map(|(n, _)| n).ok_or_else(|| Error::Timeout("no replica is left".to_owned()))
     }
 
     /// A planned switch-over to `replicas[n]`: the primary becomes read-only, the chosen one catches up and takes writes, and
@@ -84,6 +103,7 @@ impl Replicated {
         let chosen = &self.replicas[n];
         stop_replication(chosen)?;
         allow_writes(chosen)?;
+        self.promoted = Instant::now();
         for (other, replica) in self.replicas.iter().enumerate() {
             if other != n && replica.pid().is_some() {
                 stop_replication(replica)?;
