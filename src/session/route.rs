@@ -19,7 +19,7 @@ use super::link::ASKS_BACK;
 pub(super) struct Route {
     pub to: Target,
     pub reason: RouteReason,
-    /// The statement just reads, so it may be said once more elsewhere.
+    /// The statement does nothing that lasts, so it may be said once more elsewhere.
     pub reads: bool,
 }
 
@@ -116,13 +116,16 @@ impl Session {
             return Ok(Route { reason: RouteReason::Kept, ..kept });
         }
         if hints.contains(Hazards::HINT_PRIMARY) {
-            return Ok(Route { reads: not_read.is_none(), ..Route::primary(RouteReason::Hint) });
+            return Ok(Route {
+                reads: does_nothing_yet(facts, not_read),
+                ..Route::primary(RouteReason::Hint)
+            });
         }
         if hints.contains(Hazards::HINT_REPLICA) {
             return self.routed_by_hint(facts, not_read);
         }
         let mut route = self.routed_by_text(facts, not_read);
-        route.reads = not_read.is_none();
+        route.reads = does_nothing_yet(facts, not_read);
         Ok(route)
     }
 
@@ -259,6 +262,12 @@ impl Session {
             _ => metrics.routed_to_primary.of(self.route.reason).inc(),
         }
     }
+}
+
+/// Whether a statement that was lost with its connection has done nothing: a transaction that it began is gone.
+fn does_nothing_yet(facts: Facts, not_read: Option<NotRead>) -> bool {
+    let begins = facts.kind == StatementKind::Begin && !facts.hazards.contains(Hazards::MULTI);
+    not_read.is_none() || begins
 }
 
 /// `None` for a value that is none of the words, or not known.

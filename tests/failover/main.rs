@@ -169,6 +169,8 @@ fn semi_synchronous(name: &str, mysql: bool) -> TestResult<Option<ClusterStage>>
         true => lab.mysql_primary_with_replicas(2, &options)?,
     };
     let Some(servers) = servers else { return Ok(None) };
+    // A replica asks for it when it connects, and a primary waits for those that have.
+    acknowledged_by_replicas(&servers.primary, false)?;
     for replica in &servers.replicas {
         acknowledges(replica)?;
     }
