@@ -244,6 +244,20 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// The file of a program that is built together with this one, unless another is `given`.
+///
+/// # Errors
+/// [`Error::Missing`] when it is not there.
+pub fn beside_this_program(name: &str, given: Option<PathBuf>) -> Result<PathBuf> {
+    let file = match given {
+        Some(file) => file,
+        None => std::env::current_exe()
+            .map_err(|source| Error::File { path: name.into(), source })?
+            .with_file_name(name),
+    };
+    if file.is_file() { Ok(file) } else { Err(Error::Missing(file.display().to_string())) }
+}
+
 /// The end of a log file, for error messages.
 pub(crate) fn tail(log: &Path) -> String {
     let mut text = Vec::new();

@@ -6,7 +6,7 @@ use super::histogram::{BOUNDS_NANOS, Histogram};
 use super::label::{
     BoundReason, ClosedReason, Direction, ErrorKind, Label, LinkState, RateLimitReason, RefusedReason, Target,
 };
-use super::{CoreMetrics, ProcessFacts, Snapshot, expose, names};
+use super::{ClusterFacts, CoreMetrics, InstanceFacts, ProcessFacts, Snapshot, expose, names};
 use crate::protocol::command::Command;
 
 fn facts() -> ProcessFacts {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use athena_perf::Result;
 use athena_perf::bench::{LimitsPlan, run_limits};
-use athena_perf::{Error, Result};
+use athena_perf::process::beside_this_program;
 use clap::Parser;
 
 /// Measures the throughput under a limit with all clients on one core beside that with clients on all cores, the latency of
@@ -32,15 +33,10 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let own =
-        std::env::current_exe().map_err(|source| Error::File { path: "bench-limits".into(), source })?;
-    let program = |path: PathBuf| {
-        if path.is_file() { Ok(path) } else { Err(Error::Missing(path.display().to_string())) }
-    };
     let plan = LimitsPlan {
-        athena: program(arguments.athena.unwrap_or_else(|| own.with_file_name("athena")))?,
-        load: program(own.with_file_name("load"))?,
-        null_backend: program(own.with_file_name("null-backend"))?,
+        athena: beside_this_program("athena", arguments.athena)?,
+        load: beside_this_program("load", None)?,
+        null_backend: beside_this_program("null-backend", None)?,
         duration: Duration::from_secs(arguments.seconds.max(1)),
         rounds: arguments.rounds.max(1),
         proxy_cpu: arguments.proxy_cpu,

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use athena_perf::Result;
 use athena_perf::bench::{Backend, StatePlan, run_state};
-use athena_perf::{Error, Result};
+use athena_perf::process::beside_this_program;
 use clap::Parser;
 
 /// Measures the CPU of a query for clients that have set nothing and for clients that have all set the same, which Athena
@@ -54,20 +55,16 @@ const SETUP: [&str; 4] = [
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let own = std::env::current_exe().map_err(|source| Error::File { path: "bench-state".into(), source })?;
-    let program = |path: PathBuf| {
-        if path.is_file() { Ok(path) } else { Err(Error::Missing(path.display().to_string())) }
-    };
     let pinning = |cpus: String| (cpus != "any").then_some(cpus);
     let setup = match arguments.setup {
         none if none.is_empty() => SETUP.map(str::to_owned).to_vec(),
         given => given,
     };
     let plan = StatePlan {
-        athena: program(arguments.athena.unwrap_or_else(|| own.with_file_name("athena")))?,
-        older: arguments.older.map(program).transpose()?,
-        load: program(own.with_file_name("load"))?,
-        null_backend: program(own.with_file_name("null-backend"))?,
+        athena: beside_this_program("athena", arguments.athena)?,
+        older: arguments.older.map(|older| beside_this_program("athena", Some(older))).transpose()?,
+        load: beside_this_program("load", None)?,
+        null_backend: beside_this_program("null-backend", None)?,
         backend: if arguments.null { Backend::Null } else { Backend::MariaDb },
         duration: Duration::from_secs(arguments.seconds.max(1)),
         rounds: arguments.rounds.max(1),
