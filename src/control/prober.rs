@@ -208,10 +208,12 @@ impl Watcher {
         let pause_timer = Timer::new(&self.core.timers);
         let (interval, timeout) = (self.target.health.interval, self.target.health.timeout);
         let (mut probe, mut profile) = (None, None);
+        let mut in_vain = 0;
         loop {
             let began = Instant::now();
             let looked = timer.within(timeout, self.look(&mut probe, &mut profile)).await;
             let looked = looked.unwrap_or(Err(Blind::Timeout(timeout)));
+            in_vain = if matches!(looked, Err(Blind::Timeout(_))) { in_vain + 1 } else { 0 };
             let (seen, refused) = match looked {
                 Ok((look, latency, refused)) => (Seen::Look(look, latency), refused),
                 Err(blind) => {
@@ -220,6 +222,8 @@ impl Watcher {
                 }
             };
             let pause = match &seen {
+                // It hangs, and may have each of these connections when it wakes up.
+                Seen::Failed(_) if in_vain > self.target.health.failures => interval,
                 Seen::Failed(_) => interval.min(RETRY_PAUSE),
                 Seen::Look(..) | Seen::Refused(_) => interval.saturating_sub(began.elapsed()),
             };

@@ -103,7 +103,7 @@ impl Notices {
         }
         let (needs, follows) = match question {
             Question::Replication => (
-                "REPLICATION CLIENT (MySQL) or REPLICA MONITOR (MariaDB)",
+                "REPLICATION CLIENT (MariaDB from 10.5 on: REPLICA MONITOR)",
                 "its lag is known from GTIDs alone, and that it has stopped applying is not seen",
             ),
             Question::Group => (

@@ -80,8 +80,9 @@ impl Watched {
         self.was_read_only = false;
     }
 
-    /// Whether it may take writes. `is_guess` is true where nobody has been the primary yet, or this one was the last.
-    pub fn claim(&self, is_guess: bool) -> Result<(), NoWrites> {
+    /// Whether it may take writes. `is_guess` is true where nobody has been the primary yet, or this one was the last; replication
+    /// that is `harmless` does not speak against it.
+    pub fn claim(&self, is_guess: bool, harmless: impl Fn(&Channel) -> bool) -> Result<(), NoWrites> {
         let Some(look) = self.look.as_ref().filter(|_| self.damping.is_up()) else {
             return Err(NoWrites::Down);
         };
@@ -97,7 +98,9 @@ impl Watched {
             return Ok(());
         }
         match &look.channels {
-            Some(channels) if channels.iter().any(Channel::is_active) => Err(NoWrites::Replicates),
+            Some(channels) if channels.iter().any(|one| one.is_active() && !harmless(one)) => {
+                Err(NoWrites::Replicates)
+            }
             // It might be a replica that somebody forgot to make read-only.
             None if !is_guess && !self.was_read_only => Err(NoWrites::Replicates),
             _ => Ok(()),
@@ -141,9 +144,14 @@ impl Watched {
         };
     }
 
-    /// Judges whether it may have reads. True if that has changed.
-    pub fn judge(&mut self, is_primary: bool, max_lag: Duration) -> bool {
-        if is_primary {
+    /// It is up, and takes writes or might.
+    pub fn is_open_to_writes(&self) -> bool {
+        self.damping.is_up() && self.look.as_ref().is_some_and(|look| look.is_writable)
+    }
+
+    /// Judges whether it may have reads. True if that has changed. `is_primary` is `None` while nobody has ever been it.
+    pub fn judge(&mut self, is_primary: Option<bool>, max_lag: Duration) -> bool {
+        if is_primary == Some(true) {
             self.lag = None;
         }
         self.is_lagging = match self.lag {
@@ -156,15 +164,19 @@ impl Watched {
         std::mem::replace(&mut self.unfit, unfit) != unfit
     }
 
-    fn reason(&self, is_primary: bool) -> Option<Unfit> {
+    fn reason(&self, is_primary: Option<bool>) -> Option<Unfit> {
         if self.is_draining {
             return Some(Unfit::Draining);
         }
         let Some(look) = self.look.as_ref().filter(|_| self.damping.is_up()) else {
             return Some(if self.damping.is_known() { Unfit::Down } else { Unfit::Unknown });
         };
-        if is_primary {
-            return None;
+        match is_primary {
+            Some(true) => return None,
+            Some(false) => {}
+            // It may be about to become the primary.
+            None if look.is_writable && !look.is_replicating() => return Some(Unfit::Unknown),
+            None => {}
         }
         // A source that is away is no reason: that is when reads are needed most.
         let replicates = match (&look.group, &look.channels) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Cluster, Health};
 
 use super::lag::History;
-use super::look::Look;
+use super::look::{Channel, Look};
 use super::member::Watched;
 use super::primary::{Change, NoWrites, Office, Standing};
 use super::topology::{Member, Topology, Unfit};
@@ -159,10 +159,22 @@ impl Survey {
         Standing {
             is_known: member.damping.is_known(),
             is_fresh: member.damping.is_fresh(),
-            claim: member.claim(is_guess),
+            claim: member.claim(is_guess, |channel| self.is_ring(number, channel)),
             shares: member.shares(),
             followers: self.members.iter().filter(|other| other.damping.is_up()).filter(follows).count(),
         }
+    }
+
+    /// Whether a channel of a member comes from one that follows that member, too: in a ring, who takes writes replicates all the
+    /// same. While both take writes, that tells nobody apart; the primary stays it.
+    fn is_ring(&self, number: usize, channel: &Channel) -> bool {
+        let Some(member) = self.members.get(number) else { return false };
+        let is_free = self.office.holder == Some(number) || self.office.last.is_none();
+        self.members.iter().filter(|other| other.is_source_of(channel)).any(|other| {
+            let mut back = other.look.iter().flat_map(|look| look.channels.iter().flatten());
+            back.any(|channel| channel.is_active() && member.is_source_of(channel))
+                && (is_free || !other.is_open_to_writes())
+        })
     }
 
     /// Does what follows from a change of the primary.
@@ -194,9 +206,10 @@ impl Survey {
     /// Judges anew who may have reads.
     fn judge(&mut self) -> Vec<Event> {
         let (holder, max_lag) = (self.office.holder, self.max_lag);
+        let is_decided = self.office.last.is_some();
         let mut events = Vec::new();
         for (number, member) in self.members.iter_mut().enumerate() {
-            if member.judge(holder == Some(number), max_lag) {
+            if member.judge(is_decided.then_some(holder == Some(number)), max_lag) {
                 let lag = member.lag;
                 events.push(match member.unfit {
                     None => Event::Fit { member: number, lag },

@@ -181,6 +181,24 @@ fn a_replica_that_takes_writes_and_replicates_is_never_promoted() {
 }
 
 #[test]
+fn in_a_ring_the_one_that_takes_writes_is_the_primary() {
+    let events = play(&[
+        ("W>1 r>0", Some(0), 1, "++"),
+        ("! r~0", Some(0), 1, "++"),
+        ("! r~0", Some(0), 1, "++"),
+        ("! r~0", None, 1, "-+"),
+        ("! W~0", Some(1), 2, "-+"),
+        ("r>1 W~0", Some(1), 2, "-+"),
+        ("r>1 W>0", Some(1), 2, "++"),
+        // Both: who is it stays it.
+        ("W>1 W>0", Some(1), 2, "++"),
+        ("W>1 r>0", Some(0), 3, "++"),
+    ]);
+    assert_eq!(count(&events, |event| matches!(event, Event::TwoWriters { .. })), 0);
+    play(&[("W>1 W>0", Some(0), 1, "++"), ("W>1 W>0", Some(0), 1, "++")]);
+}
+
+#[test]
 fn lost_looks_change_nothing_and_promote_nobody() {
     play(&[
         ("W r>0", Some(0), 1, "++"),
@@ -234,6 +252,7 @@ fn nobody_is_the_primary_until_all_were_looked_at() {
     survey.take_in(0, seen("W", None), now);
     survey.take_in(1, seen("W", None), now);
     assert_eq!(survey.topology().primary, None);
+    assert_eq!(survey.topology().members[0].unfit, Some(Unfit::Unknown));
     survey.take_in(2, seen("r>1", None), now + ROUND);
     assert_eq!(survey.topology().primary, Some(1));
     assert_eq!(survey.without_primary(now + ROUND * 9), ROUND);

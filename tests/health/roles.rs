@@ -20,6 +20,7 @@ fn a_planned_switch_over_is_followed() -> TestResult {
         stage.wait_for_line(&format!("127.0.0.1:{new} is the primary now (epoch 2)"));
         assert_eq!(stage.page("athena_failovers_total", &[]), 1.0);
         assert!(stage.page("athena_no_primary_seconds_total", &[]) > 0.0);
+        assert_eq!(stage.athena.client().run("SELECT @@port")?, new.to_string());
         // And back again.
         stage.servers.switch_over(1)?;
         stage.wait_until_well();
