@@ -20,7 +20,7 @@ use super::http::{Status, serve};
 use super::ledger::Ledgers;
 use super::logging;
 use super::pages::View;
-use super::prober::{self, Order, Prober};
+use super::prober::{self, Prober};
 use super::reload;
 use super::resolver;
 use super::signals::{self, Signal};
@@ -83,15 +83,13 @@ pub fn run(control: Control) -> Result<(), ControlError> {
     // Tasks of the executor may never be dropped; the guard has to be, or the last lines of the log are lost.
     let Control { config, config_path, addresses, cores, http, letters, suspicions, reports, ended, log } =
         control;
-    let prober = prober::start(&config, &addresses).map_err(ControlError::Health)?;
     let passed_on = pass_on(letters, cores.clone());
     let outcome = executor.run(async {
         glommio::spawn_local(passed_on).detach();
         let ledgers = Ledgers::new(&config, cores.clone());
         glommio::spawn_local(ledgers.clone().keep(reports)).detach();
-        let topologies = Topologies::new(&config, &addresses, cores.clone(), Instant::now());
-        let (looks, health_failed) = look_after(prober, &topologies, suspicions);
-        resolve_again(&config, &cores, &topologies, looks.as_ref());
+        let (topologies, health_failed) = look_after(&config, &addresses, &cores, suspicions)?;
+        resolve_again(&config, &cores, &topologies);
         let view = View {
             cores: cores.clone(),
             config: config.clone(),
@@ -105,16 +103,14 @@ pub fn run(control: Control) -> Result<(), ControlError> {
             config,
             config_path,
             ledgers,
-            topologies,
+            topologies: topologies.clone(),
             cores,
             ended,
             health_failed,
             signals: signals::listen().map_err(ControlError::Signals)?,
         };
         let outcome = live(end, view, http).await;
-        if let Some(looks) = looks {
-            looks.send(Order::End);
-        }
+        topologies.end();
         outcome
     });
     drop(log);
@@ -132,23 +128,22 @@ async fn live(mut end: Ending, view: View, http: Option<BoundListener>) -> Resul
     end.drain(limit).await
 }
 
-/// Takes in what the prober sees, and has it look where cores want it to. Returns where it takes orders, and where it tells
-/// that it had to end.
+/// Takes in what the prober sees, and has it look where cores want it to. Returns where it tells that it had to end; `None` if
+/// nobody is looked after.
 fn look_after(
-    prober: Option<Prober>,
-    topologies: &Rc<Topologies>,
+    config: &Config,
+    addresses: &[Vec<Arc<[SocketAddr]>>],
+    cores: &[Sender<Message>],
     suspicions: async_channel::Receiver<Suspicion>,
-) -> (Option<Sender<Order>>, Option<async_channel::Receiver<String>>) {
-    let Some(Prober { orders, observations, failed }) = prober else { return (None, None) };
+) -> Result<(Rc<Topologies>, Option<async_channel::Receiver<String>>), ControlError> {
+    let prober = prober::start(config, addresses).map_err(ControlError::Health)?;
+    let Some(Prober { orders, observations, failed }) = prober else {
+        return Ok((Topologies::new(config, addresses, cores.to_vec(), None), None));
+    };
+    let topologies = Topologies::new(config, addresses, cores.to_vec(), Some(orders));
     glommio::spawn_local(topologies.clone().keep(observations)).detach();
-    let looks = orders.clone();
-    glommio::spawn_local(async move {
-        while let Ok(Suspicion { cluster, member }) = suspicions.recv().await {
-            looks.send(Order::Look { cluster, member });
-        }
-    })
-    .detach();
-    (Some(orders), Some(failed))
+    glommio::spawn_local(topologies.clone().look_into(suspicions)).detach();
+    Ok((topologies, Some(failed)))
 }
 
 /// What is left to wait for.
@@ -275,12 +270,7 @@ async fn pass_on(letters: async_channel::Receiver<Letter>, cores: Vec<Sender<Mes
 }
 
 /// Looks names up again from time to time, and tells everybody what has changed.
-fn resolve_again(
-    config: &Arc<Config>,
-    cores: &[Sender<Message>],
-    topologies: &Rc<Topologies>,
-    looks: Option<&Sender<Order>>,
-) {
+fn resolve_again(config: &Arc<Config>, cores: &[Sender<Message>], topologies: &Rc<Topologies>) {
     let members = config.clusters.iter().enumerate().flat_map(|(cluster, servers)| {
         servers.instances().enumerate().map(move |(member, instance)| (cluster, member, instance))
     });
@@ -289,7 +279,7 @@ fn resolve_again(
         if !resolver::is_name(&instance) {
             continue;
         }
-        let (cores, topologies, looks) = (cores.to_vec(), topologies.clone(), looks.cloned());
+        let (cores, topologies) = (cores.to_vec(), topologies.clone());
         glommio::spawn_local(async move {
             let mut known: Option<Arc<[SocketAddr]>> = None;
             loop {
@@ -301,9 +291,6 @@ fn resolve_again(
                     let message = || Message::Addresses { cluster, member, addresses: found.clone() };
                     cores.iter().for_each(|core| core.send(message()));
                     topologies.set_addresses(cluster, member, found.clone());
-                    if let Some(looks) = &looks {
-                        looks.send(Order::Addresses { cluster, member, addresses: found.clone() });
-                    }
                     known = Some(found);
                 }
             }

@@ -3,7 +3,7 @@
 //! Athena's client speaks over Athena's ring, which is no reactor of glommio's; so the thread lives as a core does. It only asks and
 //! passes on what it was told: what that means is found out by the control executor (`topology`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ const RING_ENTRIES: u32 = 64;
 const BUFFERS: usize = 16;
 const BUFFER_BYTES: usize = 8 * 1024;
 
-/// After a look that failed, the next one follows after this, if the interval is not shorter: three that are refused take a
-/// fraction of a second.
+/// After a look that failed, and while there is no primary, the next one follows after this, if the interval is not shorter: three
+/// that are refused take a fraction of a second.
 const RETRY_PAUSE: Duration = Duration::from_millis(60);
 /// Looks that somebody asks for are this far apart.
 const ASKED_PAUSE: Duration = Duration::from_millis(10);
@@ -51,6 +51,8 @@ pub(super) struct Observation {
 pub(super) enum Order {
     /// Somebody wants to know now.
     Look { cluster: usize, member: usize },
+    /// Whether the servers of a cluster are to be looked at more often: each moment without a primary is one that clients wait.
+    Hurry { cluster: usize, hurry: bool },
     /// Where a server is to be found.
     Addresses { cluster: usize, member: usize, addresses: Arc<[SocketAddr]> },
     /// The process ends.
@@ -145,6 +147,12 @@ async fn listen(core: Rc<Executor>, watchers: Vec<Rc<Watcher>>, inbox: Receiver<
                     let _ = watcher.asks.try_send(());
                 }
             }
+            Order::Hurry { cluster, hurry } => {
+                for watcher in watchers.iter().filter(|one| one.target.cluster == cluster) {
+                    watcher.hurry.set(hurry);
+                    let _ = watcher.asks.try_send(());
+                }
+            }
             Order::Addresses { cluster, member, addresses } => {
                 if let Some(watcher) = find(cluster, member) {
                     watcher.addresses.replace(addresses);
@@ -163,6 +171,7 @@ struct Watcher {
     core: Rc<Executor>,
     account: Rc<BackendAccount>,
     addresses: RefCell<Arc<[SocketAddr]>>,
+    hurry: Cell<bool>,
     asks: async_channel::Sender<()>,
     asked: async_channel::Receiver<()>,
 }
@@ -196,6 +205,7 @@ impl Watcher {
             account: BackendAccount::new(login.user.as_bytes(), secret),
             addresses: RefCell::new(target.addresses.clone()),
             core: core.clone(),
+            hurry: Cell::new(false),
             target,
             asks,
             asked,
@@ -225,6 +235,7 @@ impl Watcher {
                 // It hangs, and may have each of these connections when it wakes up.
                 Seen::Failed(_) if in_vain > self.target.health.failures => interval,
                 Seen::Failed(_) => interval.min(RETRY_PAUSE),
+                Seen::Look(..) if self.hurry.get() => interval.min(RETRY_PAUSE),
                 Seen::Look(..) | Seen::Refused(_) => interval.saturating_sub(began.elapsed()),
             };
             let Target { cluster, member, .. } = self.target;

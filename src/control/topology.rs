@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crate::config::{Cluster, Config};
 use crate::metrics::{ClusterFacts, InstanceFacts};
 use crate::net::Sender;
-use crate::router::{Event, Seen, Survey, Topology, Unfit};
+use crate::router::{Event, Seen, Survey, Suspicion, Topology, Unfit};
 use crate::worker::Message;
 
 use super::http::BackendHealth;
-use super::prober::Observation;
+use super::prober::{Observation, Order};
 use super::story;
 
 /// What a server may have become, as in `athena_health_transitions_total`.
@@ -22,6 +22,8 @@ const TRANSITIONS: [&str; 7] = ["up", "down", "fit", "apart", "not_replicating",
 /// The clusters that are looked after.
 pub(super) struct Topologies {
     cores: Vec<Sender<Message>>,
+    /// Where the prober takes orders; `None` if nobody is looked after.
+    prober: Option<Sender<Order>>,
     /// `None` for a cluster of one server.
     clusters: RefCell<Vec<Option<Watch>>>,
 }
@@ -36,6 +38,8 @@ struct Watch {
     /// What the cores know, and since when.
     told: Arc<Topology>,
     told_at: Instant,
+    /// The prober looks more often, because there is no primary.
+    hurries: bool,
     /// How often each server became what [`TRANSITIONS`] names.
     transitions: Vec<[u64; TRANSITIONS.len()]>,
     /// What is said once only.
@@ -47,19 +51,38 @@ impl Topologies {
         config: &Config,
         addresses: &[Vec<Arc<[SocketAddr]>>],
         cores: Vec<Sender<Message>>,
-        now: Instant,
+        prober: Option<Sender<Order>>,
     ) -> Rc<Self> {
+        let now = Instant::now();
         let clusters = config.clusters.iter().zip(addresses);
         let clusters = clusters.map(|(cluster, addresses)| {
             (!cluster.replicas.is_empty()).then(|| Watch::new(cluster, addresses, now))
         });
-        Rc::new(Self { cores, clusters: RefCell::new(clusters.collect()) })
+        Rc::new(Self { cores, prober, clusters: RefCell::new(clusters.collect()) })
     }
 
     /// Takes in what is seen, for as long as somebody looks.
     pub async fn keep(self: Rc<Self>, observations: async_channel::Receiver<Observation>) {
         while let Ok(observation) = observations.recv().await {
             self.take_in(observation, Instant::now());
+        }
+    }
+
+    /// Has the prober look where cores want it to, for as long as there are cores.
+    pub async fn look_into(self: Rc<Self>, suspicions: async_channel::Receiver<Suspicion>) {
+        while let Ok(Suspicion { cluster, member }) = suspicions.recv().await {
+            self.order(Order::Look { cluster, member });
+        }
+    }
+
+    /// Nobody needs to look any more.
+    pub fn end(&self) {
+        self.order(Order::End);
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(prober) = &self.prober {
+            prober.send(order);
         }
     }
 
@@ -97,8 +120,9 @@ impl Topologies {
     /// A name means other addresses now.
     pub fn set_addresses(&self, cluster: usize, member: usize, addresses: Arc<[SocketAddr]>) {
         if let Some(Some(watch)) = self.clusters.borrow_mut().get_mut(cluster) {
-            watch.survey.set_addresses(member, addresses);
+            watch.survey.set_addresses(member, addresses.clone());
         }
+        self.order(Order::Addresses { cluster, member, addresses });
     }
 
     /// Tells the cores what has changed, unless that can wait.
@@ -107,6 +131,11 @@ impl Topologies {
         let is_due = now.saturating_duration_since(watch.told_at) >= watch.interval;
         if topology == *watch.told || !(is_due || is_urgent(&topology, &watch.told)) {
             return;
+        }
+        let hurry = topology.primary.is_none();
+        if hurry != watch.hurries {
+            watch.hurries = hurry;
+            self.order(Order::Hurry { cluster, hurry });
         }
         watch.told = Arc::new(topology);
         watch.told_at = now;
@@ -164,6 +193,7 @@ impl Watch {
             interval: cluster.health.interval,
             told: Arc::new(Topology::unknown(cluster)),
             told_at: now,
+            hurries: false,
             survey,
             transitions: vec![[0; TRANSITIONS.len()]; instances.len()],
             instances,
