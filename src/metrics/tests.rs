@@ -10,18 +10,28 @@ use super::{ClusterFacts, CoreMetrics, InstanceFacts, ProcessFacts, Snapshot, ex
 use crate::protocol::command::Command;
 
 fn facts() -> ProcessFacts {
-    let instance = InstanceFacts {
-        unfit: vec![("lagging", false)],
-        transitions: vec![("up", 1)],
-        lag: Some(Duration::ZERO),
-        ..InstanceFacts::default()
+    let server = |port: u16, lag| InstanceFacts {
+        cluster: "default".to_owned(),
+        instance: format!("db:{port}"),
+        up: true,
+        primary: port == 3306,
+        unfit: vec![("down", false), ("lagging", port == 3308)],
+        lag,
+        probe: Duration::from_millis(2),
+        transitions: vec![("up", 3), ("down", 2)],
+    };
+    let lag = Some(Duration::from_millis(1500));
+    let cluster = ClusterFacts {
+        cluster: "default".to_owned(),
+        failovers: 4,
+        without_primary: Duration::from_millis(250),
     };
     ProcessFacts {
         version: "1.2.3",
         ready: true,
         open_fds: Some(17),
-        instances: vec![instance],
-        clusters: vec![ClusterFacts::default()],
+        instances: vec![server(3306, None), server(3308, lag)],
+        clusters: vec![cluster],
         ..ProcessFacts::default()
     }
 }
@@ -138,10 +148,22 @@ fn cores_are_summed_and_per_core_values_are_not() {
         ("athena_up", 1.0),
         ("athena_ready", 1.0),
         ("process_open_fds", 17.0),
+        ("athena_instance_up{cluster=\"default\",instance=\"db:3308\"}", 1.0),
+        ("athena_instance_primary{cluster=\"default\",instance=\"db:3306\"}", 1.0),
+        ("athena_instance_primary{cluster=\"default\",instance=\"db:3308\"}", 0.0),
+        ("athena_instance_reads{cluster=\"default\",instance=\"db:3306\"}", 1.0),
+        ("athena_instance_reads{cluster=\"default\",instance=\"db:3308\"}", 0.0),
+        ("athena_instance_unfit{cluster=\"default\",instance=\"db:3308\",reason=\"lagging\"}", 1.0),
+        ("athena_replica_lag_seconds{cluster=\"default\",instance=\"db:3308\"}", 1.5),
+        ("athena_health_transitions_total{cluster=\"default\",instance=\"db:3306\",to=\"down\"}", 2.0),
+        ("athena_failovers_total{cluster=\"default\"}", 4.0),
+        ("athena_no_primary_seconds_total{cluster=\"default\"}", 0.25),
     ];
     for (series, number) in expected {
         assert_eq!(value(&text, series), Some(number), "{series} in\n{text}");
     }
+    let lag_of_primary = "athena_replica_lag_seconds{cluster=\"default\",instance=\"db:3306\"}";
+    assert_eq!(value(&text, lag_of_primary), None, "nobody is behind itself");
     assert_eq!(value(&text, "process_resident_memory_bytes"), None, "what is not known is not exposed");
 }
 
