@@ -242,3 +242,36 @@ impl Watch {
         facts.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::Member;
+
+    #[test]
+    fn cores_hear_at_once_of_what_sends_statements_elsewhere() {
+        let member = Member {
+            unfit: None,
+            is_up: true,
+            weight: 1,
+            is_near: false,
+            lag: None,
+            latency: Duration::ZERO,
+            executed: None,
+        };
+        let before = Topology { epoch: 1, primary: Some(0), members: vec![member.clone(), member] };
+        let urgent = |change: fn(&mut Topology)| {
+            let mut now = before.clone();
+            change(&mut now);
+            assert_ne!(now, before);
+            is_urgent(&now, &before)
+        };
+        assert!(urgent(|now| now.primary = None));
+        assert!(urgent(|now| now.epoch = 2));
+        assert!(urgent(|now| now.members[1].unfit = Some(Unfit::Lagging)));
+        assert!(urgent(|now| now.members[1].is_up = false));
+        assert!(urgent(|now| now.members[1].weight = 0));
+        assert!(!urgent(|now| now.members[1].lag = Some(Duration::ZERO)));
+        assert!(!urgent(|now| now.members[0].latency = Duration::from_millis(1)));
+    }
+}

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod group;
 mod roles;
 mod servers;
 
@@ -32,11 +33,15 @@ fn on_each_family(
 ) -> TestResult {
     let lab = Lab::new(name)?;
     let servers = lab.primary_with_replicas(2, &ServerOptions::default())?;
+    create_watcher(&servers.primary)?;
     test(&mut Stage::start(lab, servers, &configure)?)?;
     let lab = Lab::new(name)?;
     match lab.mysql_primary_with_replicas(2, &ServerOptions::default())? {
-        Some(servers) => test(&mut Stage::start(lab, servers, &configure)?)
-            .map_err(|error| format!("on MySQL: {error}").into()),
+        Some(servers) => {
+            create_watcher(&servers.primary)?;
+            let mut stage = Stage::start(lab, servers, &configure)?;
+            test(&mut stage).map_err(|error| format!("on MySQL: {error}").into())
+        }
         None => {
             eprintln!("skipped on MySQL: there is none");
             Ok(())
@@ -80,7 +85,6 @@ impl Stage {
         servers: Replicated,
         configure: impl Fn(AthenaConfig) -> AthenaConfig,
     ) -> TestResult<Self> {
-        create_watcher(&servers.primary)?;
         servers.wait_for_replicas(PATIENCE)?;
         let config = configure(config(&servers));
         let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), lab.folder(), &config)?;
