@@ -56,6 +56,11 @@ impl Bound {
         self.reason
     }
 
+    /// The server of the link, by its number in the cluster.
+    pub fn member(&self) -> Option<usize> {
+        self.lease.as_ref().map(Lease::member)
+    }
+
     /// The same link is now kept for another reason.
     pub fn set_reason(&mut self, reason: BoundReason) {
         if reason != self.reason

@@ -77,6 +77,9 @@ impl Session {
         self.entry.wait();
         if self.is_elsewhere() {
             Box::pin(self.leave_link()).await?;
+        } else if self.may_have_fallen_behind() {
+            // What that knows of the statement before is taken along, and the link is given back.
+            Box::pin(self.read_out()).await?;
         }
         let permit = match self.permit.take() {
             Some(permit) => Some(permit),

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::circuit::Permit;
 use crate::config::ReadYourWrites;
 use crate::metrics::label::{BoundReason, CatchUp, ErrorKind, RouteReason};
-use crate::pool::{Identity, SmallReply, StatelessPool, Want};
+use crate::pool::{Bound, Identity, SmallReply, StatelessPool, Want};
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::error::ErrorCode;
-use crate::router::GtidSet;
+use crate::router::{GtidSet, Topology};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
@@ -290,6 +290,18 @@ impl Session {
     /// Whether the session's own link is to another server than its statement is for.
     pub fn is_elsewhere(&self) -> bool {
         self.bound.is_some() && (self.on_replica != self.route.is_to_replica() || self.is_on_former_primary())
+    }
+
+    /// Whether the session's own link is to a replica, kept there by nothing but questions that can be asked now, and a read there
+    /// could find less than it has to, or should be elsewhere by now.
+    pub fn may_have_fallen_behind(&self) -> bool {
+        let Some(member) = self.bound.as_ref().and_then(Bound::member) else { return false };
+        if !self.on_replica || self.route.reason == RouteReason::Kept || self.holds.reason().is_some() {
+            return false;
+        }
+        let is_fit = |topology: &Topology| topology.members.get(member).is_some_and(|it| it.unfit.is_none());
+        self.cluster().routing.read_your_writes == ReadYourWrites::Global
+            || !is_fit(&self.cluster().view.topology())
     }
 
     /// Whether the session has a link to a server that was the primary when it got it, and is no longer.

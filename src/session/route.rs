@@ -6,6 +6,7 @@
 //!
 //! The first that says something decides, and none of them sends to a replica what does more than read.
 
+use crate::config::ReadYourWrites;
 use crate::metrics::label::{ErrorKind, RouteReason, Target};
 use crate::parser::{Effect, Facts, Hazards, Literal, NotRead, StatementKind, access, is_server_schema};
 use crate::protocol::error::ErrorCode;
@@ -182,6 +183,9 @@ impl Session {
         if !in_transaction {
             // It was kept there for nothing that the session knows of: what just reads may stay.
             return Ok(match not_read {
+                None if self.cluster().routing.read_your_writes == ReadYourWrites::Global => {
+                    Route { reads: true, ..Route::primary(RouteReason::NotCaughtUp) }
+                }
                 None => Route { reason: RouteReason::Kept, ..kept },
                 Some(other) => Route::primary(reason_of(other)),
             });
