@@ -4,7 +4,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod front;
 mod log;
+mod stale;
 mod statements;
 mod table;
 
