@@ -160,7 +160,7 @@ impl Session {
             self.backend(lease.bring(self.schema.as_ref(), &self.state, &self.cluster().pool().states)).await;
         let brought = match brought {
             Ok(brought) => brought,
-            Err(stop) => return Err(self.lost(link, stop)),
+            Err(stop) => return Err(self.lost_on_the_way(link, stop)),
         };
         match brought {
             Brought::Already => Ok(Ok(link)),
@@ -218,7 +218,7 @@ impl Session {
                 link.lease().insert_id = Some(self.last_insert_id);
                 Ok(link)
             }
-            Err(stop) => Err(self.lost(link, stop)),
+            Err(stop) => Err(self.lost_on_the_way(link, stop)),
         }
     }
 

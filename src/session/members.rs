@@ -172,8 +172,15 @@ impl Session {
                 }
                 Err(stop) => return Err(stop),
             };
-            if self.catches_up(&mut link, member, wanted.as_deref()).await? {
-                return Ok(link);
+            match self.catches_up(&mut link, member, wanted.as_deref()).await {
+                Ok(true) => return Ok(link),
+                Ok(false) => {}
+                Err(Stop::Refuse(refusal)) if refusal.is_lost_link() => {
+                    self.cluster().view.suspect(member);
+                    permit = link.permit.take();
+                    continue;
+                }
+                Err(stop) => return Err(stop),
             }
             // Another one would take as long: the primary has it.
             permit = link.permit.take();
@@ -200,7 +207,9 @@ impl Session {
         let cluster = self.cluster();
         let topology = cluster.view.topology();
         let by = cluster.routing.replica_choice;
-        let is_open = |member: usize| cluster.members.get(member).is_some_and(|pool| pool.may_open());
+        let is_open = |member: usize| {
+            !self.attempts.lost_on(member) && cluster.members.get(member).is_some_and(|pool| pool.may_open())
+        };
         let outstanding = |member: usize| cluster.members.get(member).map_or(0, |pool| pool.busy());
         let mut choice = cluster.view.choice();
         let known = |member: usize| match wanted {

@@ -169,7 +169,7 @@ impl Session {
         };
         let cleared = match self.clear_warnings(&mut link).await {
             Ok(cleared) => cleared,
-            Err(stop) => return Err(self.lost(link, stop)),
+            Err(stop) => return Err(self.lost_on_the_way(link, stop)),
         };
         let mut reply = Reply::to_execute(self.capabilities, self.status, header.opens_cursor());
         let mut seen = Seen { only_reads: only_reads(facts), ..Seen::of(text.effects.clone()) };

@@ -205,7 +205,7 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let cleared = match self.clear_warnings(&mut link).await {
             Ok(cleared) => cleared,
-            Err(stop) => return Err(self.lost(link, stop)),
+            Err(stop) => return Err(self.lost_on_the_way(link, stop)),
         };
         seen.only_reads = only_reads(facts);
         let outcome = match facts.hazards.contains(Hazards::TRACKERS) {

@@ -183,7 +183,7 @@ impl Session {
                 self.keep_or_give_back(link);
                 Stop::Refuse(refusal)
             }
-            stop => self.lost(link, stop),
+            stop => self.lost_on_the_way(link, stop),
         }
     }
 }

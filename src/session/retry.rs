@@ -4,6 +4,7 @@
 //! ```text
 //! a write, outside of transactions   the server says that it is read-only     wait for another primary
 //! a read, not answered yet           its connection is lost                   another server
+//! anything that was not sent yet     its connection is lost                   another link
 //! a read on a replica                a table is not there                     the primary
 //! ```
 //!
@@ -59,6 +60,8 @@ pub(super) struct Attempts {
     kept: bool,
     since: Option<Instant>,
     lost: usize,
+    /// Members whose connections those were.
+    lost_on: Vec<usize>,
     /// What the last attempt has come to.
     pub again: Option<Again>,
 }
@@ -91,6 +94,20 @@ pub(super) fn leaves_transaction(facts: Facts) -> bool {
     kind && !facts.hazards.intersects(MAY_COMMIT)
 }
 
+impl Attempts {
+    /// Whether the command has lost its connection to this member before.
+    pub fn lost_on(&self, member: usize) -> bool {
+        self.lost_on.contains(&member)
+    }
+
+    fn lose(&mut self, member: usize) {
+        if self.kept && self.lost < LOST_MAX {
+            self.again = Some(Again::Lost);
+            self.lost_on.push(member);
+        }
+    }
+}
+
 impl Session {
     /// A command begins. What it is about is not known yet; it is kept if it may have to be said again.
     pub fn begin_command(&mut self, command: Command, bytes: &Payload) {
@@ -101,6 +118,7 @@ impl Session {
         (self.leaves_transaction, self.goes_to_primary_now) = (false, false);
         let attempts = &mut self.attempts;
         (attempts.again, attempts.since, attempts.lost) = (None, None, 0);
+        attempts.lost_on.clear();
         let is_statement = matches!(
             command,
             Command::Query
@@ -167,14 +185,33 @@ impl Session {
             }
             Err(Stop::Refuse(refusal)) if refusal.is_lost_link() => {
                 self.cluster().view.suspect(member);
-                let unanswered = refusal.seq == Some(1) && !refusal.fatal && self.attempts.lost < LOST_MAX;
-                if self.route.reads && unanswered {
-                    self.set_again(free, seen, Again::Lost);
+                let unanswered = refusal.seq == Some(1) && !refusal.fatal && seen.status.is_none();
+                if self.route.reads && unanswered && (free || self.has_nothing_on_link()) {
+                    self.attempts.lose(member);
                 }
             }
             Err(_) => {}
         }
         Instead::Nothing
+    }
+
+    /// Whether the session's own link is kept by nothing but questions that need not be asked any more once it is gone.
+    fn has_nothing_on_link(&self) -> bool {
+        self.holds.reason().is_none() && !self.holds.has_state() && !self.unread.has_state()
+    }
+
+    /// [`Session::lost`] before the statement itself was sent: whatever it is, it may be said on another link, unless there was
+    /// something of the session on this one.
+    pub fn lost_on_the_way(&mut self, mut link: Use, stop: Stop) -> Stop {
+        let is_lost = matches!(&stop, Stop::Refuse(refusal) if refusal.is_lost_link() && !refusal.fatal);
+        if self.is_split() && is_lost {
+            let member = link.lease().member();
+            self.cluster().view.suspect(member);
+            if self.has_nothing_on_link() {
+                self.attempts.lose(member);
+            }
+        }
+        self.lost(link, stop)
     }
 
     /// A replica refuses a write for being one; in a read-only transaction the primary would refuse it for that.
