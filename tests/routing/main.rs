@@ -6,6 +6,7 @@
 mod common;
 mod front;
 mod log;
+mod shares;
 mod stale;
 mod statements;
 mod table;

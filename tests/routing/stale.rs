@@ -92,10 +92,10 @@ enum Read {
     Text,
     Prepared,
     Several,
-    ReadOnlyTransaction,
+    InTransaction,
 }
 
-const READS: [Read; 4] = [Read::Text, Read::Prepared, Read::Several, Read::ReadOnlyTransaction];
+const READS: [Read; 4] = [Read::Text, Read::Prepared, Read::Several, Read::InTransaction];
 
 const SCHEMA: [&str; 4] = [
     "CREATE TABLE counters (id INT PRIMARY KEY, n INT NOT NULL)",
@@ -173,7 +173,7 @@ impl Client {
                 }
                 reply
             }
-            Read::ReadOnlyTransaction => {
+            Read::InTransaction => {
                 connection.run("START TRANSACTION READ ONLY")?;
                 let reply = connection.query(&sql)?;
                 connection.run("COMMIT")?;
@@ -236,7 +236,7 @@ fn session(stage: &ClusterStage, level: Level, id: usize, until: Instant) -> Tes
         Flavor::MariaDb => &WRITES[..],
         Flavor::MySql => &WRITES[..WRITES.len() - 1],
     };
-    let (mut n, _) = writer.read(Read::ReadOnlyTransaction)?;
+    let (mut n, _) = writer.read(Read::InTransaction)?;
     // Whatever a replica said, the primary knows it.
     let known = writer.connection.scalar(&format!("{} FOR UPDATE", select(id).replace(", name", "")));
     n = n.max(known?.parse()?);
@@ -245,7 +245,7 @@ fn session(stage: &ClusterStage, level: Level, id: usize, until: Instant) -> Tes
         let (mut write, mut read) = (writes[random.below(writes.len())], READS[random.below(READS.len())]);
         match (write, level) {
             (Write::LeftOpen, Level::Global) => write = Write::Autocommit,
-            (Write::LeftOpen, _) => read = Read::ReadOnlyTransaction,
+            (Write::LeftOpen, _) => read = Read::InTransaction,
             _ => {}
         }
         writer.write(write).map_err(|error| format!("{write:?}: {error}"))?;
