@@ -21,9 +21,14 @@ impl Replicated {
         for replica in &replicas {
             follow(replica, &primary)?;
         }
-        let replicated = Self { primary, replicas, promoted: Instant::now() };
+        let replicated = Self::of(primary, replicas);
         replicated.wait_for_replicas(Duration::from_secs(20))?;
         Ok(replicated)
+    }
+
+    /// Servers that replicate by arrangements of their own.
+    pub fn of(primary: Server, replicas: Vec<Server>) -> Self {
+        Self { primary, replicas, promoted: Instant::now() }
     }
 
     /// Waits until every replica that runs has applied everything that the primary has written so far.
