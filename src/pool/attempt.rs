@@ -1,6 +1,6 @@
 //! Attempts to open a link, as far as the instance's breaker allows them, and those who wait for their outcome.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::{Pin, pin};
@@ -29,13 +29,19 @@ pub(super) struct Guard {
     breaker: RefCell<Breaker>,
     /// What the last failure was.
     reason: RefCell<Rc<str>>,
+    /// Somebody else looks after the server, and finds it there.
+    vouched_for: Cell<bool>,
 }
 
 impl Guard {
     pub fn new(settings: config::Breaker, now: Instant, metrics: &CoreMetrics) -> Self {
         metrics.breakers.of(BreakerState::Closed).inc();
         let seed = RandomState::new().build_hasher().finish();
-        Self { breaker: RefCell::new(Breaker::new(settings, seed, now)), reason: RefCell::new("".into()) }
+        Self {
+            breaker: RefCell::new(Breaker::new(settings, seed, now)),
+            reason: RefCell::new("".into()),
+            vouched_for: Cell::new(false),
+        }
     }
 }
 
@@ -52,6 +58,10 @@ impl Attempt {
         let (kind, now) = (self.kind, self.pool.core.timers.now());
         match outcome {
             Ok(_) => self.pool.change_breaker(|breaker| breaker.opened(now)),
+            // Of a server that is known to be there, a time-out says nothing but that this one took too long.
+            Err(ConnectError::Timeout(_)) if self.pool.guard.vouched_for.get() => {
+                self.pool.change_breaker(|breaker| breaker.abandoned(kind, now));
+            }
             Err(error) if error.finds_no_server() => self.pool.failure(&error.to_string(), |breaker| {
                 breaker.failed(kind, now);
             }),
@@ -70,6 +80,11 @@ impl Drop for Attempt {
 }
 
 impl StatelessPool {
+    /// Whether those who look after the server find it there.
+    pub fn vouch(&self, is_up: bool) {
+        self.guard.vouched_for.set(is_up);
+    }
+
     /// Permission to open a link; `None` while the breaker is open, or somebody else's attempt decides.
     pub(super) fn attempt(self: &Rc<Self>) -> Option<Attempt> {
         let now = self.core.timers.now();

@@ -99,6 +99,9 @@ impl Cluster {
     /// News of the servers. What was idle on one that is no longer the primary is closed: it was for writes.
     pub fn set_topology(&self, topology: Topology) {
         let before = self.view.last_primary();
+        for (pool, member) in self.members.iter().zip(&topology.members) {
+            pool.vouch(member.is_up);
+        }
         self.view.set(topology);
         if before != self.view.last_primary()
             && let Some(pool) = self.members.get(before)

@@ -105,7 +105,9 @@ impl Session {
             return Err(Refusal::bad_hint());
         }
         let mut not_read = access(facts).err();
-        if not_read == Some(NotRead::StoredFunction) && self.all_just_read(&effects()) {
+        if let Some(calls @ (NotRead::StoredFunction | NotRead::Call)) = not_read
+            && self.all_just_read(&effects(), calls == NotRead::Call)
+        {
             not_read = None;
         }
         if self.bound.is_some() && self.holds.reason().is_some() {
@@ -244,12 +246,16 @@ impl Session {
         self.wish = wish_of(value).flatten();
     }
 
-    /// Whether everything that a text calls is known to just read.
-    fn all_just_read(&self, effects: &[Effect]) -> bool {
-        effects.iter().all(|effect| match effect {
-            Effect::StoredFunction { schema, name } => self.just_reads(schema.as_deref(), name),
+    /// Whether everything that a text calls is known to just read, among it the procedure of a CALL.
+    fn all_just_read(&self, effects: &[Effect], is_call: bool) -> bool {
+        let just_reads = |effect: &Effect| match effect {
+            Effect::StoredFunction { schema, name } | Effect::Call { schema, name } => {
+                self.just_reads(schema.as_deref(), name)
+            }
             _ => false,
-        })
+        };
+        let has_call = effects.iter().any(|effect| matches!(effect, Effect::Call { .. }));
+        effects.iter().all(just_reads) && has_call == is_call
     }
 
     /// Whether the operator has said so of a routine.
