@@ -81,6 +81,8 @@ pub(super) struct Session {
     pub goes_to_primary_now: bool,
     /// The statement that runs can't end a transaction but by a rollback.
     pub leaves_transaction: bool,
+    /// A read-only transaction goes on at the primary, for a statement about which only that can say whether it may be in one.
+    pub takes_transaction_along: bool,
     /// A transaction was lost while no statement ran, and the client does not know.
     pub transaction_is_lost: bool,
     /// The permit of a transaction, which lasts as long as that does.

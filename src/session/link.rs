@@ -89,6 +89,9 @@ impl Session {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(permit).await?,
         };
+        if std::mem::take(&mut self.takes_transaction_along) {
+            link = Box::pin(self.begin_read_only(link)).await?;
+        }
         if self.needs_insert_id(facts, link.lease()) {
             link = Box::pin(self.bring_insert_id(link)).await?;
         }

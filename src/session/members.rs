@@ -356,6 +356,17 @@ impl Session {
         Ok(())
     }
 
+    /// The transaction that the session had on a replica, on a link to the primary.
+    pub async fn begin_read_only(&mut self, mut link: Use) -> Result<Use, Stop> {
+        match self.backend(link.lease().query("START TRANSACTION READ ONLY")).await {
+            Ok(_) => {
+                self.holds.begun();
+                Ok(link)
+            }
+            Err(stop) => Err(self.lost(link, stop)),
+        }
+    }
+
     /// COMMIT of a transaction that reads.
     async fn end_transaction(&mut self) -> Result<(), Stop> {
         let Some(bound) = self.bound.take() else { return Ok(()) };

@@ -196,8 +196,11 @@ impl Session {
         match not_read {
             _ if facts.hazards.intersects(OUTLIVES) => Err(Refusal::not_in_transaction(not_read)),
             // The server itself refuses writes, and goes on with everything else.
-            None | Some(N::Write | N::Definition | N::LockingRead | N::UserVariableWrite | N::Explain) => {
-                Ok(kept)
+            None | Some(N::Write | N::LockingRead | N::UserVariableWrite | N::Explain) => Ok(kept),
+            // Some end the transaction, others are refused in it: the primary knows.
+            Some(N::Definition) => {
+                self.takes_transaction_along = true;
+                Ok(Route::primary(RouteReason::Transaction))
             }
             Some(N::SystemVariable | N::StateFunction | N::ServerTables | N::StoredFunction) => Ok(kept),
             Some(N::ReadOnlyTransaction) => Ok(kept),

@@ -20,9 +20,9 @@ mod voice;
 use std::cell::RefCell;
 use std::time::Instant;
 
-use athena_perf::lab::{Flavor, Lab, Server, ServerOptions};
+use athena_perf::lab::{Flavor, Lab, Replicated, Server, ServerOptions};
 use athena_perf::proxy::{Athena, AthenaConfig};
-use common::TestResult;
+use common::{PATIENCE, TestResult};
 use grammar::Grammar;
 use pair::{Difference, Sides};
 use run::{Plan, Tally};
@@ -58,29 +58,46 @@ fn grammar(mysql: bool) -> Grammar {
     Grammar::new(mysql, &without.split(',').collect::<Vec<_>>())
 }
 
-/// A server with the accounts of the gate.
-fn server(lab: &Lab, flavor: Flavor) -> TestResult<Option<Server>> {
+fn options(flavor: Flavor) -> ServerOptions {
     let options = ServerOptions::default()
         .max_connections(2000)
         // Whoever waits for a lock waits in vain.
         .argument("--innodb-lock-wait-timeout=3")
-        .argument("--innodb-flush-log-at-trx-commit=0");
-    let server = match flavor {
-        Flavor::MariaDb => Some(lab.server(options.argument("--debug-no-sync"))?),
-        Flavor::MySql => lab.mysql_server(options)?,
-    };
-    if let Some(server) = &server {
-        server.sql(&schema::accounts(flavor == Flavor::MySql))?;
-        // A MySQL knows the password of an account that has logged in before.
-        server.app_client().run("SELECT 1")?;
+        .argument("--innodb-flush-log-at-trx-commit=0")
+        // Functions and triggers are an application's to make.
+        .argument("--log-bin-trust-function-creators=ON");
+    match flavor {
+        Flavor::MariaDb => options.argument("--debug-no-sync"),
+        Flavor::MySql => options,
     }
-    Ok(server)
+}
+
+/// A server with the accounts of the gate, and replicas of it. One that writes a binary log says a little less of some statements.
+fn server(lab: &Lab, flavor: Flavor, replicas: usize, binlog: bool) -> TestResult<Option<Replicated>> {
+    let options = options(flavor).binlog(binlog);
+    let servers = match (flavor, replicas) {
+        (Flavor::MariaDb, 0) => Some(Replicated::of(lab.server(options)?, Vec::new())),
+        (Flavor::MySql, 0) => lab.mysql_server(options)?.map(|server| Replicated::of(server, Vec::new())),
+        (Flavor::MariaDb, _) => Some(lab.primary_with_replicas(replicas, &options)?),
+        (Flavor::MySql, _) => lab.mysql_primary_with_replicas(replicas, &options)?,
+    };
+    if let Some(servers) = &servers {
+        servers.primary.sql(&schema::accounts(flavor == Flavor::MySql))?;
+        servers.wait_for_replicas(PATIENCE)?;
+        for server in servers.replicas.iter().chain([&servers.primary]) {
+            // A MySQL knows the password of an account that has logged in before.
+            server.app_client().run("SELECT 1")?;
+        }
+    }
+    Ok(servers)
 }
 
 /// Two servers, and Athena in front of the first.
 struct Stage {
     athena: RefCell<Vec<Athena>>,
     servers: [Server; 2],
+    /// Of the first.
+    replicas: Vec<Server>,
     /// Dropped behind them: their files are in it.
     lab: Lab,
     /// The port of Athena's server.
@@ -91,12 +108,22 @@ struct Stage {
 impl Stage {
     /// `None` where there is no such server.
     fn start(name: &str, flavor: Flavor) -> TestResult<Option<Self>> {
+        Self::start_split(name, flavor, 0)
+    }
+
+    /// The same with replicas of the first, to which Athena sends what only reads.
+    fn start_split(name: &str, flavor: Flavor, replicas: usize) -> TestResult<Option<Self>> {
         let lab = Lab::new(name)?;
-        let (Some(behind), Some(direct)) = (server(&lab, flavor)?, server(&lab, flavor)?) else {
+        let Some(Replicated { primary: behind, replicas, .. }) =
+            server(&lab, flavor, replicas, replicas > 0)?
+        else {
             return Ok(None);
         };
-        let backend = behind.port();
-        Ok(Some(Self { athena: RefCell::default(), lab, servers: [behind, direct], backend, mark: b"" }))
+        let Some(Replicated { primary: direct, .. }) = server(&lab, flavor, 0, !replicas.is_empty())? else {
+            return Ok(None);
+        };
+        let (athena, backend) = (RefCell::default(), behind.port());
+        Ok(Some(Self { athena, lab, servers: [behind, direct], replicas, backend, mark: b"" }))
     }
 
     fn is_mysql(&self) -> bool {
@@ -117,6 +144,7 @@ impl Stage {
             .set("runtime", "cpus", "\"0\"")
             .set("pool", "max_connections", &links.to_string())
             .set("pool", "checkout_timeout_ms", &checkout_timeout_ms.to_string());
+        let config = self.replicas.iter().fold(config, split_to);
         let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), self.lab.folder(), &config)?;
         let ports = (athena.port(), athena.metrics_port());
         self.athena.borrow_mut().push(athena);
@@ -153,6 +181,19 @@ impl Stage {
     }
 }
 
+/// Has a replica get reads, which find whatever anybody has written: the schemas of the sessions are made beside Athena.
+fn split_to(config: AthenaConfig, replica: &Server) -> AthenaConfig {
+    config
+        .set("routing", "read_write_split", "true")
+        .set("routing", "read_your_writes", "\"global\"")
+        .set("routing", "read_your_writes_timeout_ms", "2000")
+        // What outlives one is refused where it runs on a replica.
+        .set("routing", "read_only_transactions", "\"primary\"")
+        .set("health", "user", "\"root\"")
+        .set("health", "password", "\"\"")
+        .text(&format!("[[backend.replicas]]\nhost = \"127.0.0.1\"\nport = {}\n", replica.port()))
+}
+
 /// Two servers give equal answers: what differs through Athena is Athena's.
 fn agree(flavor: Flavor) -> TestResult {
     let Some(stage) = Stage::start("gate_direct", flavor)? else { return Ok(()) };
@@ -172,6 +213,16 @@ fn agree(flavor: Flavor) -> TestResult {
 fn through_athena(name: &str, flavor: Flavor) -> TestResult {
     let Some(stage) = Stage::start(name, flavor)? else { return Ok(()) };
     match stage.run(plan())? {
+        None => Ok(()),
+        Some(small) => Err(small.into()),
+    }
+}
+
+/// The same with what only reads on replicas.
+fn through_split(name: &str, flavor: Flavor) -> TestResult {
+    let Some(stage) = Stage::start_split(name, flavor, 2)? else { return Ok(()) };
+    let plan = plan();
+    match stage.run(Plan { statements: plan.statements / 2, ..plan })? {
         None => Ok(()),
         Some(small) => Err(small.into()),
     }
@@ -209,6 +260,16 @@ fn mariadb_through_athena() -> TestResult {
 #[test]
 fn mysql_through_athena() -> TestResult {
     through_athena("gate_mysql", Flavor::MySql)
+}
+
+#[test]
+fn mariadb_split() -> TestResult {
+    through_split("gate_split_mariadb", Flavor::MariaDb)
+}
+
+#[test]
+fn mysql_split() -> TestResult {
+    through_split("gate_split_mysql", Flavor::MySql)
 }
 
 #[test]

@@ -154,6 +154,7 @@ impl Entered {
             attempts: Default::default(),
             goes_to_primary_now: false,
             leaves_transaction: false,
+            takes_transaction_along: false,
             transaction_is_lost: false,
             account: self.account,
             salt: self.salt,
