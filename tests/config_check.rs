@@ -73,7 +73,7 @@ fn every_mistake_is_printed_at_once() {
         "9: backend.password_env: ",
         "13: pool.min_idle: ",
         "15: cirkuit: ",
-        "18: routing: ",
+        "19: routing.read_write_split: ",
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, start) in lines.iter().zip(expected) {

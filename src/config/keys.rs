@@ -195,7 +195,7 @@ pub const KEYS: &[Key] = &[
     text("backend.replicas", "password", Absent::Unset("[backend]'s, unless user is given"), "its password"),
     text("backend.replicas", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
     text("backend.replicas", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
-    text("backend.replicas", "database", Absent::Unset("[backend] database"), "database in which the connection that looks after it opens"),
+    text("backend.replicas", "database", Absent::Unset("[backend] database"), "the same as in [backend], if it is given: servers that replicate have the same databases"),
     choice("backend.replicas", "tls", "as_backend", &["as_backend", "disabled", "preferred", "required", "verify_ca", "verify_identity"], &[], "encryption of links to it, as in [backend]; \"as_backend\" takes that and its files over"),
     text("backend.replicas", "ca", Absent::Unset("none"), "as in [backend]"),
     text("backend.replicas", "cert", Absent::Unset("none"), "as in [backend]"),

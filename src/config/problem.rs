@@ -179,6 +179,8 @@ pub(super) enum Reason {
     DuplicateUser(usize),
     #[error("{0} is named twice among [backend] and [[backend.replicas]]")]
     DuplicateInstance(String),
+    #[error("is another one than in [backend]: servers that replicate have the same databases")]
+    OtherDatabase,
     #[error("there are no [[backend.replicas]] to which reads could go")]
     NoReplicas,
     #[error("no account of this file has this name")]

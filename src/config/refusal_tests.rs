@@ -354,6 +354,10 @@ fn replicas_that_cannot_be_are_refused() {
             "[[users]]\nname = \"a\"\npassword = \"\"\nrouting = \"split\"",
             "users.routing: there are no [[backend.replicas]]",
         ),
+        (
+            "[[backend.replicas]]\nhost = \"b\"\ndatabase = \"c\"",
+            "backend.replicas.database: is another one than in [backend]",
+        ),
         ("[health]\nfailures = 0", "health.failures: 0 is out of bounds"),
         ("[health]\npassword = \"a\"", "health.password: it needs user as well"),
     ];

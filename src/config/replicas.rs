@@ -54,6 +54,9 @@ fn instance(section: &Section<'_>, primary: &Instance, env: Env<'_>) -> Instance
         }
         _ => tls::of_links(section, &host, unix_socket.is_some()),
     };
+    if section.name("database").is_some_and(|database| primary.database.as_ref() != Some(&database)) {
+        section.refuse("database", Reason::OtherDatabase);
+    }
     Instance {
         tls,
         host,
@@ -63,7 +66,7 @@ fn instance(section: &Section<'_>, primary: &Instance, env: Env<'_>) -> Instance
         proxy_protocol: primary.proxy_protocol,
         user: user.unwrap_or_else(|| primary.user.clone()),
         password,
-        database: section.name("database").or_else(|| primary.database.clone()),
+        database: primary.database.clone(),
     }
 }
 
