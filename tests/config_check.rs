@@ -82,7 +82,7 @@ fn every_mistake_is_printed_at_once() {
         assert!(!line.contains("hunter2"), "a password is shown: {line}");
     }
     assert!(lines[0].contains("did you mean listen_addr?"), "{}", lines[0]);
-    assert!(lines[6].contains("not available in this version"), "{}", lines[6]);
+    assert!(lines[6].contains("there are no [[backend.replicas]]"), "{}", lines[6]);
 }
 
 #[test]

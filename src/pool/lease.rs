@@ -25,7 +25,7 @@ impl Lease {
 
     /// Gives a link back, for the next who needs one. What it carries must be known, or it is reset.
     pub fn give_back(mut self) {
-        if self.carries.is_none() {
+        if self.carries.is_none() || !self.tells_gtids {
             return self.give_back_dirty();
         }
         if let Some(link) = self.link.take() {

@@ -20,7 +20,7 @@ use super::error::LinkError;
 use super::identity::{Identity, Want};
 use super::state::{State, States};
 use super::statements::{OnLink, StatementKey, Statements};
-use super::trackers::{SELECT_TRACKED, Trackers, in_order, tracked};
+use super::trackers::{Gtids, SELECT_TRACKED, Trackers, in_order, tracked};
 
 /// A packet that ends a connection in the way that servers like.
 const QUIT: [u8; 5] = [1, 0, 0, 0, Command::Quit as u8];
@@ -54,6 +54,8 @@ pub struct Link {
     /// Nobody else must get the link: a KILL was aimed at a statement here and may come too late, or the server was told
     /// that the client is gone.
     pub doomed: bool,
+    /// The server tells of the GTIDs of transactions, if it has any.
+    pub tells_gtids: bool,
     /// The server's id of this connection.
     pub connection_id: u32,
     /// What it began with.
@@ -93,6 +95,7 @@ impl Link {
             warnings_of: connected.base.is_unknown().then_some(Self::NO_SESSION),
             insert_id: Some(0),
             doomed: false,
+            tells_gtids: true,
             connection_id: connected.connection_id,
             login,
             serial,
@@ -128,8 +131,17 @@ impl Link {
     /// # Errors
     /// As [`Link::command`].
     pub async fn track_only(&mut self, asked: &Tracked) -> Result<SmallReply, LinkError> {
-        let sql = self.trackers.statement_of(asked);
-        self.query(&sql).await
+        let sql = self.trackers.statement_of(asked, Gtids::With);
+        match self.query(&sql).await? {
+            SmallReply::Err(_) => {
+                let sql = self.trackers.statement_of(asked, Gtids::Without);
+                self.query(&sql).await
+            }
+            reply => {
+                self.tells_gtids = false;
+                Ok(reply)
+            }
+        }
     }
 
     /// What the session has asked for meanwhile, which was `before`; `None` if the server does not tell.
@@ -157,8 +169,17 @@ impl Link {
     /// # Errors
     /// As [`Link::command`].
     pub async fn track_all(&mut self, tracked: &Tracked) -> Result<SmallReply, LinkError> {
-        let sql = self.trackers.statement_for(tracked).into_owned();
-        self.query(&sql).await
+        let sql = self.trackers.statement_for(tracked, Gtids::With).into_owned();
+        match self.query(&sql).await? {
+            SmallReply::Err(_) => {
+                let sql = self.trackers.statement_for(tracked, Gtids::Without).into_owned();
+                self.query(&sql).await
+            }
+            reply => {
+                self.tells_gtids = true;
+                Ok(reply)
+            }
+        }
     }
 
     /// A prepared statement, if this link has it; it becomes the most recently used.
@@ -306,7 +327,7 @@ impl Link {
 
     /// The server forgets what it does at a reset.
     pub(super) fn forget(&mut self) {
-        (self.insert_id, self.warnings_of) = (Some(0), None);
+        (self.insert_id, self.warnings_of, self.tells_gtids) = (Some(0), None, true);
         self.statements.clear();
     }
 

@@ -101,6 +101,13 @@ const USUAL_NAMES: &str = "auto_increment_increment,auto_increment_offset,autoco
     transaction_write_set_extraction,tx_isolation,tx_read_only,unique_checks,updatable_views_with_limit,\
     use_secondary_engine,wait_timeout,windowing_use_high_precision,xa_detach_on_prepare";
 
+/// Whether a statement is about GTIDs, too: a MySQL does not take that in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gtids {
+    With,
+    Without,
+}
+
 /// The statements that set what links report, made once for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reports {
@@ -159,7 +166,15 @@ impl Trackers {
     }
 
     /// The same for a link whose session has asked for this: a MySQL reports `statement_id` to those only who want it.
-    pub fn statement_for(&self, tracked: &Tracked) -> Cow<'_, str> {
+    pub fn statement_for(&self, tracked: &Tracked, gtids: Gtids) -> Cow<'_, str> {
+        let statement = self.statement_with_gtids(tracked);
+        match gtids {
+            Gtids::With => statement,
+            Gtids::Without => statement.replace(SET_GTIDS, "").into(),
+        }
+    }
+
+    fn statement_with_gtids(&self, tracked: &Tracked) -> Cow<'_, str> {
         match !self.reports.mariadb && tracked.variables.tells_of(STATEMENT_ID) {
             true => format!("{SET_TRACKERS}{SET_GTIDS}, session_track_system_variables='*'").into(),
             false => self.statement().into(),
@@ -172,7 +187,7 @@ impl Trackers {
     }
 
     /// The statement that has the server report what a session has asked for, and nothing else.
-    pub fn statement_of(&self, tracked: &Tracked) -> String {
+    pub fn statement_of(&self, tracked: &Tracked, gtids: Gtids) -> String {
         let on = |kind| if tracked.kinds.contains(kind) { "ON" } else { "OFF" };
         let transaction_info = if tracked.kinds.contains(TrackedKinds::TRANSACTION_CHARACTERISTICS) {
             "CHARACTERISTICS"
@@ -186,7 +201,7 @@ impl Trackers {
             "SET SESSION session_track_schema={schema}, session_track_state_change={state_change}, \
              session_track_transaction_info=_latin1'{transaction_info}'"
         );
-        if !self.reports.mariadb {
+        if !self.reports.mariadb && gtids == Gtids::With {
             sql += ", session_track_gtids=";
             sql += match () {
                 () if tracked.kinds.contains(TrackedKinds::ALL_GTIDS) => "ALL_GTIDS",
@@ -347,20 +362,27 @@ mod tests {
     fn a_session_has_its_own_trackers_and_athena_has_hers() {
         let maria = Trackers::new(Reports::of_family(true));
         assert!(maria.statement().ends_with("session_track_system_variables='*'"));
-        assert_eq!(maria.statement_for(&asked(b"*")), maria.statement());
-        assert!(maria.statement_of(&asked(b"ab")).ends_with("session_track_system_variables=X'6162'"));
+        assert_eq!(maria.statement_for(&asked(b"*"), Gtids::With), maria.statement());
+        assert!(
+            maria
+                .statement_of(&asked(b"ab"), Gtids::With)
+                .ends_with("session_track_system_variables=X'6162'")
+        );
         let mysql = Trackers::new(Reports::of_family(false));
-        assert_eq!(mysql.statement_for(&asked(b"sql_mode")), mysql.statement());
-        assert!(mysql.statement_for(&asked(b"Statement_Id")).ends_with("variables='*'"));
-        assert!(mysql.statement_for(&asked(b"*")).ends_with("variables='*'"));
-        assert!(mysql.statement_of(&asked(b"*")).ends_with("variables=X'2A'"));
+        assert_eq!(mysql.statement_for(&asked(b"sql_mode"), Gtids::With), mysql.statement());
+        assert!(mysql.statement_for(&asked(b"Statement_Id"), Gtids::With).ends_with("variables='*'"));
+        assert!(mysql.statement_for(&asked(b"*"), Gtids::With).ends_with("variables='*'"));
+        assert!(mysql.statement_of(&asked(b"*"), Gtids::With).ends_with("variables=X'2A'"));
+        assert!(!mysql.statement_for(&asked(b"*"), Gtids::Without).contains("gtids"));
+        assert!(!mysql.statement_of(&asked(b"*"), Gtids::Without).contains("gtids"));
+        assert!(mysql.statement_of(&asked(b"*"), Gtids::With).contains("session_track_gtids=OFF"));
         let null = Tracked {
             kinds: TrackedKinds::SCHEMA,
             variables: Rc::new(TrackedNames::of_value(b"ab").with_null()),
         };
         assert!(
             mysql
-                .statement_of(&null)
+                .statement_of(&null, Gtids::With)
                 .ends_with("session_track_system_variables=X'6162', session_track_system_variables=NULL")
         );
     }

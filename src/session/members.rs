@@ -233,7 +233,8 @@ impl Session {
             return Ok(ToFind::Own);
         }
         let limit = self.cluster().pool().settings.connect_timeout;
-        let position = self.in_queue(limit, self.cluster().position_of_primary()).await?;
+        let position =
+            self.in_queue(limit, self.cluster().position_of_primary(|member| self.want(member))).await?;
         Ok(position.flatten().map_or(ToFind::Unknown, ToFind::All))
     }
 

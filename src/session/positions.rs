@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::net::Timer;
-use crate::pool::{Identity, SmallReply};
+use crate::pool::{SmallReply, Want};
 use crate::router::GtidSet;
 
 use super::context::Cluster;
@@ -37,8 +37,9 @@ impl Drop for Question<'_> {
 }
 
 impl Cluster {
-    /// What the primary has written at some moment after this is first polled. `None` if it does not tell.
-    pub(super) async fn position_of_primary(&self) -> Option<Rc<GtidSet>> {
+    /// What the primary has written at some moment after this is first polled. `None` if it does not tell. `want` is what whoever
+    /// asks wants of links to a member: one of these is asked.
+    pub(super) async fn position_of_primary(&self, want: impl Fn(usize) -> Want) -> Option<Rc<GtidSet>> {
         // An answer to a question that is under way may be older.
         let wanted = self.positions.0.borrow().begun + 1;
         loop {
@@ -58,7 +59,7 @@ impl Cluster {
             match turn.await {
                 Turn::Answer(position) => return position,
                 Turn::Ask(number, question) => {
-                    let position = self.ask_position().await.map(Rc::new);
+                    let position = self.ask_position(&want).await.map(Rc::new);
                     let mut questions = self.positions.0.borrow_mut();
                     (questions.answered, questions.last) = (number, position);
                     drop(questions);
@@ -68,11 +69,10 @@ impl Cluster {
         }
     }
 
-    async fn ask_position(&self) -> Option<GtidSet> {
+    async fn ask_position(&self, want: &impl Fn(usize) -> Want) -> Option<GtidSet> {
         let pool = &self.members[self.view.primary()?];
         let timer = Timer::new(pool.timers());
-        let want = pool.plain_want(Identity::DEFAULT_COLLATION);
-        let mut lease = pool.checkout(&want, &timer).await.ok()?;
+        let mut lease = pool.checkout(&want(pool.member), &timer).await.ok()?;
         let mariadb = pool.profile().is_some_and(|profile| profile.is_mariadb());
         let variable = if mariadb { "gtid_binlog_pos" } else { "gtid_executed" };
         let sql = format!("SELECT @@global.{variable} LIMIT 1");

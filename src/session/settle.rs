@@ -108,7 +108,8 @@ impl Session {
             link.lease().warnings_of = None;
         }
         self.note_insert_id(link.lease(), facts, seen);
-        self.note_written(facts, seen);
+        let tells = link.lease().tells_gtids;
+        self.note_written(facts, seen, tells);
         let circumstances = Circumstances {
             tracks_transactions: link.lease().tracks_transactions(),
             schema: schema.as_deref(),

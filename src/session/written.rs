@@ -86,8 +86,8 @@ const MAY_WRITE: Hazards = Hazards::WRITES
     .union(Hazards::UNSURE);
 
 impl Session {
-    /// Takes in what a reply of the primary told of transactions.
-    pub fn note_written(&mut self, facts: Facts, seen: &Seen) {
+    /// Takes in what a reply of the primary told of transactions, if its link `tells` of them.
+    pub fn note_written(&mut self, facts: Facts, seen: &Seen, tells: bool) {
         if !self.is_split() || self.on_replica {
             return;
         }
@@ -97,7 +97,7 @@ impl Session {
         if !seen.gtids.is_empty() {
             let mariadb = self.is_on_mariadb();
             self.written.add(&seen.gtids, mariadb);
-        } else if facts.hazards.intersects(MAY_WRITE) && !self.cluster().has_gtids() {
+        } else if facts.hazards.intersects(MAY_WRITE) && !(tells && self.cluster().has_gtids()) {
             self.written.untracked = true;
         }
     }
