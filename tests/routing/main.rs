@@ -1,9 +1,9 @@
 //! Where statements run when reads are split from writes, on real servers that replicate, as the servers themselves tell it.
 
-#![allow(dead_code)]
-
+mod carried;
 #[path = "../common/mod.rs"]
 mod common;
+mod context;
 mod front;
 mod log;
 mod shares;
