@@ -152,7 +152,7 @@ impl Session {
     }
 
     async fn replica_link(&mut self, mut permit: Option<Permit>) -> Result<Use, Stop> {
-        let wanted = match self.to_be_found().await? {
+        let wanted = match self.what_to_find().await? {
             ToFind::Own => None,
             ToFind::All(position) => Some(position),
             ToFind::Unknown => return self.instead_of_replica(permit, RouteReason::NotCaughtUp).await,
@@ -228,14 +228,20 @@ impl Session {
     }
 
     /// What the statement is to find.
-    async fn to_be_found(&self) -> Result<ToFind, Stop> {
-        if self.cluster().routing.read_your_writes != ReadYourWrites::Global {
+    async fn what_to_find(&mut self) -> Result<ToFind, Stop> {
+        let global = self.cluster().routing.read_your_writes == ReadYourWrites::Global;
+        if !global && !self.written.is_unclear() {
             return Ok(ToFind::Own);
         }
         let limit = self.cluster().pool().settings.connect_timeout;
         let position =
             self.in_queue(limit, self.cluster().position_of_primary(|member| self.want(member))).await?;
-        Ok(position.flatten().map_or(ToFind::Unknown, ToFind::All))
+        let Some(position) = position.flatten() else { return Ok(ToFind::Unknown) };
+        if global {
+            return Ok(ToFind::All(position));
+        }
+        self.written.make_clear(&position);
+        Ok(ToFind::Own)
     }
 
     /// Whether the link's server has what the statement is to find, now or soon.

@@ -5,6 +5,7 @@ use crate::parser::{Facts, Hazards};
 use crate::router::{GtidSet, Topology};
 
 use super::driver::Session;
+use super::retry::leaves_transaction;
 use super::seen::Seen;
 
 /// Intervals of a session's own transactions that are kept apart; of more, all before the last have to be there.
@@ -18,6 +19,9 @@ pub(super) struct Written {
     confirmed: u64,
     /// It has written what no server tells of.
     untracked: bool,
+    /// A statement has failed that may have committed something before, and an error tells of no transactions: it is among those
+    /// that the primary has by now.
+    unclear: bool,
     /// As of which change of the primary.
     epoch: u64,
 }
@@ -32,8 +36,21 @@ impl Written {
         self.gtids.as_ref()
     }
 
+    pub fn is_unclear(&self) -> bool {
+        self.unclear
+    }
+
+    /// All that the primary has written by now, and that of the session with it.
+    pub fn make_clear(&mut self, position: &GtidSet) {
+        self.gtids = Some(position.clone());
+        (self.unclear, self.confirmed) = (false, 0);
+    }
+
     /// Whether it is known that a member has all of it.
     pub fn is_on(&self, member: usize, topology: &Topology) -> bool {
+        if self.unclear {
+            return false;
+        }
         let Some(gtids) = &self.gtids else { return true };
         let executed = || topology.members.get(member).and_then(|member| member.executed.as_deref());
         self.confirmed & bit(member) != 0 || executed().is_some_and(|executed| executed.contains(gtids))
@@ -93,6 +110,9 @@ impl Session {
         }
         if self.cluster().routing.read_your_writes == ReadYourWrites::Off {
             return;
+        }
+        if seen.error.is_some() && !leaves_transaction(facts) && self.cluster().has_gtids() {
+            self.written.unclear = true;
         }
         if !seen.gtids.is_empty() {
             let mariadb = self.is_on_mariadb();
