@@ -12,7 +12,7 @@ use athena_perf::lab::{Flavor, Server};
 use super::chosen;
 use super::common::cluster::{ClusterStage, on_each_cluster, split};
 use super::common::random::Random;
-use super::common::wire::{Connection, Login, Reply, Statement, Value, capability, command, status};
+use super::common::wire::{self, Connection, Login, Reply, Statement, Value, capability, command, status};
 use super::common::{PATIENCE, TestResult, join};
 use super::front::{PRIMARY, config, front, name_servers};
 use super::{execute_all, root, run_all};
@@ -65,14 +65,27 @@ enum Write {
     WithoutAutocommit,
     Procedure,
     Function,
+    /// DO with a function that writes.
+    Do,
     Upsert,
+    TextPrepared,
+    Xa,
+    LockedTable,
+    /// The transaction ends by a statement that is no COMMIT.
+    EndedByLock,
+    EndedByAutocommit,
+    /// It commits before it fails.
+    EndedByFailure,
+    /// An error behind the write, of which no transaction is told.
+    FailsBehind,
+    ProcedureFails,
     /// The rows of a write; MariaDB only.
     Returning,
     /// The next statement ends the transaction.
     LeftOpen,
 }
 
-const WRITES: [Write; 12] = [
+const WRITES: [Write; 21] = [
     Write::Autocommit,
     Write::Prepared,
     Write::Transaction,
@@ -82,7 +95,16 @@ const WRITES: [Write; 12] = [
     Write::WithoutAutocommit,
     Write::Procedure,
     Write::Function,
+    Write::Do,
     Write::Upsert,
+    Write::TextPrepared,
+    Write::Xa,
+    Write::LockedTable,
+    Write::EndedByLock,
+    Write::EndedByAutocommit,
+    Write::EndedByFailure,
+    Write::FailsBehind,
+    Write::ProcedureFails,
     Write::LeftOpen,
     Write::Returning,
 ];
@@ -97,9 +119,11 @@ enum Read {
 
 const READS: [Read; 4] = [Read::Text, Read::Prepared, Read::Several, Read::InTransaction];
 
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 5] = [
     "CREATE TABLE counters (id INT PRIMARY KEY, n INT NOT NULL)",
     "CREATE PROCEDURE raise_it(which INT) UPDATE counters SET n = n + 1 WHERE id = which",
+    "CREATE PROCEDURE raise_and_fail(which INT) BEGIN UPDATE counters SET n = n + 1 WHERE id = which; \
+     SIGNAL SQLSTATE '45000'; END",
     "CREATE FUNCTION raised(which INT) RETURNS INT DETERMINISTIC MODIFIES SQL DATA BEGIN \
      UPDATE counters SET n = n + 1 WHERE id = which; RETURN 1; END",
     "INSERT INTO counters VALUES (0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), \
@@ -129,11 +153,7 @@ impl Client {
         match how {
             Write::Autocommit => connection.run(&sql)?,
             Write::Prepared => execute_all(connection, &self.update)?,
-            Write::Transaction => {
-                connection.run("BEGIN")?;
-                connection.run(&sql)?;
-                connection.run("COMMIT")?;
-            }
+            Write::Transaction => all(connection, &["BEGIN", &sql, "COMMIT"])?,
             Write::PreparedInTransaction => {
                 connection.run("START TRANSACTION")?;
                 execute_all(connection, &self.update)?;
@@ -142,19 +162,35 @@ impl Client {
             Write::Several => run_all(connection, &format!("SELECT 1; {sql}; SELECT 2"))?,
             Write::TransactionInOneText => run_all(connection, &format!("BEGIN; {sql}; COMMIT"))?,
             Write::WithoutAutocommit => {
-                connection.run("SET autocommit = 0")?;
-                connection.run(&sql)?;
-                connection.run("COMMIT")?;
-                connection.run("SET autocommit = 1")?;
+                all(connection, &["SET autocommit = 0", &sql, "COMMIT", "SET autocommit = 1"])?;
             }
             Write::Procedure => run_all(connection, &format!("CALL raise_it({id})"))?,
             Write::Function => connection.run(&format!("SELECT raised({id})"))?,
             Write::Upsert => connection.run(&values)?,
             Write::Returning => connection.run(&format!("{values} RETURNING n"))?,
-            Write::LeftOpen => {
-                connection.run("BEGIN")?;
-                connection.run(&sql)?;
+            Write::Do => connection.run(&format!("DO raised({id})"))?,
+            Write::TextPrepared => {
+                all(
+                    connection,
+                    &[&format!("PREPARE raise FROM '{sql}'"), "EXECUTE raise", "DEALLOCATE PREPARE raise"],
+                )?;
             }
+            Write::Xa => {
+                let xa = |verb: &str| format!("XA {verb} 'x{id}'");
+                all(connection, &[&xa("START"), &sql, &xa("END"), &xa("PREPARE"), &xa("COMMIT")])?;
+            }
+            Write::LockedTable => all(connection, &["LOCK TABLES counters WRITE", &sql, "UNLOCK TABLES"])?,
+            Write::EndedByLock => all(connection, &["BEGIN", &sql, "LOCK TABLES who READ", "UNLOCK TABLES"])?,
+            Write::EndedByAutocommit => {
+                all(connection, &["SET autocommit = 0", &sql, "SET autocommit = 1"])?;
+            }
+            Write::EndedByFailure => {
+                all(connection, &["BEGIN", &sql])?;
+                fails(connection.run("LOCK TABLES nothing READ"))?;
+            }
+            Write::FailsBehind => fails(run_all(connection, &format!("{sql}; SELECT nothing")))?,
+            Write::ProcedureFails => fails(run_all(connection, &format!("CALL raise_and_fail({id})")))?,
+            Write::LeftOpen => all(connection, &["BEGIN", &sql])?,
         }
         Ok(())
     }
@@ -181,6 +217,18 @@ impl Client {
             }
         };
         found(reply)
+    }
+}
+
+fn all(connection: &mut Connection, statements: &[&str]) -> wire::Result<()> {
+    statements.iter().try_for_each(|sql| connection.run(sql))
+}
+
+/// An error of the server's is what is expected.
+fn fails(outcome: wire::Result<()>) -> TestResult {
+    match outcome {
+        Err(error) if error.code().is_some() => Ok(()),
+        other => Err(format!("an error expected, not {other:?}").into()),
     }
 }
 
@@ -342,7 +390,7 @@ fn no_read_is_older_than_it_may_be() -> TestResult {
             let config = config(stage, |_| String::new()).set(
                 "pool",
                 "movable_routines",
-                "[\"raise_it\", \"raised\"]",
+                "[\"raise_it\", \"raise_and_fail\", \"raised\"]",
             );
             front(stage, &config.set("routing", "read_your_writes", &format!("{:?}", level.name())))?;
             stage.wait_until_well();
