@@ -178,8 +178,10 @@ impl Session {
                 if let Some(schema) = &self.schema {
                     self.ctx.note_schema(&self.identity.account, schema, false);
                 }
+                let refusal = Refusal::of_server(err);
+                self.refused_on_the_way(&refusal);
                 self.keep_or_give_back(link);
-                Err(Refusal::of_server(err).into())
+                Err(refusal.into())
             }
             Brought::Refused(err) => Ok(Err((link, err))),
         }

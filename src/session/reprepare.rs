@@ -180,6 +180,7 @@ impl Session {
     pub fn unprepared(&mut self, link: Use, stop: Stop) -> Stop {
         match stop {
             Stop::Refuse(refusal) if refusal.leaves_link() => {
+                self.refused_on_the_way(&refusal);
                 self.keep_or_give_back(link);
                 Stop::Refuse(refusal)
             }

@@ -180,7 +180,7 @@ impl Session {
                         return Instead::Again;
                     }
                 } else if NOT_THERE.contains(&code) && self.on_replica {
-                    self.set_again(free, seen, Again::Behind);
+                    self.set_again(free || self.has_nothing_on_link(), seen, Again::Behind);
                 }
             }
             Err(Stop::Refuse(refusal)) if refusal.is_lost_link() => {
@@ -212,6 +212,16 @@ impl Session {
             }
         }
         self.lost(link, stop)
+    }
+
+    /// A server has refused to bring its link to the session's state, or to prepare a statement there: a replica may not have yet
+    /// what it was told to use.
+    pub fn refused_on_the_way(&mut self, refusal: &Refusal) {
+        let is_behind = refusal.kind.is_none() && NOT_THERE.contains(&refusal.error.code);
+        if self.is_split() && self.on_replica && is_behind && self.has_nothing_on_link() && self.attempts.kept
+        {
+            self.attempts.again = Some(Again::Behind);
+        }
     }
 
     /// A replica refuses a write for being one; in a read-only transaction the primary would refuse it for that.

@@ -118,6 +118,9 @@ impl Session {
             let kept = self.route_of_command();
             return Ok(Route { reason: RouteReason::Kept, ..kept });
         }
+        if self.goes_to_primary_now {
+            return Ok(Route { reads: not_read.is_none(), ..Route::primary(RouteReason::NotCaughtUp) });
+        }
         if hints.contains(Hazards::HINT_PRIMARY) {
             return Ok(Route {
                 reads: does_nothing_yet(facts, not_read),
@@ -161,9 +164,6 @@ impl Session {
         if self.holds.may_begin_unseen() {
             // Without autocommit it begins a transaction.
             return Route::primary(RouteReason::Transaction);
-        }
-        if self.goes_to_primary_now {
-            return Route::primary(RouteReason::NotCaughtUp);
         }
         if self.written.is_untracked() {
             return Route::primary(RouteReason::Untracked);
