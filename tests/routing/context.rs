@@ -5,10 +5,13 @@ use super::common::wire::{Connection, Login, Value, capability, command};
 use super::common::{PATIENCE, TestResult, eventually};
 use super::front::{PRIMARY, REPLICAS, WHO, config, front, name_servers, user};
 use super::log::{Logs, mark};
-use super::{run_all, split_at_once};
+use super::{root, run_all, split_at_once};
 
 /// `ER_NOT_SUPPORTED_YET`
 const REFUSED: u16 = 1235;
+
+/// `ER_NO_SUCH_TABLE`
+const NO_SUCH_TABLE: u16 = 1146;
 
 /// `ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION`
 const READ_ONLY_TRANSACTION: u16 = 1792;
@@ -198,6 +201,7 @@ fn hints(stage: &ClusterStage) -> TestResult {
     assert_eq!(hinted(&mut client, "nobody").unwrap_err().code(), Some(REFUSED));
     assert_eq!(hinted(&mut client, "primary */ /* athena:replica").unwrap_err().code(), Some(REFUSED));
     assert_eq!(code(&mut client, "/* athena:replica */ UPDATE t SET a = 1"), Some(REFUSED));
+    assert_eq!(code(&mut client, "/* athena:replica */ SELECT * FROM nothing"), Some(NO_SUCH_TABLE));
     let id: u16 = client.scalar("/* athena:replica */ SELECT @@server_id")?.parse()?;
     assert!(stage.servers.replicas.iter().any(|replica| replica.port() == id), "{id}");
 
@@ -214,6 +218,36 @@ fn hints(stage: &ClusterStage) -> TestResult {
     Ok(())
 }
 
+/// What a replica does not have yet is read on the primary, if a read may go without what was written at all.
+fn not_there_yet(stage: &ClusterStage) -> TestResult {
+    let mut client = stage.connect()?;
+    let mut locks = Vec::new();
+    for replica in &stage.servers.replicas {
+        let mut lock = root(replica)?;
+        lock.run("FLUSH TABLES WITH READ LOCK")?;
+        locks.push(lock);
+    }
+    client.run("CREATE TABLE fresh (id INT)")?;
+    client.run("INSERT INTO fresh VALUES (7)")?;
+    assert_eq!(client.scalar("SELECT id FROM fresh")?, "7");
+    let statement = client.prepare("SELECT id + ? FROM fresh")?;
+    assert_eq!(client.execute(&statement, &[Value::Int(1)])?.rows()?.scalar()?.to_string(), "8");
+    client.run("CREATE DATABASE fresh")?;
+    client.run("CREATE TABLE fresh.inside (id INT)")?;
+    client.run("USE fresh")?;
+    assert!(client.query("SELECT id FROM inside")?.rows()?.rows.is_empty());
+    assert_eq!(client.scalar("SELECT 1")?, "1");
+    let mut other = stage.login(&Login::app().database("fresh"))?;
+    assert!(other.query("SELECT id FROM inside")?.rows()?.rows.is_empty());
+    let statement = other.prepare("SELECT id FROM inside")?;
+    assert!(other.execute(&statement, &[])?.rows()?.rows.is_empty());
+    assert_eq!(other.scalar("/* athena:replica */ SELECT 1")?, "1");
+    drop(locks);
+    client.run("USE test")?;
+    assert_on_replica(&mut client, "behind it")?;
+    Ok(())
+}
+
 #[test]
 fn what_the_session_has_decides_as_well() -> TestResult {
     on_each_cluster("routing_context", split_at_once, |stage| {
@@ -224,6 +258,7 @@ fn what_the_session_has_decides_as_well() -> TestResult {
         held(stage, &mut logs)?;
         prepared(stage, &mut logs)?;
         hints(stage)?;
+        not_there_yet(stage)?;
 
         let usual = |stage: &ClusterStage| split_at_once(config(stage, |_| String::new()));
         let on_primary = usual(stage).set("routing", "read_only_transactions", "\"primary\"");

@@ -253,8 +253,22 @@ fn reads_go_on_while_replicas_come_and_go() -> TestResult {
         }
         assert!(all_by(&REPLICAS, &shares(stage, 200)?));
 
-        // One is killed, and then the other.
+        // One stands still: those that it has wait, and the others are not given to it.
         let usual = config(stage, |_| String::new());
+        front(stage, &usual.clone().set("routing", "replica_choice", "\"least_outstanding\""))?;
+        stage.wait_until_well();
+        let (got, errors) = shares_during(stage, || {
+            thread::sleep(Duration::from_millis(300));
+            stage.servers.replicas[0].pause();
+            thread::sleep(Duration::from_millis(1500));
+            stage.servers.replicas[0].resume();
+            thread::sleep(Duration::from_millis(300));
+            Ok(())
+        })?;
+        eprintln!("{flavor:?}, one stands still: {got:?}");
+        assert!(errors.is_empty(), "{errors:?}");
+
+        // One is killed, and then the other.
         front(stage, &usual)?;
         stage.wait_until_well();
         for (n, replica) in stage.servers.replicas.iter().enumerate() {

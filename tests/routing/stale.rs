@@ -140,7 +140,21 @@ struct Client {
 
 impl Client {
     fn connect(stage: &ClusterStage, id: usize) -> TestResult<Self> {
-        let mut connection = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
+        let login = Login::app().with(capability::MULTI_STATEMENTS);
+        let mut connection = match id % 4 {
+            1 => stage.login(&login.with(capability::SESSION_TRACK))?,
+            2 => stage.login(&login.without(capability::DEPRECATE_EOF))?,
+            3 => {
+                // Its own trackers are not Athena's.
+                let mut connection = stage.login(&login.with(capability::SESSION_TRACK))?;
+                connection.run(match stage.servers.primary.flavor() {
+                    Flavor::MariaDb => "SET session_track_system_variables = ''",
+                    Flavor::MySql => "SET session_track_gtids = 'OFF', session_track_system_variables = ''",
+                })?;
+                connection
+            }
+            _ => stage.login(&login)?,
+        };
         let update = connection.prepare(&update(id))?;
         let select = connection.prepare(&select(id))?;
         Ok(Self { connection, id, update, select })
