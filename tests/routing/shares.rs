@@ -195,95 +195,111 @@ fn replicas_get_the_reads_that_the_configuration_gives_them() -> TestResult {
     })
 }
 
+/// Nobody sees an error while `work` goes on.
+fn without_errors(stage: &ClusterStage, what: &str, work: impl FnOnce() -> TestResult) -> TestResult {
+    let (got, errors) = shares_during(stage, work)?;
+    eprintln!("{:?}, {what}: {got:?}", stage.servers.primary.flavor());
+    assert!(errors.is_empty(), "{what}: {errors:?}");
+    Ok(())
+}
+
+fn one_stops_to_apply(stage: &ClusterStage) -> TestResult {
+    let replica = &stage.servers.replicas[0];
+    without_errors(stage, "one stops and goes on", || {
+        sql_thread(replica, "STOP")?;
+        stage.wait_for_reads(replica.port(), false);
+        let got = shares(stage, 200)?;
+        assert!(all_by(&REPLICAS[1..], &got), "one has stopped: {got:?}");
+        sql_thread(replica, "START")?;
+        stage.wait_for_reads(replica.port(), true);
+        Ok(())
+    })?;
+    assert_eq!(shares(stage, 200)?.len(), 2, "both are back");
+    Ok(())
+}
+
+/// The operator takes one out, and puts it back.
+fn one_is_drained(stage: &ClusterStage) -> TestResult {
+    let port = stage.servers.replicas[1].port();
+    let file = std::fs::read_to_string(stage.athena.config_path())?;
+    without_errors(stage, "one is drained", || {
+        let line = format!("port = {port}\n");
+        let drained = file.replace(&line, &format!("{line}draining = true\n"));
+        std::fs::write(stage.athena.config_path(), drained)?;
+        stage.athena.signal(Signal::SIGHUP);
+        stage.wait_for_reads(port, false);
+        let got = shares(stage, 200)?;
+        assert!(all_by(&REPLICAS[..1], &got), "one is drained: {got:?}");
+        std::fs::write(stage.athena.config_path(), &file)?;
+        stage.athena.signal(Signal::SIGHUP);
+        stage.wait_for_reads(port, true);
+        Ok(())
+    })
+}
+
+fn all_stop(stage: &mut ClusterStage) -> TestResult {
+    for replica in &stage.servers.replicas {
+        sql_thread(replica, "STOP")?;
+        stage.wait_for_reads(replica.port(), false);
+    }
+    let got = shares(stage, 200)?;
+    assert!(all_by(&[PRIMARY], &got), "all have stopped: {got:?}");
+    let strict = config(stage, |_| String::new()).set("routing", "no_replica", "\"error\"");
+    front(stage, &strict)?;
+    stage.wait_for_primary(Some(stage.servers.primary.port()));
+    let error = stage.connect()?.run(WHO).unwrap_err();
+    assert_eq!(error.code(), Some(NOT_AVAILABLE), "{error}");
+    for replica in &stage.servers.replicas {
+        sql_thread(replica, "START")?;
+        stage.wait_for_reads(replica.port(), true);
+    }
+    let got = shares(stage, 200)?;
+    assert!(all_by(&REPLICAS, &got), "all are back: {got:?}");
+    Ok(())
+}
+
+/// Those reads that it has wait, and no others are given to it.
+fn one_stands_still(stage: &mut ClusterStage) -> TestResult {
+    let usual = config(stage, |_| String::new());
+    front(stage, &usual.set("routing", "replica_choice", "\"least_outstanding\""))?;
+    stage.wait_until_well();
+    without_errors(stage, "one stands still", || {
+        thread::sleep(Duration::from_millis(300));
+        stage.servers.replicas[0].pause();
+        thread::sleep(Duration::from_millis(1500));
+        stage.servers.replicas[0].resume();
+        thread::sleep(Duration::from_millis(300));
+        Ok(())
+    })
+}
+
+fn each_is_killed(stage: &mut ClusterStage) -> TestResult {
+    let usual = config(stage, |_| String::new());
+    front(stage, &usual)?;
+    stage.wait_until_well();
+    for (replica, name) in stage.servers.replicas.iter().zip(REPLICAS) {
+        without_errors(stage, &format!("{name} is killed"), || {
+            thread::sleep(Duration::from_millis(700));
+            replica.kill();
+            thread::sleep(Duration::from_millis(1300));
+            replica.start()?;
+            stage.wait_for_reads(replica.port(), true);
+            thread::sleep(Duration::from_millis(300));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn reads_go_on_while_replicas_come_and_go() -> TestResult {
     on_each_cluster("routing_come_and_go", split, |stage| {
         make_tables(stage)?;
         stage.wait_until_well();
-        let flavor = stage.servers.primary.flavor();
-        let [first, second] = [0, 1].map(|n: usize| stage.servers.replicas[n].port());
-
-        // One stops to apply, and goes on.
-        let (got, errors) = shares_during(stage, || {
-            sql_thread(&stage.servers.replicas[0], "STOP")?;
-            stage.wait_for_reads(first, false);
-            let got = shares(stage, 200)?;
-            assert!(all_by(&REPLICAS[1..], &got), "one has stopped: {got:?}");
-            sql_thread(&stage.servers.replicas[0], "START")?;
-            stage.wait_for_reads(first, true);
-            Ok(())
-        })?;
-        eprintln!("{flavor:?}, one stops and goes on: {got:?}");
-        assert!(errors.is_empty(), "{errors:?}");
-        assert_eq!(shares(stage, 200)?.len(), 2, "both are back");
-
-        // The operator takes one out, and puts it back.
-        let file = std::fs::read_to_string(stage.athena.config_path())?;
-        let (got, errors) = shares_during(stage, || {
-            let line = format!("port = {second}\n");
-            let drained = file.replace(&line, &format!("{line}draining = true\n"));
-            std::fs::write(stage.athena.config_path(), drained)?;
-            stage.athena.signal(Signal::SIGHUP);
-            stage.wait_for_reads(second, false);
-            let got = shares(stage, 200)?;
-            assert!(all_by(&REPLICAS[..1], &got), "one is drained: {got:?}");
-            std::fs::write(stage.athena.config_path(), &file)?;
-            stage.athena.signal(Signal::SIGHUP);
-            stage.wait_for_reads(second, true);
-            Ok(())
-        })?;
-        eprintln!("{flavor:?}, one is drained: {got:?}");
-        assert!(errors.is_empty(), "{errors:?}");
-
-        // All stop.
-        for replica in &stage.servers.replicas {
-            sql_thread(replica, "STOP")?;
-            stage.wait_for_reads(replica.port(), false);
-        }
-        let got = shares(stage, 200)?;
-        assert!(all_by(&[PRIMARY], &got), "all have stopped: {got:?}");
-        let strict = config(stage, |_| String::new()).set("routing", "no_replica", "\"error\"");
-        front(stage, &strict)?;
-        stage.wait_for_primary(Some(stage.servers.primary.port()));
-        let error = stage.connect()?.run(WHO).unwrap_err();
-        assert_eq!(error.code(), Some(NOT_AVAILABLE), "{error}");
-        for replica in &stage.servers.replicas {
-            sql_thread(replica, "START")?;
-            stage.wait_for_reads(replica.port(), true);
-        }
-        assert!(all_by(&REPLICAS, &shares(stage, 200)?));
-
-        // One stands still: those that it has wait, and the others are not given to it.
-        let usual = config(stage, |_| String::new());
-        front(stage, &usual.clone().set("routing", "replica_choice", "\"least_outstanding\""))?;
-        stage.wait_until_well();
-        let (got, errors) = shares_during(stage, || {
-            thread::sleep(Duration::from_millis(300));
-            stage.servers.replicas[0].pause();
-            thread::sleep(Duration::from_millis(1500));
-            stage.servers.replicas[0].resume();
-            thread::sleep(Duration::from_millis(300));
-            Ok(())
-        })?;
-        eprintln!("{flavor:?}, one stands still: {got:?}");
-        assert!(errors.is_empty(), "{errors:?}");
-
-        // One is killed, and then the other.
-        front(stage, &usual)?;
-        stage.wait_until_well();
-        for (n, replica) in stage.servers.replicas.iter().enumerate() {
-            let (got, errors) = shares_during(stage, || {
-                thread::sleep(Duration::from_millis(700));
-                replica.kill();
-                thread::sleep(Duration::from_millis(1300));
-                replica.start()?;
-                stage.wait_for_reads(replica.port(), true);
-                thread::sleep(Duration::from_millis(300));
-                Ok(())
-            })?;
-            eprintln!("{flavor:?}, {} is killed: {got:?}", REPLICAS[n]);
-            assert!(errors.is_empty(), "{errors:?}");
-        }
-        Ok(())
+        one_stops_to_apply(stage)?;
+        one_is_drained(stage)?;
+        all_stop(stage)?;
+        one_stands_still(stage)?;
+        each_is_killed(stage)
     })
 }

@@ -79,13 +79,17 @@ enum Write {
     /// An error behind the write, of which no transaction is told.
     FailsBehind,
     ProcedureFails,
+    /// Behind another session that has left a link to be reset.
+    OnResetLink,
+    /// The session itself starts anew behind it.
+    BeforeReset,
     /// The rows of a write; MariaDB only.
     Returning,
     /// The next statement ends the transaction.
     LeftOpen,
 }
 
-const WRITES: [Write; 21] = [
+const WRITES: [Write; 23] = [
     Write::Autocommit,
     Write::Prepared,
     Write::Transaction,
@@ -105,6 +109,8 @@ const WRITES: [Write; 21] = [
     Write::EndedByFailure,
     Write::FailsBehind,
     Write::ProcedureFails,
+    Write::OnResetLink,
+    Write::BeforeReset,
     Write::LeftOpen,
     Write::Returning,
 ];
@@ -133,6 +139,7 @@ const SCHEMA: [&str; 5] = [
 /// A connection with its statements about one counter.
 struct Client {
     connection: Connection,
+    port: u16,
     id: usize,
     update: Statement,
     select: Statement,
@@ -157,7 +164,7 @@ impl Client {
         };
         let update = connection.prepare(&update(id))?;
         let select = connection.prepare(&select(id))?;
-        Ok(Self { connection, id, update, select })
+        Ok(Self { connection, port: stage.athena.port(), id, update, select })
     }
 
     fn write(&mut self, how: Write) -> TestResult {
@@ -204,6 +211,19 @@ impl Client {
             }
             Write::FailsBehind => fails(run_all(connection, &format!("{sql}; SELECT nothing")))?,
             Write::ProcedureFails => fails(run_all(connection, &format!("CALL raise_and_fail({id})")))?,
+            Write::OnResetLink => {
+                let mut other = Connection::open(self.port)?;
+                all(&mut other, &["CREATE TEMPORARY TABLE mine (id INT)", "DROP TEMPORARY TABLE mine"])?;
+                other.run(&format!("SELECT GET_LOCK('lock {id}', 0)"))?;
+                drop(other);
+                connection.run(&sql)?;
+            }
+            Write::BeforeReset => {
+                connection.run(&sql)?;
+                connection.command(command::RESET_CONNECTION, &[])?.ok()?;
+                self.update = connection.prepare(&sql)?;
+                self.select = connection.prepare(&select(id))?;
+            }
             Write::LeftOpen => all(connection, &["BEGIN", &sql])?,
         }
         Ok(())
