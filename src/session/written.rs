@@ -117,8 +117,10 @@ impl Session {
         if !seen.gtids.is_empty() {
             let mariadb = self.is_on_mariadb();
             self.written.add(&seen.gtids, mariadb);
-        } else if facts.hazards.intersects(MAY_WRITE) && !(tells && self.cluster().has_gtids()) {
-            self.written.untracked = true;
+        } else if facts.hazards.intersects(MAY_WRITE) {
+            let has_gtids = self.cluster().has_gtids();
+            self.written.untracked |= !has_gtids;
+            self.written.unclear |= has_gtids && !tells;
         }
     }
 
