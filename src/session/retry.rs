@@ -5,7 +5,7 @@
 //! a write, outside of transactions   the server says that it is read-only     wait for another primary
 //! a read, not answered yet           its connection is lost                   another server
 //! anything that was not sent yet     its connection is lost                   another link
-//! a read on a replica                a table is not there                     the primary
+//! a read on a replica                a table is not there, or it writes       the primary
 //! ```
 //!
 //! A write whose connection is lost may have been carried out, so its client is told.
@@ -179,7 +179,7 @@ impl Session {
                     if self.set_again(free, seen, Again::Demoted(member)) {
                         return Instead::Again;
                     }
-                } else if NOT_THERE.contains(&code) && self.on_replica {
+                } else if self.on_replica && is_not_for_replica(code, &seen.message) {
                     self.set_again(free || self.has_nothing_on_link(), seen, Again::Behind);
                 }
             }
@@ -256,6 +256,12 @@ impl Session {
         }
         self.decide(facts, effects)
     }
+}
+
+/// Whether the primary may have another answer: it has what is missing here, or what looked like a read writes (a view may call a
+/// function that does).
+fn is_not_for_replica(code: u16, message: &[u8]) -> bool {
+    NOT_THERE.contains(&code) || (READ_ONLY.contains(&code) && is_about_read_only(message))
 }
 
 /// The name of the option stands in the message of every language.
