@@ -22,6 +22,9 @@ const READS: usize = 2000;
 /// `ER_SERVER_ISNT_AVAILABLE`
 const NOT_AVAILABLE: u16 = 3168;
 
+/// `ER_LOCK_DEADLOCK`, by which clients know that a transaction is to be said again.
+const DEADLOCK: u16 = 1213;
+
 /// Reads by the names of the servers that had them.
 type Shares = BTreeMap<String, usize>;
 
@@ -273,14 +276,33 @@ fn one_stands_still(stage: &mut ClusterStage) -> TestResult {
     })
 }
 
+/// A client in a read-only transaction on this replica.
+fn in_transaction_on(stage: &ClusterStage, name: &str) -> TestResult<Connection> {
+    let mut client = stage.connect()?;
+    loop {
+        client.run("START TRANSACTION READ ONLY")?;
+        if client.scalar(WHO)? == name {
+            return Ok(client);
+        }
+        client.run("COMMIT")?;
+    }
+}
+
 fn each_is_killed(stage: &mut ClusterStage) -> TestResult {
     let usual = config(stage, |_| String::new());
     front(stage, &usual)?;
     stage.wait_until_well();
     for (replica, name) in stage.servers.replicas.iter().zip(REPLICAS) {
         without_errors(stage, &format!("{name} is killed"), || {
+            let mut client = in_transaction_on(stage, name)?;
             thread::sleep(Duration::from_millis(700));
             replica.kill();
+            // What it has read is gone: its client says it all once more, and need not log in for that.
+            let error = client.run(WHO).unwrap_err();
+            assert_eq!(error.code(), Some(DEADLOCK), "{error}");
+            client.run("START TRANSACTION READ ONLY")?;
+            assert_ne!(client.scalar(WHO)?, name);
+            client.run("COMMIT")?;
             thread::sleep(Duration::from_millis(1300));
             replica.start()?;
             stage.wait_for_reads(replica.port(), true);
