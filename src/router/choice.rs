@@ -9,7 +9,7 @@ use super::topology::{Member, Topology};
 /// Replicas whose times differ by less than this part are as near as each other: it is not worth the imbalance.
 const ALIKE: u32 = 4;
 /// Nor is less than this.
-const ALIKE_MIN: Duration = Duration::from_micros(200);
+const ALIKE_MIN: Duration = Duration::from_micros(500);
 
 /// What a core remembers from one choice to the next.
 #[derive(Debug, Default)]

@@ -176,7 +176,8 @@ impl Session {
                     if !free && self.may_start_over() {
                         return Instead::RolledBack(Box::new(self.rolled_back()));
                     }
-                    if self.set_again(free, seen, Again::Demoted(member)) {
+                    let nothing_lost = free || self.has_nothing_on_link();
+                    if self.set_again(nothing_lost, seen, Again::Demoted(member)) {
                         return Instead::Again;
                     }
                 } else if self.on_replica && is_not_for_replica(code, &seen.message) {

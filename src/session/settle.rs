@@ -36,6 +36,7 @@ impl Session {
                 Instead::Again => {
                     // It must not be this server that is asked again.
                     link.into_lease().close(ClosedReason::Demoted);
+                    self.forget_unread();
                     self.answered_with_error(&seen.server_error(), false);
                     return outcome;
                 }
