@@ -135,8 +135,8 @@ impl Session {
         if self.is_split() {
             let mut permit = permit;
             return match self.link_at_once(&mut permit) {
-                Some(link) => Ok(link),
-                None => Box::pin(self.link_to_member(permit)).await,
+                Ok(link) => Ok(link),
+                Err(chosen) => Box::pin(self.link_to_member(permit, chosen)).await,
             };
         }
         let pool = self.cluster().pool();

@@ -46,31 +46,40 @@ impl Session {
         self.cluster().identity_on(pool.member, &self.identity)
     }
 
-    /// A link to where the statement goes, if there is one at once: mostly there is.
-    pub fn link_at_once(&mut self, permit: &mut Option<Permit>) -> Option<Use> {
+    /// A link to where the statement goes, if there is one at once: mostly there is. Else the replica that was chosen for it.
+    pub fn link_at_once(&mut self, permit: &mut Option<Permit>) -> Result<Use, Option<usize>> {
         self.follow_primary();
         let cluster = self.cluster();
         let member = if !self.route.is_to_replica() {
-            cluster.view.primary()?
+            cluster.view.primary().ok_or(None)?
         } else if cluster.routing.read_your_writes == ReadYourWrites::Global {
-            return None;
+            return Err(None);
         } else {
-            let topology = cluster.view.topology();
-            self.chosen(&[], None).filter(|member| self.written.is_on(*member, &topology))?
+            let chosen = self.chosen(&[], None).ok_or(None)?;
+            if !self.written.is_on(chosen, &cluster.view.topology()) {
+                return Err(Some(chosen));
+            }
+            chosen
         };
-        let lease = cluster.members.get(member)?.try_checkout(&self.want(member))?;
+        let chosen = Some(member).filter(|_| self.route.is_to_replica());
+        let pool = cluster.members.get(member).ok_or(None)?;
+        let lease = pool.try_checkout(&self.want(member)).ok_or(chosen)?;
         self.link_epoch = cluster.view.epoch();
         self.on_replica = self.route.is_to_replica();
         if self.on_replica && self.written.gtids().is_some() {
             self.ctx.metrics.caught_up.of(CatchUp::Known).inc();
         }
-        Some(Use { held: Held::Free(lease), permit: permit.take() })
+        Ok(Use { held: Held::Free(lease), permit: permit.take() })
     }
 
-    /// A link to where the statement goes.
-    pub async fn link_to_member(&mut self, permit: Option<Permit>) -> Result<Use, Stop> {
+    /// A link to where the statement goes; to this replica first.
+    pub async fn link_to_member(
+        &mut self,
+        permit: Option<Permit>,
+        chosen: Option<usize>,
+    ) -> Result<Use, Stop> {
         if self.route.is_to_replica() {
-            self.replica_link(permit).await
+            self.replica_link(permit, chosen).await
         } else {
             self.primary_link(permit).await
         }
@@ -151,14 +160,18 @@ impl Session {
         Ok(true)
     }
 
-    async fn replica_link(&mut self, mut permit: Option<Permit>) -> Result<Use, Stop> {
+    async fn replica_link(
+        &mut self,
+        mut permit: Option<Permit>,
+        mut first: Option<usize>,
+    ) -> Result<Use, Stop> {
         let wanted = match self.what_to_find().await? {
             ToFind::Own => None,
             ToFind::All(position) => Some(position),
             ToFind::Unknown => return self.instead_of_replica(permit, RouteReason::NotCaughtUp).await,
         };
         let mut tried = Vec::new();
-        while let Some(member) = self.chosen(&tried, wanted.as_deref()) {
+        while let Some(member) = first.take().or_else(|| self.chosen(&tried, wanted.as_deref())) {
             tried.push(member);
             let pool = self.cluster().members[member].clone();
             if permit.is_none() {
