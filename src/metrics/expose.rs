@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::core::Snapshot;
+use super::core::{CoreMetrics, Snapshot};
 use super::family::{FAMILIES, Family, Read};
 use super::histogram::{BOUNDS_NANOS, Histogram};
 
@@ -76,35 +76,12 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
     let metrics = match family.read {
         Read::Sum(read) => vec![number(&[], cells().map(read).sum::<u64>() as f64)],
         Read::SumByLabel(label, read) => {
-            let mut sums: Vec<(&'static str, u64)> = Vec::new();
-            for core in cells() {
-                // Every core visits the same values in the same order.
-                let mut at = 0;
-                read(core, &mut |value, n| {
-                    match sums.get_mut(at) {
-                        Some(sum) => sum.1 += n,
-                        None => sums.push((value, n)),
-                    }
-                    at += 1;
-                });
-            }
+            let sums = summed(cells(), |core, visit| read(core, visit));
             sums.into_iter().map(|(value, sum)| number(&[(label, value)], sum as f64)).collect()
         }
-        Read::SumByLabels(labels, read) => {
-            let mut sums: Vec<([&'static str; 2], u64)> = Vec::new();
-            for core in cells() {
-                let mut at = 0;
-                read(core, &mut |values, n| {
-                    match sums.get_mut(at) {
-                        Some(sum) => sum.1 += n,
-                        None => sums.push((values, n)),
-                    }
-                    at += 1;
-                });
-            }
-            let pairs = |values: [&'static str; 2]| [(labels[0], values[0]), (labels[1], values[1])];
-            let of_pairs = |(values, sum): ([&'static str; 2], u64)| number(&pairs(values), sum as f64);
-            sums.into_iter().map(of_pairs).collect()
+        Read::SumByLabels([one, other], read) => {
+            let sums = summed(cells(), |core, visit| read(core, visit));
+            sums.into_iter().map(|([a, b], sum)| number(&[(one, a), (other, b)], sum as f64)).collect()
         }
         Read::Max(read) => vec![number(&[], cells().map(read).fold(0.0, f64::max))],
         Read::PerCore(read) => cores
@@ -140,6 +117,25 @@ fn build(family: &Family, cores: &[(usize, Snapshot)], process: &ProcessFacts) -
     built.set_field_type(family.kind);
     built.set_metric(metrics);
     built
+}
+
+/// The sums over the cores of what each visits: every core visits the same values in the same order.
+fn summed<'a, T>(
+    cores: impl Iterator<Item = &'a CoreMetrics>,
+    read: impl Fn(&CoreMetrics, &mut dyn FnMut(T, u64)),
+) -> Vec<(T, u64)> {
+    let mut sums: Vec<(T, u64)> = Vec::new();
+    for core in cores {
+        let mut at = 0;
+        read(core, &mut |value, n| {
+            match sums.get_mut(at) {
+                Some(sum) => sum.1 += n,
+                None => sums.push((value, n)),
+            }
+            at += 1;
+        });
+    }
+    sums
 }
 
 fn place(instance: &InstanceFacts) -> [(&str, &str); 2] {

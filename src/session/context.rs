@@ -96,18 +96,19 @@ impl Cluster {
         topology.members.get(self.view.last_primary()).is_some_and(|primary| primary.executed.is_some())
     }
 
-    /// News of the servers. What was idle on one that is no longer the primary is closed: it was for writes.
-    pub fn set_topology(&self, topology: Topology) {
+    /// News of the servers. What was idle on one that is no longer the primary is closed: it was for writes. True if another is the
+    /// primary now.
+    pub fn set_topology(&self, topology: Topology) -> bool {
         let before = self.view.last_primary();
         for (pool, member) in self.members.iter().zip(&topology.members) {
             pool.vouch(member.is_up);
         }
         self.view.set(topology);
-        if before != self.view.last_primary()
-            && let Some(pool) = self.members.get(before)
-        {
+        let has_changed = before != self.view.last_primary();
+        if has_changed && let Some(pool) = self.members.get(before) {
             pool.close_idle_links(ClosedReason::Demoted);
         }
+        has_changed
     }
 
     /// Takes an order of the ledger in.

@@ -8,7 +8,7 @@
 //! - `arrival` is what happens before: a client that was accepted gets to the core that has room for it.
 //! - `moves` is what a session has set, which goes with it from link to link; `unread` what only its link knows, until
 //!   that is read out; `before` and `asks` what it may ask about its statement before.
-//! - `route` decides which server a statement is for, `members` gets the link there; `written` is what the session is to find on a replica, `positions` what
+//! - `route` decides which server a statement is for, `members` gets the link there, `leave` lets go of another; `written` is what the session is to find on a replica, `positions` what
 //!   anybody is; `retry` has a statement said once more where that is safe.
 //! - `login` is a folder of its own: who comes in, and as whom.
 //! - `binlog` serves replicas: one endless reply.
@@ -32,6 +32,7 @@ mod failure;
 mod holds;
 mod input;
 mod kill;
+mod leave;
 mod link;
 mod local_infile;
 mod login;

@@ -220,7 +220,8 @@ impl Registry {
         self.len() == 0
     }
 
-    pub(super) fn poke_all(&self) {
+    /// Has every session look whether what it waits for still holds.
+    pub fn poke_all(&self) {
         self.pokers.borrow().iter().for_each(|(_, poker)| poker.poke());
     }
 

@@ -96,16 +96,9 @@ impl Session {
         let follows = self.is_last && matches!(link.held, Held::Bound(_));
         self.is_last = !facts.hazards.intersects(Hazards::TRACKERS | Hazards::QUERY_CACHE)
             && (facts.kind != StatementKind::Command || seen.error.is_some() || follows);
-        let cleared = match seen.prepared {
-            Some(_) => !mariadb,
-            None => {
-                let by_table = !mariadb || seen.uses_table == Some(true);
-                seen.status.is_some() && by_table && !asks_for_list(facts)
-            }
-        };
         if seen.warned || seen.error.is_some() {
             link.lease().warnings_of = Some(self.mark);
-        } else if cleared {
+        } else if clears_warnings(facts, seen, mariadb) {
             link.lease().warnings_of = None;
         }
         self.note_insert_id(link.lease(), facts, seen);
@@ -233,6 +226,15 @@ impl Session {
                 statement.long_data_failure = Some(LinkError::Closed.into());
             }
         }
+    }
+}
+
+/// Whether a statement without warnings of its own leaves the server without any.
+fn clears_warnings(facts: Facts, seen: &Seen, mariadb: bool) -> bool {
+    let by_table = !mariadb || seen.uses_table == Some(true);
+    match seen.prepared {
+        Some(_) => !mariadb,
+        None => seen.status.is_some() && by_table && !asks_for_list(facts),
     }
 }
 

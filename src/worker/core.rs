@@ -196,8 +196,10 @@ async fn listen(ctx: Rc<Context>, inbox: Rc<Receiver<Message>>, index: usize) {
                 }
             }
             Message::Topology { cluster, topology } => {
-                if let Some(cluster) = ctx.clusters.get(cluster) {
-                    cluster.set_topology(Topology::clone(&topology));
+                let cluster = ctx.clusters.get(cluster);
+                if cluster.is_some_and(|cluster| cluster.set_topology(Topology::clone(&topology))) {
+                    // Who has a transaction on the old one lets it go, also while its client does nothing.
+                    ctx.registry.poke_all();
                 }
             }
             Message::Acceptor(acceptor) => ctx.set_acceptor(acceptor),

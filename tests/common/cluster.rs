@@ -53,7 +53,7 @@ fn create_watcher(primary: &Server) -> TestResult {
         Flavor::MySql => "REPLICATION CLIENT",
     };
     primary.sql(&format!(
-        "CREATE USER watcher@'%' IDENTIFIED BY 'watching'; GRANT {privilege} ON *.* TO watcher@'%'"
+        "CREATE USER IF NOT EXISTS watcher@'%' IDENTIFIED BY 'watching'; GRANT {privilege} ON *.* TO watcher@'%'"
     ))?;
     Ok(())
 }

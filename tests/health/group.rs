@@ -2,8 +2,9 @@
 
 use athena_perf::lab::{Lab, REPLICATION_PASSWORD, REPLICATION_USER, Replicated, Server, ServerOptions};
 
+use super::common::cluster::{ClusterStage, watched};
 use super::common::{PATIENCE, TestResult, eventually};
-use super::{Stage, watched};
+use super::let_some_looks_pass;
 
 const GROUP: &str = "6c2c5f4e-90f1-4c69-8a3b-6f2b8f6f0a11";
 
@@ -69,15 +70,15 @@ fn a_group_elects_its_primary_and_athena_follows() -> TestResult {
         "CREATE USER watcher@'%' IDENTIFIED BY 'watching'; GRANT REPLICATION CLIENT ON *.* TO watcher@'%'; \
          GRANT SELECT ON performance_schema.replication_group_members TO watcher@'%'",
     )?;
-    let mut stage = Stage::start(lab, servers, watched)?;
+    let mut stage = ClusterStage::start(lab, servers, watched)?;
     stage.wait_until_well();
     // What the group has written, each member has executed.
     stage.servers.primary.sql("CREATE TABLE test.written (id INT PRIMARY KEY)")?;
-    stage.let_some_looks_pass();
+    let_some_looks_pass();
     stage.wait_until_well();
 
     stage.servers.primary.kill();
-    eventually("another one is elected", PATIENCE, || match stage.page("athena_failovers_total", &[]) {
+    eventually("another one is elected", PATIENCE, || match stage.sum("athena_failovers_total", &[]) {
         1.0 => Ok(()),
         other => Err(format!("{other} failovers")),
     });
@@ -86,7 +87,7 @@ fn a_group_elects_its_primary_and_athena_follows() -> TestResult {
         .replicas
         .iter()
         .position(|one| stage.of("athena_instance_primary", one.port(), &[]) == 1.0);
-    let Stage { servers, .. } = &mut stage;
+    let ClusterStage { servers, .. } = &mut stage;
     std::mem::swap(&mut servers.primary, &mut servers.replicas[elected.ok_or("no replica")?]);
     stage.wait_for_primary(Some(stage.servers.primary.port()));
     // Started again, it is in no group at first, and read-only in it.
@@ -96,11 +97,11 @@ fn a_group_elects_its_primary_and_athena_follows() -> TestResult {
     stage.wait_for_reads(old.port(), false);
     join(old, &ports, false)?;
     stage.wait_until_well();
-    assert_eq!(stage.page("athena_failovers_total", &[]), 1.0);
+    assert_eq!(stage.sum("athena_failovers_total", &[]), 1.0);
     // A planned change, by the group.
     let next = stage.servers.replicas[0].sql("SELECT @@server_uuid")?;
     stage.servers.primary.sql(&format!("SELECT group_replication_set_as_primary('{next}')"))?;
-    let Stage { servers, .. } = &mut stage;
+    let ClusterStage { servers, .. } = &mut stage;
     std::mem::swap(&mut servers.primary, &mut servers.replicas[0]);
     stage.wait_until_well();
     assert!(!stage.athena.log()?.contains("takes writes, too"));

@@ -6,7 +6,8 @@ use athena_perf::lab::{Flavor, Server};
 use athena_perf::process::Signal;
 
 use super::common::TestResult;
-use super::{on_each_family, watched};
+use super::common::cluster::{on_each_cluster, watched};
+use super::let_some_looks_pass;
 
 /// Ends or starts the thread that applies.
 fn sql_thread(server: &Server, verb: &str) -> TestResult {
@@ -20,7 +21,7 @@ fn sql_thread(server: &Server, verb: &str) -> TestResult {
 
 #[test]
 fn a_replica_that_stops_applying_has_no_reads_until_it_goes_on() -> TestResult {
-    on_each_family("health_stopped", watched, |stage| {
+    on_each_cluster("health_stopped", watched, |stage| {
         stage.wait_until_well();
         let replica = stage.servers.replicas[0].port();
         sql_thread(&stage.servers.replicas[0], "STOP")?;
@@ -31,14 +32,14 @@ fn a_replica_that_stops_applying_has_no_reads_until_it_goes_on() -> TestResult {
         sql_thread(&stage.servers.replicas[0], "START")?;
         stage.wait_for_reads(replica, true);
         stage.wait_for_line(&format!("127.0.0.1:{replica} may have reads"));
-        assert_eq!(stage.page("athena_failovers_total", &[]), 0.0);
+        assert_eq!(stage.sum("athena_failovers_total", &[]), 0.0);
         Ok(())
     })
 }
 
 #[test]
 fn a_replica_that_is_killed_is_noticed_within_a_second() -> TestResult {
-    on_each_family("health_killed", watched, |stage| {
+    on_each_cluster("health_killed", watched, |stage| {
         stage.wait_until_well();
         let replica = stage.servers.replicas[1].port();
         let killed = Instant::now();
@@ -53,7 +54,7 @@ fn a_replica_that_is_killed_is_noticed_within_a_second() -> TestResult {
         stage.wait("athena_instance_up", replica, &[], 1.0);
         stage.wait_for_reads(replica, true);
         stage.wait_for_primary(Some(stage.servers.primary.port()));
-        assert_eq!(stage.page("athena_failovers_total", &[]), 0.0);
+        assert_eq!(stage.sum("athena_failovers_total", &[]), 0.0);
         Ok(())
     })
 }
@@ -61,7 +62,7 @@ fn a_replica_that_is_killed_is_noticed_within_a_second() -> TestResult {
 #[test]
 fn lag_is_seen_although_the_server_does_not_count_it() -> TestResult {
     let configure = |config| watched(config).set("routing", "max_replica_lag_ms", "1500");
-    on_each_family("health_lag", configure, |stage| {
+    on_each_cluster("health_lag", configure, |stage| {
         stage.wait_until_well();
         let replica = &stage.servers.replicas[0];
         // It applies all that comes, and nothing comes.
@@ -79,13 +80,13 @@ fn lag_is_seen_although_the_server_does_not_count_it() -> TestResult {
 #[test]
 fn without_the_privilege_a_server_is_up_and_the_log_says_what_is_missing() -> TestResult {
     // The application's account may not see replication.
-    on_each_family(
+    on_each_cluster(
         "health_rights",
         |config| config,
         |stage| {
             stage.wait_until_well();
             stage.wait_for_line("REPLICATION CLIENT");
-            stage.let_some_looks_pass();
+            let_some_looks_pass();
             let log = stage.athena.log()?;
             assert_eq!(log.matches("needs the privilege").count(), 3, "{log}");
             Ok(())
@@ -95,7 +96,7 @@ fn without_the_privilege_a_server_is_up_and_the_log_says_what_is_missing() -> Te
 
 #[test]
 fn weights_and_draining_are_taken_over_by_a_signal() -> TestResult {
-    on_each_family("health_reload", watched, |stage| {
+    on_each_cluster("health_reload", watched, |stage| {
         stage.wait_until_well();
         let [first, second] = [0, 1].map(|n: usize| stage.servers.replicas[n].port());
         let file = std::fs::read_to_string(stage.athena.config_path())?;
