@@ -12,6 +12,8 @@ FUZZ ?=
 SUITE ?=
 # What the gate says on each server, and by which seed
 GATE_STATEMENTS ?= 1000000
+FAILOVER_ROUNDS ?= 20
+STALE_SECONDS ?= 40
 GATE_SEED ?= 1
 
 # program:package pairs; a package is installed when its program is missing.
@@ -24,7 +26,7 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
 	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test drivers lint bench bench-state bench-limits bench-split crowd fuzz suite gate mysql-test mysql-root clean
+.PHONY: help deps build demo test drivers lint bench bench-state bench-limits bench-split crowd fuzz suite gate failover stale mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
@@ -37,6 +39,8 @@ help:
 	@echo "make crowd  2,000 clients with states of their own on 16 links"
 	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
 	@echo "make suite  MariaDB's own tests through Athena, all of the set"
+	@echo "make failover  the primary changes under a write load, again and again"
+	@echo "make stale  sessions that write and read at once, with replicas that fall behind"
 	@echo "make gate   a million statements of sessions that set, read and hold all there is, compared packet by packet"
 	@echo "make deps   Debian packages that are missing (the targets above call it)"
 	@echo "make mysql-root  a real MySQL for the lab (root; see docs/LAB.md)"
@@ -107,6 +111,14 @@ suite: deps mysql-test build
 gate: deps build
 	ATHENA_GATE_STATEMENTS=$(GATE_STATEMENTS) ATHENA_GATE_SEED=$(GATE_SEED) \
 		$(CARGO) test --release --test gate -- --nocapture --test-threads 1
+
+# The primary changes under a write load, twenty times for each way and each family of servers; some minutes.
+failover: deps build
+	ATHENA_FAILOVER_ROUNDS=$(FAILOVER_ROUNDS) $(CARGO) test --test failover -- --nocapture --test-threads 1
+
+# No read older than what it has to find, with replicas that fall behind; what each level costs.
+stale: deps build
+	ATHENA_STALE_SECONDS=$(STALE_SECONDS) $(CARGO) test --test routing stale -- --nocapture --test-threads 1
 
 mysql-test: deps
 	@perf/mysql-test.sh target/mysql-test

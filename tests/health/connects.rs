@@ -65,8 +65,13 @@ fn a_primary_that_is_there_is_not_given_up_for_connections_that_time_out() -> Te
     stage.wait_for_primary(Some(relay.port));
     stage.servers.primary.sql("CREATE TABLE test.written (n INT)")?;
     let mut clients = (0..4).map(|_| stage.connect()).collect::<Result<Vec<_>, _>>()?;
+    let mut holders = (0..4).map(|_| stage.connect()).collect::<Result<Vec<_>, _>>()?;
+    // Whatever connections there are, they are taken.
+    for holder in &mut holders {
+        holder.run("BEGIN")?;
+    }
     relay.holds.store(true, Ordering::Relaxed);
-    // Each needs a connection of its own.
+    // Each needs another.
     thread::scope(|scope| {
         let writing: Vec<_> = clients
             .iter_mut()

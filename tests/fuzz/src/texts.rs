@@ -5,7 +5,8 @@ use std::path::Path;
 use athena::config::Config;
 use athena::control::http;
 use athena::parser::{
-    Answers, Charset, Server, SqlMode, diagnostics, effects, facts, kill, with_answers, with_connection_id,
+    Answers, Charset, Server, SqlMode, access, diagnostics, effects, facts, kill, with_answers,
+    with_connection_id,
 };
 
 use super::cuts::option;
@@ -24,7 +25,10 @@ pub fn sql(bytes: &[u8]) {
     let first = facts(text, mode);
     assert_eq!(format!("{first:?}"), format!("{:?}", facts(text, mode)));
     let _ = kill(text, mode);
-    for effect in effects(text, mode) {
+    let effects = effects(text, mode);
+    // What just reads leaves nothing behind.
+    assert!(access(first).is_err() || effects.is_empty(), "{effects:?} of a read, {first:?}");
+    for effect in effects {
         // That each of the hazards has its effects, if only an unclear one, is how they are made.
         let hazards = effect.hazards();
         assert!(hazards.is_empty() || hazards.intersects(first.hazards), "{effect:?} is none of {first:?}");
