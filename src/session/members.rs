@@ -9,6 +9,7 @@ use crate::config::ReadYourWrites;
 use crate::metrics::label::{CatchUp, ClosedReason, ErrorKind, RouteReason};
 use crate::pool::{Identity, SmallReply, StatelessPool, Want};
 use crate::protocol::error::ErrorCode;
+use crate::protocol::resultset::ascii;
 use crate::router::GtidSet;
 
 use super::driver::Session;
@@ -289,11 +290,10 @@ impl Session {
         let since = self.timer.now();
         let limit = self.cluster().routing.read_your_writes_timeout.as_secs_f64();
         let function = if self.is_on_mariadb() { "MASTER_GTID_WAIT" } else { "WAIT_FOR_EXECUTED_GTID_SET" };
-        let sql = format!("SELECT {function}('{set}',{limit}) LIMIT 1");
+        let sql = format!("SELECT {function}(_latin1'{set}',{limit}) LIMIT 1");
         let reply = self.backend(link.lease().query(&sql)).await?;
         self.ctx.metrics.catch_up_wait.record(self.timer.now().saturating_duration_since(since));
-        let has_it =
-            matches!(&reply, SmallReply::Row(row) if matches!(row.as_slice(), [Some(zero)] if zero == b"0"));
+        let has_it = matches!(&reply, SmallReply::Row(row) if matches!(row.as_slice(), [Some(zero)] if ascii(zero) == b"0"));
         metrics.of(if has_it { CatchUp::Waited } else { CatchUp::TimedOut }).inc();
         if has_it && wanted.is_none() {
             self.written.confirm(member);

@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 
 use crate::net::Timer;
 use crate::pool::{SmallReply, Want};
+use crate::protocol::resultset::ascii;
 use crate::router::GtidSet;
 
 use super::context::Cluster;
@@ -80,7 +81,8 @@ impl Cluster {
         lease.give_back();
         match reply {
             SmallReply::Row(row) => {
-                GtidSet::parse(row.first()?.as_deref()?, mariadb).filter(|position| !position.is_empty())
+                let position = ascii(row.first()?.as_deref()?);
+                GtidSet::parse(&position, mariadb).filter(|position| !position.is_empty())
             }
             SmallReply::Ok(_) | SmallReply::Err(_) => None,
         }

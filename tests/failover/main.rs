@@ -23,6 +23,9 @@ use load::Load;
 /// How often the primary changes, unless the environment says otherwise.
 const ROUNDS: usize = 3;
 
+/// How long replicas may take to apply what was written, on a busy machine.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
 /// For how long clients write before and behind each change.
 const SETTLED: Duration = Duration::from_millis(400);
 
@@ -85,7 +88,7 @@ fn a_planned_switch_over_loses_no_statement() -> TestResult {
             stage.wait_until_well();
         }
         let ledger = load.finish();
-        stage.servers.wait_for_replicas(PATIENCE)?;
+        caught_up(stage)?;
         for server in stage.all() {
             ledger.check(server)?;
         }
@@ -140,7 +143,7 @@ fn kill_once(stage: &mut ClusterStage, gaps: &mut Gaps, sum: &mut Ledger) -> Tes
     gaps.note(&load, promoted);
     load.write_for(SETTLED);
     let ledger = load.finish();
-    stage.servers.wait_for_replicas(PATIENCE)?;
+    caught_up(stage)?;
     for server in stage.all().filter(|server| server.pid().is_some()) {
         ledger.check(server)?;
     }
@@ -148,6 +151,19 @@ fn kill_once(stage: &mut ClusterStage, gaps: &mut Gaps, sum: &mut Ledger) -> Tes
     no_session_is_stuck(stage)?;
     sum.add(&ledger);
     Ok(())
+}
+
+/// The replicas that are left have all that the primary has.
+fn caught_up(stage: &ClusterStage) -> TestResult {
+    stage.servers.wait_for_replicas(CATCH_UP).map_err(|error| {
+        let status = |server: &Server| match server.flavor() {
+            Flavor::MariaDb => server.sql("SHOW SLAVE STATUS\\G"),
+            Flavor::MySql => server.sql("SHOW REPLICA STATUS\\G"),
+        };
+        let running = stage.servers.replicas.iter().filter(|replica| replica.pid().is_some());
+        let all: Vec<_> = running.map(|replica| format!("{:?}", status(replica))).collect();
+        format!("{error}\n{}", all.join("\n")).into()
+    })
 }
 
 /// Without work nothing is bound or waits any more.

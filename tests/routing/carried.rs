@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use athena_perf::lab::Flavor;
 
-use super::common::cluster::{ClusterStage, on_each_cluster};
+use super::common::cluster::{ClusterStage, on_each_cluster, split};
 use super::common::wire::{self, Connection, Reply, Value};
 use super::common::{PATIENCE, TestResult, eventually, join, timed};
 use super::front::{REPLICAS, name_servers};
@@ -135,5 +135,26 @@ fn a_session_is_itself_on_replicas() -> TestResult {
         settings(stage)?;
         diagnostics(stage)?;
         kill(stage)
+    })
+}
+
+/// The question to a replica, and its answer, are of the session's character sets.
+#[test]
+fn a_replica_is_waited_for_in_every_character_set() -> TestResult {
+    let patient = |config| split(config).set("routing", "read_your_writes_timeout_ms", "15000");
+    on_each_cluster("routing_charsets", patient, |stage| {
+        stage.servers.primary.sql("CREATE TABLE test.t (a INT)")?;
+        stage.servers.wait_for_replicas(PATIENCE)?;
+        stage.wait_until_well();
+        let mut client = stage.connect()?;
+        client.run("SET character_set_connection = ucs2, character_set_results = utf16")?;
+        for _ in 0..20 {
+            client.run("INSERT INTO test.t VALUES (1)")?;
+            client.run("SELECT a FROM test.t")?;
+        }
+        let caught_up = |outcome| stage.sum("athena_read_catch_ups_total", &[("outcome", outcome)]);
+        assert!(caught_up("waited") > 0.0);
+        assert_eq!(caught_up("timed_out"), 0.0);
+        Ok(())
     })
 }
