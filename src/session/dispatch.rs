@@ -46,6 +46,7 @@ impl Session {
             }
         };
         self.entry.end(self.timer.now());
+        self.attempts.end();
         let reply = match outcome {
             Ok(reply) => reply,
             Err(Stop::End(end)) => return Err(end),

@@ -3,7 +3,7 @@
 
 use crate::config::ReadYourWrites;
 use crate::metrics::label::{BoundReason, ClosedReason, ErrorKind, RouteReason};
-use crate::pool::Bound;
+use crate::pool::{Bound, SmallReply};
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::error::ErrorCode;
 use crate::router::Topology;
@@ -76,6 +76,10 @@ impl Session {
     /// The transaction that the session had on a replica, on a link to the primary.
     pub async fn begin_read_only(&mut self, mut link: Use) -> Result<Use, Stop> {
         match self.backend(link.lease().query("START TRANSACTION READ ONLY")).await {
+            Ok(SmallReply::Err(err)) => {
+                self.keep_or_give_back(link);
+                Err(Refusal::of_server(err).into())
+            }
             Ok(_) => {
                 self.holds.begun();
                 Ok(link)
@@ -88,7 +92,8 @@ impl Session {
     async fn end_transaction(&mut self) -> Result<(), Stop> {
         let Some(bound) = self.bound.take() else { return Ok(()) };
         let mut link = Use { held: Held::Bound(bound), permit: self.permit.take() };
-        match self.backend(link.lease().query("COMMIT")).await {
+        // Whatever `completion_type` is.
+        match self.backend(link.lease().query("COMMIT AND NO CHAIN NO RELEASE")).await {
             Ok(_) => {
                 self.holds.clear();
                 self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;

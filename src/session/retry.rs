@@ -25,6 +25,9 @@ use super::seen::Seen;
 /// Longer commands are said once.
 const KEPT_MAX: usize = 1 << 20;
 
+/// Room for commands that a session keeps from one to the next.
+const ROOM_MAX: usize = 4096;
+
 /// Reads whose connections were lost, one after the other.
 const LOST_MAX: usize = 3;
 
@@ -98,6 +101,13 @@ impl Attempts {
     /// Whether the command has lost its connection to this member before.
     pub fn lost_on(&self, member: usize) -> bool {
         self.lost_on.contains(&member)
+    }
+
+    /// The command has its outcome.
+    pub fn end(&mut self) {
+        if self.command.capacity() > ROOM_MAX {
+            self.command = Vec::new();
+        }
     }
 
     fn lose(&mut self, member: usize) {

@@ -263,7 +263,8 @@ impl Session {
         if self.is_on_mariadb() && self.holds.reason().is_some() {
             return Ok(());
         }
-        self.backend(link.lease().query("ROLLBACK")).await.map(drop)
+        // Whatever `completion_type` is.
+        self.backend(link.lease().query("ROLLBACK AND NO CHAIN NO RELEASE")).await.map(drop)
     }
 
     fn take_answers(

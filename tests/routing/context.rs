@@ -1,7 +1,7 @@
 //! Where a read runs depends on more than its text: on what the session has, on hints, on the account.
 
 use super::common::cluster::{ClusterStage, on_each_cluster};
-use super::common::wire::{Connection, Login, Value, capability, command};
+use super::common::wire::{Connection, Login, Value, capability, command, status};
 use super::common::{PATIENCE, TestResult, eventually};
 use super::front::{PRIMARY, REPLICAS, WHO, config, front, name_servers, user};
 use super::log::{Logs, mark};
@@ -123,6 +123,18 @@ fn read_only_transactions(stage: &ClusterStage, logs: &mut Logs) -> TestResult {
     client.run(write)?;
     client.run("COMMIT")?;
     assert_on_replica(&mut client, "behind both")?;
+
+    // The end that it is given there begins no other, which the next session would be in.
+    client.run("SET completion_type = 'CHAIN'")?;
+    client.run("START TRANSACTION READ ONLY")?;
+    assert_on_replica(&mut client, "in a read-only transaction")?;
+    client.run("BEGIN")?;
+    client.run("ROLLBACK AND NO CHAIN")?;
+    let mut other = stage.connect()?;
+    for _ in 0..8 {
+        let reply = other.query("SELECT * FROM who")?;
+        assert_eq!(reply.status() & status::IN_TRANSACTION, 0);
+    }
     Ok(())
 }
 
