@@ -161,7 +161,7 @@ fn a_limit_changes_while_statements_run() -> TestResult {
         stage.athena.signal(Signal::SIGHUP);
         eventually("the log says so", Duration::from_secs(5), || {
             let log = stage.athena.log().map_err(|error| error.to_string())?;
-            let times = log.matches("limits are changed").count();
+            let times = log.matches("are as the file has them now").count();
             if times == number + 1 { Ok(()) } else { Err(log) }
         });
         // Nothing runs that began before.
