@@ -58,11 +58,15 @@ impl Replicated {
         self.enthrone(n)
     }
 
-    /// The number of the replica that has received most of what the primary has written.
+    /// The number of the replica that has received most of what the primary has written. None receives any more from then on: what a
+    /// dead server had sent may still be on its way to one of them.
     ///
     /// # Errors
     /// When no replica runs, or one does not say.
     pub fn most_advanced(&self) -> Result<usize> {
+        for replica in self.replicas.iter().filter(|replica| replica.pid().is_some()) {
+            stop_receiving(replica)?;
+        }
         let mut most = None;
         for (n, replica) in self.replicas.iter().enumerate().filter(|(_, replica)| replica.pid().is_some()) {
             // Both families count the transactions of a source; what is received in order ends with the last.
@@ -162,9 +166,11 @@ fn received(replica: &Server) -> Result<Option<String>> {
         Flavor::MariaDb => ("SHOW SLAVE STATUS\\G", "Gtid_IO_Pos: "),
         Flavor::MySql => ("SHOW REPLICA STATUS\\G", "Retrieved_Gtid_Set: "),
     };
-    let status = replica.sql(sql)?;
+    let status = replica.socket_client().argument("--column-names").run(sql)?;
     // A MySQL's set may go over several lines; each but the last ends with a comma.
-    let Some((_, rest)) = status.split_once(name) else { return Ok(None) };
+    let Some((_, rest)) = status.split_once(name) else {
+        return Err(Error::Unexpected(format!("no {name}in {status}")));
+    };
     let mut set = String::new();
     for line in rest.lines() {
         set += line.trim();
