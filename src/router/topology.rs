@@ -81,6 +81,12 @@ pub struct Suspicion {
 }
 
 impl Topology {
+    /// Whether a member is known to have executed all of these.
+    pub fn has(&self, member: usize, gtids: &GtidSet) -> bool {
+        let executed = self.members.get(member).and_then(|member| member.executed.as_deref());
+        executed.is_some_and(|executed| executed.contains(gtids))
+    }
+
     /// Before anybody has looked. A server that has no replicas is the primary, whatever it says of itself.
     pub fn unknown(cluster: &Cluster) -> Self {
         let alone = cluster.replicas.is_empty();

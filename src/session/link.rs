@@ -81,10 +81,8 @@ impl Session {
             // What that knows of the statement before is taken along, and the link is given back.
             Box::pin(self.read_out()).await?;
         }
-        let permit = match self.permit.take() {
-            Some(permit) => Some(permit),
-            None => self.admitted().await?,
-        };
+        let permit = self.permit.take();
+        let permit = self.permitted(permit).await?;
         let mut link = match self.bound.take() {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(permit).await?,
@@ -139,13 +137,8 @@ impl Session {
                 Err(chosen) => Box::pin(self.link_to_member(permit, chosen)).await,
             };
         }
-        let pool = self.cluster().pool();
-        let want = self.want(pool.member);
-        let (lease, permit) = match pool.try_checkout(&want) {
-            Some(lease) => (lease, permit),
-            None => Box::pin(self.wait_for_both(pool, &want, permit)).await?,
-        };
-        Ok(Use { held: Held::Free(lease), permit })
+        let pool = self.cluster().pool().clone();
+        self.checked_out_of(&pool, permit).await
     }
 
     /// The link in the session's schema and state: without them no statement of the session runs there. Else what the server
@@ -317,6 +310,14 @@ impl Session {
 
     fn permit_key(&self) -> Key {
         Key { user: self.account.index, shard: HOME_SHARD, class: self.class }
+    }
+
+    /// The permit that there is, or a new one.
+    pub async fn permitted(&self, permit: Option<Permit>) -> Result<Option<Permit>, Stop> {
+        match permit {
+            Some(permit) => Ok(Some(permit)),
+            None => self.admitted().await,
+        }
     }
 
     /// Waits for a permit, if statements are limited.

@@ -178,9 +178,7 @@ impl Session {
         while let Some(member) = first.take().or_else(|| self.chosen(&tried, wanted.as_deref())) {
             tried.push(member);
             let pool = self.cluster().members[member].clone();
-            if permit.is_none() {
-                permit = self.admitted().await?;
-            }
+            permit = self.permitted(permit).await?;
             let mut link = match self.checked_out_of(&pool, permit.take()).await {
                 Ok(link) => link,
                 Err(Stop::Refuse(refusal)) if refusal.is_about_server() => {
@@ -212,10 +210,7 @@ impl Session {
 
     async fn instead_of_replica(&mut self, permit: Option<Permit>, reason: RouteReason) -> Result<Use, Stop> {
         self.route = Route { reads: self.route.reads, ..Route::primary(reason) };
-        let permit = match permit {
-            Some(permit) => Some(permit),
-            None => self.admitted().await?,
-        };
+        let permit = self.permitted(permit).await?;
         self.primary_link(permit).await
     }
 
@@ -231,9 +226,7 @@ impl Session {
         let mut choice = cluster.view.choice();
         let known = |member: usize| match wanted {
             None => self.written.is_on(member, &topology),
-            Some(wanted) => topology.members.get(member).is_some_and(|member| {
-                member.executed.as_deref().is_some_and(|executed| executed.contains(wanted))
-            }),
+            Some(wanted) => topology.has(member, wanted),
         };
         if wanted.is_some() || self.written.gtids().is_some() {
             let may = |member: usize, _: &_| !tried.contains(&member) && is_open(member) && known(member);
@@ -268,25 +261,17 @@ impl Session {
         member: usize,
         wanted: Option<&GtidSet>,
     ) -> Result<bool, Stop> {
+        let Some(set) = wanted.or(self.written.gtids()) else { return Ok(true) };
         let topology = self.cluster().view.topology();
-        let metrics = &self.ctx.metrics.caught_up;
-        let set = match wanted {
-            None if self.written.gtids().is_none() => return Ok(true),
-            None if self.written.is_on(member, &topology) => {
-                metrics.of(CatchUp::Known).inc();
-                return Ok(true);
-            }
-            Some(wanted)
-                if topology.members.get(member).is_some_and(|member| {
-                    member.executed.as_deref().is_some_and(|executed| executed.contains(wanted))
-                }) =>
-            {
-                metrics.of(CatchUp::Known).inc();
-                return Ok(true);
-            }
-            Some(wanted) => wanted.to_string(),
-            None => self.written.gtids().map(GtidSet::to_string).unwrap_or_default(),
+        let is_known = match wanted {
+            Some(wanted) => topology.has(member, wanted),
+            None => self.written.is_on(member, &topology),
         };
+        let metrics = &self.ctx.metrics.caught_up;
+        if is_known {
+            metrics.of(CatchUp::Known).inc();
+            return Ok(true);
+        }
         let since = self.timer.now();
         let limit = self.cluster().routing.read_your_writes_timeout.as_secs_f64();
         let function = if self.is_on_mariadb() { "MASTER_GTID_WAIT" } else { "WAIT_FOR_EXECUTED_GTID_SET" };
@@ -302,7 +287,7 @@ impl Session {
     }
 
     /// A link of this pool, by the queue if there is none.
-    async fn checked_out_of(
+    pub async fn checked_out_of(
         &mut self,
         pool: &Rc<StatelessPool>,
         permit: Option<Permit>,

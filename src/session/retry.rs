@@ -110,9 +110,16 @@ impl Attempts {
         }
     }
 
+    /// Has the command said again, if it was kept.
+    fn ask(&mut self, again: Again) -> bool {
+        if self.kept {
+            self.again = Some(again);
+        }
+        self.kept
+    }
+
     fn lose(&mut self, member: usize) {
-        if self.kept && self.lost < LOST_MAX {
-            self.again = Some(Again::Lost);
+        if self.lost < LOST_MAX && self.ask(Again::Lost) {
             self.lost_on.push(member);
         }
     }
@@ -229,9 +236,8 @@ impl Session {
     /// what it was told to use.
     pub fn refused_on_the_way(&mut self, refusal: &Refusal) {
         let is_behind = refusal.kind.is_none() && NOT_THERE.contains(&refusal.error.code);
-        if self.is_split() && self.on_replica && is_behind && self.has_nothing_on_link() && self.attempts.kept
-        {
-            self.attempts.again = Some(Again::Behind);
+        if self.is_split() && self.on_replica && is_behind && self.has_nothing_on_link() {
+            self.attempts.ask(Again::Behind);
         }
     }
 
@@ -244,11 +250,7 @@ impl Session {
 
     fn set_again(&mut self, free: bool, seen: &Seen, again: Again) -> bool {
         // Of several statements the first ones have been carried out.
-        let may = free && seen.status.is_none() && self.attempts.kept;
-        if may {
-            self.attempts.again = Some(again);
-        }
-        may
+        free && seen.status.is_none() && self.attempts.ask(again)
     }
 
     /// A statement is to run: decides where. `effects` reads what it calls, where that matters.

@@ -52,8 +52,7 @@ impl Written {
             return false;
         }
         let Some(gtids) = &self.gtids else { return true };
-        let executed = || topology.members.get(member).and_then(|member| member.executed.as_deref());
-        self.confirmed & bit(member) != 0 || executed().is_some_and(|executed| executed.contains(gtids))
+        self.confirmed & bit(member) != 0 || topology.has(member, gtids)
     }
 
     /// A member has told that it has all of it.

@@ -99,11 +99,6 @@ impl ClusterStage {
         Connection::login(server.port(), &Login::app().by(Plugin::CachingSha2Rsa))
     }
 
-    /// All servers that there are, the primary first.
-    pub fn all(&self) -> impl Iterator<Item = &Server> {
-        std::iter::once(&self.servers.primary).chain(&self.servers.replicas)
-    }
-
     /// A metric of one server.
     pub fn of(&self, name: &str, port: u16, more: &[(&str, &str)]) -> f64 {
         let instance = format!("127.0.0.1:{port}");
@@ -141,7 +136,7 @@ impl ClusterStage {
     /// All is as it should be, with this primary.
     pub fn wait_until_well(&self) {
         self.wait_for_primary(Some(self.servers.primary.port()));
-        for server in self.all() {
+        for server in self.servers.all() {
             self.wait("athena_instance_up", server.port(), &[], 1.0);
             self.wait_for_reads(server.port(), true);
         }

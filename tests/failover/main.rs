@@ -89,7 +89,7 @@ fn a_planned_switch_over_loses_no_statement() -> TestResult {
         }
         let ledger = load.finish();
         caught_up(stage)?;
-        for server in stage.all() {
+        for server in stage.servers.all() {
             ledger.check(server)?;
         }
         eprintln!(
@@ -137,14 +137,14 @@ fn kill_once(stage: &mut ClusterStage, gaps: &mut Gaps, sum: &mut Ledger) -> Tes
     stage.servers.promote(chosen)?;
     let promoted = stage.servers.promoted;
     // With nobody left who could acknowledge them, its own writes would wait.
-    let others = stage.servers.replicas.iter().filter(|replica| replica.pid().is_some()).count();
+    let others = stage.servers.running_replicas().count();
     acknowledged_by_replicas(&stage.servers.primary, others > 0)?;
     load.wait_for_writes_of_all(Instant::now(), PATIENCE);
     gaps.note(&load, promoted);
     load.write_for(SETTLED);
     let ledger = load.finish();
     caught_up(stage)?;
-    for server in stage.all().filter(|server| server.pid().is_some()) {
+    for server in stage.servers.all().filter(|server| server.pid().is_some()) {
         ledger.check(server)?;
     }
     assert_ne!(stage.servers.primary.port(), old);
@@ -160,8 +160,8 @@ fn caught_up(stage: &ClusterStage) -> TestResult {
             Flavor::MariaDb => server.sql("SHOW SLAVE STATUS\\G"),
             Flavor::MySql => server.sql("SHOW REPLICA STATUS\\G"),
         };
-        let running = stage.servers.replicas.iter().filter(|replica| replica.pid().is_some());
-        let all: Vec<_> = running.map(|replica| format!("{:?}", status(replica))).collect();
+        let all: Vec<_> =
+            stage.servers.running_replicas().map(|replica| format!("{:?}", status(replica))).collect();
         format!("{error}\n{}", all.join("\n")).into()
     })
 }

@@ -84,7 +84,7 @@ fn server(lab: &Lab, flavor: Flavor, replicas: usize, binlog: bool) -> TestResul
     if let Some(servers) = &servers {
         servers.primary.sql(&schema::accounts(flavor == Flavor::MySql))?;
         servers.wait_for_replicas(PATIENCE)?;
-        for server in servers.replicas.iter().chain([&servers.primary]) {
+        for server in servers.all() {
             // A MySQL knows the password of an account that has logged in before.
             server.app_client().run("SELECT 1")?;
         }

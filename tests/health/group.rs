@@ -61,7 +61,7 @@ fn a_group_elects_its_primary_and_athena_follows() -> TestResult {
         replicas.extend(lab.mysql_server(options())?);
     }
     let servers = Replicated::of(primary, replicas);
-    let ports: Vec<u16> = servers.replicas.iter().chain([&servers.primary]).map(Server::port).collect();
+    let ports: Vec<u16> = servers.all().map(Server::port).collect();
     join(&servers.primary, &ports, true)?;
     for replica in &servers.replicas {
         join(replica, &ports, false)?;

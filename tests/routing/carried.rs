@@ -102,7 +102,7 @@ fn kill(stage: &ClusterStage) -> TestResult {
             "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(30)%'";
         eventually("it sleeps on a replica", PATIENCE, || {
             let count = |server| -> TestResult<String> { Ok(root(server)?.scalar(sleeping)?) };
-            let on: Result<Vec<String>, _> = stage.all().map(count).collect();
+            let on: Result<Vec<String>, _> = stage.servers.all().map(count).collect();
             match on.map_err(|error| error.to_string())?.as_slice() {
                 [primary, one, other] if primary == "0" && (one == "1") != (other == "1") => Ok(()),
                 other => Err(format!("{other:?}")),

@@ -19,7 +19,7 @@ pub const WHO: &str = "SELECT name FROM who";
 pub fn name_servers(stage: &ClusterStage) -> TestResult {
     stage.servers.primary.sql("CREATE TABLE test.who (name VARCHAR(20) PRIMARY KEY)")?;
     stage.servers.wait_for_replicas(PATIENCE)?;
-    for (server, name) in stage.all().zip([PRIMARY, REPLICAS[0], REPLICAS[1]]) {
+    for (server, name) in stage.servers.all().zip([PRIMARY, REPLICAS[0], REPLICAS[1]]) {
         server.sql(&format!("SET sql_log_bin = 0; INSERT INTO test.who VALUES ('{name}')"))?;
     }
     Ok(())

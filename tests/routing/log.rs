@@ -25,7 +25,7 @@ impl Logs {
     /// From now on all servers write into the tables of their general logs.
     pub fn start(stage: &ClusterStage) -> TestResult<Self> {
         let mut all = Vec::new();
-        for server in stage.all() {
+        for server in stage.servers.all() {
             let mut connection = root(server)?;
             connection.run("SET GLOBAL log_output = 'TABLE'")?;
             connection.run("SET GLOBAL general_log = ON")?;

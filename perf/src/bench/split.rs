@@ -45,7 +45,7 @@ pub fn run(plan: &SplitPlan) -> Result<String> {
     let servers = lab.primary_with_replicas(2, &ServerOptions::default())?;
     Sysbench::new("oltp_read_only", servers.primary.port())?.prepare()?;
     servers.wait_for_replicas(Duration::from_secs(60))?;
-    for server in all(&servers) {
+    for server in servers.all() {
         if let Some(pid) = server.pid() {
             run_program(Command::new("taskset").args(["-acp", &plan.load_cpus, &pid.to_string()]))?;
         }
@@ -109,10 +109,6 @@ fn measure(plan: &SplitPlan, athena: &Athena, mode: &str) -> Result<(f64, f64)> 
     Ok((spent.as_secs_f64() * 1e6 / report.queries.max(1) as f64, report.queries_per_second))
 }
 
-fn all(servers: &Replicated) -> impl Iterator<Item = &Server> {
-    std::iter::once(&servers.primary).chain(&servers.replicas)
-}
-
 /// The SELECTs that each server has counted, prepared ones too.
 fn selects(servers: &Replicated) -> Result<Vec<u64>> {
     let count = |server: &Server| {
@@ -120,7 +116,7 @@ fn selects(servers: &Replicated) -> Result<Vec<u64>> {
         let number = told.split_whitespace().last().and_then(|number| number.parse().ok());
         number.ok_or_else(|| Error::Unexpected(format!("a count, not {told}")))
     };
-    all(servers).map(count).collect()
+    servers.all().map(count).collect()
 }
 
 fn config(plan: &SplitPlan, primary: &Server) -> AthenaConfig {

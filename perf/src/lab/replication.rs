@@ -31,6 +31,16 @@ impl Replicated {
         Self { primary, replicas, promoted: Instant::now() }
     }
 
+    /// All servers, the primary first.
+    pub fn all(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
+
+    /// The replicas that run.
+    pub fn running_replicas(&self) -> impl Iterator<Item = &Server> {
+        self.replicas.iter().filter(|replica| replica.pid().is_some())
+    }
+
     /// Waits until every replica that runs has applied everything that the primary has written so far.
     ///
     /// # Errors
@@ -38,7 +48,7 @@ impl Replicated {
     pub fn wait_for_replicas(&self, timeout: Duration) -> Result<()> {
         let position = executed(&self.primary)?;
         let deadline = Instant::now() + timeout;
-        for replica in self.replicas.iter().filter(|replica| replica.pid().is_some()) {
+        for replica in self.running_replicas() {
             wait_for(replica, &position, deadline.saturating_duration_since(Instant::now()))?;
         }
         Ok(())
@@ -64,7 +74,7 @@ impl Replicated {
     /// # Errors
     /// When no replica runs, or one does not say.
     pub fn most_advanced(&self) -> Result<usize> {
-        for replica in self.replicas.iter().filter(|replica| replica.pid().is_some()) {
+        for replica in self.running_replicas() {
             stop_receiving(replica)?;
         }
         let mut most = None;
