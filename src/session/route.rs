@@ -69,7 +69,8 @@ const BY_HINT: [NotRead; 5] = [
     NotRead::Explain,
 ];
 
-/// What would outlive a read-only transaction on the replica that it runs on.
+/// What would outlive a read-only transaction on the replica that it runs on. Behind the first of several statements
+/// anything might: one that ends the transaction, and then a write.
 const OUTLIVES: Hazards = Hazards::TEMPORARY_TABLE
     .union(Hazards::NAMED_LOCK)
     .union(Hazards::HANDLER)
@@ -77,6 +78,7 @@ const OUTLIVES: Hazards = Hazards::TEMPORARY_TABLE
     .union(Hazards::UNREPLAYABLE_SET)
     .union(Hazards::SEQUENCE_NEXT)
     .union(Hazards::INTO_FILE)
+    .union(Hazards::OTHER_KIND)
     .union(Hazards::UNSURE);
 
 impl Session {

@@ -138,6 +138,31 @@ fn read_only_transactions(stage: &ClusterStage, logs: &mut Logs) -> TestResult {
     Ok(())
 }
 
+/// Whatever they begin with: the transaction would be over before the write, and nobody but the replica's `read_only`
+/// would keep that off.
+fn several_in_a_read_only_transaction(stage: &ClusterStage) -> TestResult {
+    let mut client = stage.login(&Login::app().with(capability::MULTI_STATEMENTS))?;
+    let firsts = [
+        "SET @x = 1",
+        "DO 1",
+        "USE test",
+        "SHOW TABLES",
+        "SELECT 1",
+        "SELECT @@version",
+        "UPDATE t SET a = 0",
+    ];
+    for first in firsts {
+        client.run("START TRANSACTION READ ONLY")?;
+        assert_on_replica(&mut client, "in a read-only transaction")?;
+        let error = run_all(&mut client, &format!("{first}; COMMIT; UPDATE t SET a = 0")).unwrap_err();
+        assert_eq!(error.code(), Some(REFUSED), "{first}: {error}");
+        assert_on_replica(&mut client, "behind a text that was refused")?;
+        run_all(&mut client, "SET @x = 1")?;
+        client.run("COMMIT")?;
+    }
+    Ok(())
+}
+
 fn read_only_transactions_on_the_primary(stage: &ClusterStage) -> TestResult {
     let mut client = stage.connect()?;
     assert_keeps(&mut client, "START TRANSACTION READ ONLY", "COMMIT")?;
@@ -267,6 +292,7 @@ fn what_the_session_has_decides_as_well() -> TestResult {
         let mut logs = Logs::start(stage)?;
         transactions(stage)?;
         read_only_transactions(stage, &mut logs)?;
+        several_in_a_read_only_transaction(stage)?;
         held(stage, &mut logs)?;
         prepared(stage, &mut logs)?;
         hints(stage)?;
