@@ -119,17 +119,27 @@ pub(super) enum Incoming {
 }
 
 /// Serves one client until it is gone, and its ticket with it.
-pub(super) async fn serve(ctx: Rc<Context>, socket: Socket, peer: Option<SocketAddr>, ticket: Rc<Ticket>) {
+///
+/// It is in the registry before its task runs, so that a core which waits for its sessions waits for this one, too.
+pub(super) fn serve(
+    ctx: Rc<Context>,
+    socket: Socket,
+    peer: Option<SocketAddr>,
+    ticket: Rc<Ticket>,
+) -> impl Future<Output = ()> {
     let timer = Timer::new(&ctx.core.timers);
     let key = ctx.registry.enter(timer.poker());
     let id = ctx.next_connection_id();
-    let _leaves = Leaves { ctx: ctx.clone(), key, id };
-    // Logging in needs room that a session does not.
-    let Some(mut session) = Box::pin(log_in(ctx, socket, timer, peer, id, ticket.clone())).await else {
-        return;
-    };
-    let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
-    session.run().instrument(span).await;
+    let leaves = Leaves { ctx: ctx.clone(), key, id };
+    async move {
+        let _leaves = leaves;
+        // Logging in needs room that a session does not.
+        let Some(mut session) = Box::pin(log_in(ctx, socket, timer, peer, id, ticket.clone())).await else {
+            return;
+        };
+        let span = tracing::debug_span!(target: "athena::session", "session", id, user = %session.account.name, transport = ?session.transport);
+        session.run().instrument(span).await;
+    }
 }
 
 /// Takes the session out of the registry, however it ends.

@@ -172,7 +172,15 @@ fn come(stage: &Stage) -> Result<(), Error> {
     let login = Login::app();
     let mut stream = PacketStream::connect(stage.athena.port())?;
     stream.set_read_timeout(Duration::from_secs(5))?;
-    let greeting = Greeting::read(&mut stream)?;
+    let greeting = match Greeting::read(&mut stream) {
+        // A listener that closes while the last packet of a handshake is on its way can make the kernel forget the
+        // connection without telling the client. It says so as soon as the client speaks: nobody holds the other end.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            stream.write_raw(&[0])?;
+            Greeting::read(&mut stream)?
+        }
+        greeting => greeting?,
+    };
     stream.write_payload(&login.response(&greeting))?;
     // The word of the end may cross what the client says.
     stream.expect_any_sequence();
