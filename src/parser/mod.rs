@@ -15,7 +15,7 @@
 //!   what stands there.
 //! - `access` tells whether a text only reads data, so that a replica may answer it; `hint` is what comments ask for
 //!   instead.
-//! - `digest` tells which statements differ in their values only.
+//! - `digest` tells which statements differ in their values only; `sketch` also where their tokens are.
 //! - `table` tells whether a statement uses one. `diagnostics` reads what is asked about warnings; `kill` reads whom a KILL means.
 //!
 //! The rule where text is ambiguous: a hazard too many costs a link that is kept longer, a hazard too few hands one
@@ -41,6 +41,7 @@ mod question;
 mod scan;
 mod server;
 mod set;
+mod sketch;
 mod statement;
 mod table;
 
@@ -58,6 +59,7 @@ pub use kill::{Kill, KillError, KillScope, kill};
 pub use lexer::SqlMode;
 pub use question::Answers;
 pub use server::Server;
+pub use sketch::{Sketch, SketchKind, SketchToken};
 pub use table::uses_table;
 
 #[cfg(test)]

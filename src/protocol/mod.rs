@@ -14,13 +14,15 @@
 //! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs;
 //!   [`sqlstate`] has those of the servers' errors.
 //! - [`resultset`] and [`warnings`] are replies with rows that Athena makes.
+//! - [`column_definition`] and [`row`] are the parts of a reply with rows, for results that several servers give together.
 //!
-//! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows are never parsed here.
+//! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows of one server pass unread.
 
 pub mod auth;
 pub mod binlog;
 pub mod buf;
 pub mod capability;
+pub mod column_definition;
 pub mod command;
 pub mod compression;
 pub mod error;
@@ -33,6 +35,7 @@ pub mod query_attributes;
 pub mod reply;
 pub mod response;
 pub mod resultset;
+pub mod row;
 pub mod session_track;
 pub mod sqlstate;
 pub mod statement;

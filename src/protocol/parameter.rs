@@ -20,6 +20,19 @@ pub enum Parameter<'a> {
 /// The second byte of a type: the value has no sign.
 const UNSIGNED: u8 = 0x80;
 
+/// `MYSQL_TYPE_NULL`.
+const NULL: u8 = 6;
+
+/// A value as it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawParameter<'a> {
+    /// `MYSQL_TYPE_*`; that of NULL for NULL.
+    pub kind: u8,
+    pub unsigned: bool,
+    /// Without a length before it.
+    pub bytes: &'a [u8],
+}
+
 /// The values of a statement's parameters, in order, by `types` (two bytes each).
 ///
 /// # Errors
@@ -29,13 +42,28 @@ pub fn parameters<'a>(
     header: &ExecuteHeader,
     types: &[u8],
 ) -> Result<Vec<Parameter<'a>>, Malformed> {
+    Ok(raw_parameters(payload, header, types)?.into_iter().map(RawParameter::read).collect())
+}
+
+/// As [`parameters`], with all that the values say.
+///
+/// # Errors
+/// As [`parameters`].
+pub fn raw_parameters<'a>(
+    payload: &'a [u8],
+    header: &ExecuteHeader,
+    types: &[u8],
+) -> Result<Vec<RawParameter<'a>>, Malformed> {
     let nulls = payload.get(header.null_bitmap.clone()).unwrap_or_default();
     let mut values = Reader::new(payload.get(header.values..).unwrap_or_default());
     let value = |(at, kind): (usize, &[u8])| {
         let is_null = nulls.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
         match kind {
-            _ if is_null => Ok(Parameter::Null),
-            [kind, flags] => read(&mut values, *kind, flags & UNSIGNED != 0),
+            _ if is_null => Ok(RawParameter { kind: NULL, unsigned: false, bytes: &[] }),
+            [kind, flags] => {
+                let bytes = bytes(&mut values, *kind)?;
+                Ok(RawParameter { kind: *kind, unsigned: flags & UNSIGNED != 0, bytes })
+            }
             _ => Err(Malformed::Field("parameter types")),
         }
     };
@@ -43,52 +71,47 @@ pub fn parameters<'a>(
 }
 
 /// By the `MYSQL_TYPE_*` of the value.
-fn read<'a>(values: &mut Reader<'a>, kind: u8, unsigned: bool) -> Result<Parameter<'a>, Malformed> {
-    let integer = |signed: i64, bits: u64| {
-        if unsigned { Parameter::Unsigned(bits) } else { Parameter::Signed(signed) }
-    };
-    Ok(match kind {
+fn bytes<'a>(values: &mut Reader<'a>, kind: u8) -> Result<&'a [u8], Malformed> {
+    match kind {
         // TINY
-        1 => {
-            let [byte] = values.array()?;
-            integer(i64::from(byte.cast_signed()), u64::from(byte))
-        }
+        1 => values.bytes(1),
         // SHORT, YEAR
-        2 | 13 => {
-            let number = u16::from_le_bytes(values.array()?);
-            integer(i64::from(number.cast_signed()), u64::from(number))
-        }
-        // LONG, INT24
-        3 | 9 => {
-            let number = u32::from_le_bytes(values.array()?);
-            integer(i64::from(number.cast_signed()), u64::from(number))
-        }
-        // LONGLONG
-        8 => {
-            let number = u64::from_le_bytes(values.array()?);
-            integer(number.cast_signed(), number)
-        }
-        // NULL
-        6 => Parameter::Null,
-        // FLOAT, DOUBLE
-        4 => {
-            values.bytes(4)?;
-            Parameter::Other
-        }
-        5 => {
-            values.bytes(8)?;
-            Parameter::Other
-        }
+        2 | 13 => values.bytes(2),
+        // LONG, FLOAT, INT24
+        3 | 4 | 9 => values.bytes(4),
+        // DOUBLE, LONGLONG
+        5 | 8 => values.bytes(8),
+        NULL => Ok(&[]),
         // TIMESTAMP, DATE, TIME, DATETIME
         7 | 10..=12 => {
             let len = values.u8()?;
-            values.bytes(usize::from(len))?;
-            Parameter::Other
+            values.bytes(usize::from(len))
         }
         // DECIMAL, and all that are sent as texts
-        0 | 15..=19 | 242..=255 => Parameter::Text(values.lenenc_bytes()?),
-        _ => return Err(Malformed::Field("parameter type")),
-    })
+        0 | 15..=19 | 242..=255 => values.lenenc_bytes(),
+        _ => Err(Malformed::Field("parameter type")),
+    }
+}
+
+impl<'a> RawParameter<'a> {
+    fn read(self) -> Parameter<'a> {
+        match self.kind {
+            NULL => Parameter::Null,
+            1..=3 | 8 | 9 | 13 => match self.integer() {
+                (_, bits) if self.unsigned => Parameter::Unsigned(bits),
+                (signed, _) => Parameter::Signed(signed),
+            },
+            4 | 5 | 7 | 10..=12 => Parameter::Other,
+            _ => Parameter::Text(self.bytes),
+        }
+    }
+
+    /// Of a whole number of up to 8 bytes: with a sign, and without one.
+    pub fn integer(self) -> (i64, u64) {
+        let bits = self.bytes.iter().take(8).rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        let unused = 64 - 8 * self.bytes.len().clamp(1, 8);
+        ((bits << unused).cast_signed() >> unused, bits)
+    }
 }
 
 #[cfg(test)]

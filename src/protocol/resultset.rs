@@ -42,33 +42,68 @@ pub fn resultset(
     rows: &[Vec<TextValue>],
     format: RowFormat,
 ) -> Vec<u8> {
-    let eof = EofPacket { warnings: 0, status }.encode();
-    let deprecated = capabilities.contains(Capabilities::DEPRECATE_EOF);
-    let mut out = Vec::new();
+    let mut written = ResultsetWriter::begin(capabilities, status, 0, columns);
     let mut payload = Vec::new();
-    payload.put_lenenc_int(columns.len() as u64);
-    let mut seq = write_packet(&mut out, 1, &payload);
-    for column in columns {
-        seq = write_packet(&mut out, seq, column);
-    }
-    if !deprecated {
-        seq = write_packet(&mut out, seq, &eof);
-    }
     for row in rows {
         payload.clear();
         match format {
             RowFormat::Text => text_row(row, &mut payload),
             RowFormat::Binary { numbers } => binary_row(row, numbers, &mut payload),
         }
-        seq = write_packet(&mut out, seq, &payload);
+        written.row(&payload);
     }
-    if deprecated {
-        let end = OkPacket { status, ..OkPacket::END_OF_ROWS };
-        write_packet(&mut out, seq, &end.encode(capabilities));
-    } else {
-        write_packet(&mut out, seq, &eof);
+    written.end()
+}
+
+/// A result set that is written row by row, text or binary.
+pub struct ResultsetWriter {
+    capabilities: Capabilities,
+    status: StatusFlags,
+    warnings: u16,
+    out: Vec<u8>,
+    seq: u8,
+}
+
+impl ResultsetWriter {
+    /// `columns` are the payloads of their definitions; the first packet has sequence id 1.
+    pub fn begin(
+        capabilities: Capabilities,
+        status: StatusFlags,
+        warnings: u16,
+        columns: &[Vec<u8>],
+    ) -> Self {
+        let mut written = Self { capabilities, status, warnings, out: Vec::new(), seq: 1 };
+        let mut count = Vec::new();
+        count.put_lenenc_int(columns.len() as u64);
+        written.row(&count);
+        columns.iter().for_each(|column| written.row(column));
+        if !capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            let eof = written.eof();
+            written.row(&eof);
+        }
+        written
     }
-    out
+
+    /// The payload of a row.
+    pub fn row(&mut self, payload: &[u8]) {
+        self.seq = write_packet(&mut self.out, self.seq, payload);
+    }
+
+    fn eof(&self) -> [u8; 5] {
+        EofPacket { warnings: self.warnings, status: self.status }.encode()
+    }
+
+    /// The whole reply.
+    pub fn end(mut self) -> Vec<u8> {
+        if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            let end = OkPacket { status: self.status, warnings: self.warnings, ..OkPacket::END_OF_ROWS };
+            self.row(&end.encode(self.capabilities));
+        } else {
+            let eof = self.eof();
+            self.row(&eof);
+        }
+        self.out
+    }
 }
 
 fn text_row(row: &[TextValue], payload: &mut Vec<u8>) {

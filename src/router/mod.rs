@@ -5,6 +5,7 @@
 //! - `look` is what a server says of itself; `survey` makes the topology of all looks: `damping` tells who is there, `lag` who is
 //!   behind, `member` who may have reads, and `primary` who takes writes.
 //! - `gtid` compares what servers have written and executed.
+//! - `sharding` is about tables that are several.
 
 mod choice;
 mod damping;
@@ -13,6 +14,7 @@ mod lag;
 mod look;
 mod member;
 mod primary;
+pub mod sharding;
 mod survey;
 #[cfg(test)]
 mod survey_tests;

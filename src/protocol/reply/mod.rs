@@ -26,9 +26,11 @@
 //! a MySQL 9.7 has them in front of it only, and behind it neither, although an OK packet follows there, too.)
 
 mod edits;
+mod renames;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use edits::{Edit, Edits};
+pub use renames::Renames;
 pub use scan::{Observer, Reply, ReplyError, Scanned};

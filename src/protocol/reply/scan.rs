@@ -5,6 +5,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::edits::Edits;
+use super::renames::Renames;
 use crate::protocol::buf::{Malformed, Reader};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::local_infile::LocalFile;
@@ -120,6 +121,8 @@ pub struct Reply {
     warnings: Option<u16>,
     /// The changes that the client has asked to be told of; a link reports more. `None` for all that it reports.
     tracked: Option<Tracked>,
+    /// What tables are called where the client reads of them.
+    renames: Renames,
 }
 
 /// Where the client stands after the chunks that were let through.
@@ -175,7 +178,13 @@ impl Reply {
             sent: Sent { seq: 0, mid_packet: false },
             warnings: None,
             tracked: None,
+            renames: Renames::default(),
         }
+    }
+
+    /// Tables are called so in columns and errors.
+    pub fn rename(&mut self, renames: Renames) {
+        self.renames = renames;
     }
 
     /// The client is told of these changes only.
@@ -366,6 +375,7 @@ impl Reply {
                 matches!(first, OkPacket::EOF_HEADER | ErrPacket::HEADER)
             }
             // Definitions begin with the length of a name, and text is ASCII.
+            State::Columns { .. } | State::Definitions { .. } if !self.renames.is_empty() => true,
             State::Columns { .. } | State::Definitions { .. } | State::Text => first == ErrPacket::HEADER,
             State::LocalFile | State::Done => false,
         }
@@ -415,15 +425,28 @@ impl Reply {
     ) -> Result<bool, ReplyError> {
         let first = payload.first().copied();
         if first == Some(ErrPacket::HEADER) {
-            let err = ErrPacket::parse(payload)?;
+            let mut err = ErrPacket::parse(payload)?;
             if err.code == PROGRESS && self.client.contains(Capabilities::MARIADB_PROGRESS) {
                 return Ok(false);
             }
+            let renamed = self.renames.message(&err.message);
+            let is_renamed = renamed.is_some();
+            err.message = renamed.unwrap_or(err.message);
             observer.err(&err);
             self.state = State::Done;
-            return Ok(false);
+            if is_renamed {
+                edits.packet(range, self.seq, &err.encode(true));
+            }
+            return Ok(is_renamed);
         }
         match (self.state, first) {
+            (State::Columns { .. } | State::Definitions { .. }, _) => {
+                let renamed = self.renames.column(payload)?;
+                edits.packet(range.clone(), self.seq, renamed.as_deref().unwrap_or(payload));
+                // What it adds comes behind this one.
+                self.packet_passed(range.end, edits);
+                Ok(true)
+            }
             (State::PrepareFirst, _) => {
                 let ok = PrepareOk::parse(payload)?;
                 set_statement_id(payload, observer.prepared(&ok))?;

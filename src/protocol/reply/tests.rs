@@ -775,3 +775,38 @@ fn changes_that_were_not_asked_for_are_left_out() {
     let broken = b"\0\0\0\x02\x40\0\0\0\x03\x01\x05\x04";
     assert_eq!(of_client(TrackedKinds::empty(), broken), broken);
 }
+
+#[test]
+fn tables_have_the_clients_names_however_a_reply_is_cut() {
+    const SERVERS: &[u8] = b"\x03def\x04test\x01u\x07users_3\x02id\x02id\x0c rest";
+    const CLIENTS_OWN: &[u8] = b"\x03def\x04test\x01u\x05users\x02id\x02id\x0c rest";
+    const ERR_SERVERS: &[u8] = b"\xFF\x7A\x04#42S02Table 'test.users_3' doesn't exist";
+    const ERR_CLIENTS: &[u8] = b"\xFF\x7A\x04#42S02Table 'test.users' doesn't exist";
+    let renamed = |client: Capabilities, packets: &[&[u8]], cut: usize| {
+        let mut reply = Reply::to_query(client, BEFORE);
+        reply.rename(Renames::new([(b"users_3".to_vec(), b"users".to_vec())], []));
+        let (bytes, mut told, mut out) = (wire(packets), Vec::new(), Vec::new());
+        for chunk in bytes.chunks(cut) {
+            let (mut chunk, mut edits) = (chunk.to_vec(), Edits::default());
+            let scanned = reply.scan(&mut chunk, &mut edits, &mut told).expect("a reply");
+            chunk.truncate(scanned.relay);
+            out.extend(edits.copied(&chunk));
+        }
+        out
+    };
+    for client in CLIENTS {
+        for (server, own) in [
+            (
+                &[b"\x02", SERVERS, SERVERS, b"\x011\x012", END][..],
+                &[b"\x02", CLIENTS_OWN, CLIENTS_OWN, b"\x011\x012", END][..],
+            ),
+            (&[ERR_SERVERS][..], &[ERR_CLIENTS][..]),
+            (&[b"\x01", SERVERS, ERR_SERVERS][..], &[b"\x01", CLIENTS_OWN, ERR_CLIENTS][..]),
+        ] {
+            let expected = relay(Reply::to_query(client, BEFORE), [&wire(own)[..]]).to_client;
+            for cut in 1..=wire(server).len() {
+                assert_eq!(renamed(client, server, cut), expected, "cut at {cut}");
+            }
+        }
+    }
+}

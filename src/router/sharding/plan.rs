@@ -1,0 +1,199 @@
+//! What is done with a statement about sharded tables: which shards it is for, in what words each gets it, and how their
+//! answers become one. A plan knows no values, only where they stand, so it does for all texts of one key (see
+//! [`Sketch`](crate::parser::Sketch)).
+
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Where a value is, when the statement runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operand {
+    /// A literal of the text, with a minus before it or none.
+    Literal { token: u32, negative: bool },
+    /// The `?` of this number, from 0.
+    Parameter(u32),
+    /// NULL as a word.
+    Null,
+}
+
+/// What is known of the key's value in the rows that a statement is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Any,
+    /// There is no such row.
+    Never,
+    /// `key = value`; IN is several of them in an [`Condition::Or`].
+    Equals(Operand),
+    /// `low <= key <= high`, one of the two at least.
+    Between {
+        low: Option<Bound>,
+        high: Option<Bound>,
+    },
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+}
+
+/// An end of a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    pub value: Operand,
+    pub inclusive: bool,
+}
+
+/// Why a statement is not run, and what to change: the text of an error.
+pub type Reason = Rc<str>;
+
+/// What becomes of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It uses no sharded table.
+    Home,
+    Sharded(Rc<Plan>),
+    Refused(Reason),
+}
+
+/// For a statement that uses sharded tables, all of one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Its number among the rules.
+    pub rule: usize,
+    pub action: Action,
+    /// What makes of the text that of one shard.
+    pub edits: Vec<Edit>,
+    /// The values of literals have decided something (`ORDER BY 2`): it does for this very text only.
+    pub of_this_text: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// SELECT and the like.
+    Read {
+        /// Of each group of tables whose keys are equal to each other. A statement runs on one shard if all of them say the
+        /// same one; where a condition holds for no shard, any will do.
+        groups: Vec<Condition>,
+        /// How it runs on several shards; there is one group then.
+        scatter: Result<Scatter, Reason>,
+    },
+    /// UPDATE, DELETE, INSERT ... SELECT, each shard for itself.
+    Write {
+        groups: Vec<Condition>,
+        /// Whether it may run on several shards.
+        several: Result<(), Reason>,
+    },
+    /// INSERT and REPLACE with rows of values, each row for its own shard.
+    Insert { rows: Vec<Row>, several: Result<(), Reason> },
+    /// CREATE, ALTER, DROP, RENAME, TRUNCATE and the like, on all shards. `counts` the rows (none does but TRUNCATE's like).
+    Definition,
+    /// What tells of a table's form: the first shard answers, and where it says a table's name the logical one is put.
+    Describe,
+}
+
+/// One row of an INSERT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// With its parentheses, without commas around it.
+    pub tokens: Range<u32>,
+    /// The value of the sharding column.
+    pub key: Operand,
+}
+
+/// A change of a text: tokens that give way (none where the range is empty: then it is put before `tokens.start`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    pub tokens: Range<u32>,
+    pub with: Vec<Piece>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    Text(Box<str>),
+    /// The physical table of the shard, in backticks: `users_3`.
+    Table(Box<str>),
+    /// The sum of these: `LIMIT offset + count`.
+    Sum(Vec<Operand>),
+}
+
+/// A read of several shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scatter {
+    /// In the place of [`Plan::edits`].
+    pub edits: Vec<Edit>,
+    pub merge: Merge,
+}
+
+/// How the rows of several shards become one result. Columns are counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// The client gets so many columns, the first ones; the others are there to compare by. 0: all of them (`SELECT *`
+    /// without anything to compare by, or with it: see `hidden`).
+    pub hidden: usize,
+    pub rows: Rows,
+    /// How rows are ordered; empty: as they come. Where [`Rows::Each`] has an order, each shard's rows come in it.
+    pub order: Vec<OrderKey>,
+    pub limit: Option<Limit>,
+}
+
+/// A column that is counted from the left (visible ones) or from the right (hidden ones, behind a `*` of unknown length).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// From the left, from 0.
+    Visible(usize),
+    /// Among the last `hidden` ones, from 0.
+    Hidden(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rows {
+    /// All rows of all shards.
+    Each,
+    /// Rows alike in `by` are one (DISTINCT, GROUP BY); all others of its columns are `aggregates`, or the first row's.
+    Grouped { by: Vec<Compared>, aggregates: Vec<(usize, Aggregate)> },
+    /// Aggregates without GROUP BY: each shard has exactly one row.
+    One { aggregates: Vec<(usize, Aggregate)> },
+}
+
+/// Values that are compared as the server compares them: texts by their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    pub value: Column,
+    /// `WEIGHT_STRING()` of it as far as it counts, to be compared by bytes where the value is a text.
+    pub weight: Column,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderKey {
+    pub by: Compared,
+    pub descending: bool,
+}
+
+/// How a visible column's values of several shards become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregate {
+    /// COUNT, and COUNT(DISTINCT key).
+    Count,
+    /// NULL where all are NULL.
+    Sum,
+    /// By the weight in this hidden column where it is a text.
+    Min {
+        weight: Column,
+    },
+    Max {
+        weight: Column,
+    },
+    /// Of the sum and the count in these columns; the result has four digits more behind the point than the sum has, or
+    /// as many as `div_precision_increment` says: as the type of the column itself says.
+    Avg {
+        sum: Column,
+        count: Column,
+    },
+    BitAnd,
+    BitOr,
+    BitXor,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    pub offset: Option<Operand>,
+    pub count: Operand,
+}
