@@ -31,6 +31,10 @@ pub enum Form {
     Flag(bool),
     /// A list of strings; what its absence means, in words.
     List(&'static str),
+    /// A string or a list of them; it must be given.
+    OneOrMore,
+    /// A list of strings and whole numbers; what its absence means, in words.
+    Scalars(&'static str),
     /// One word of a list.
     Choice {
         /// What can be written.
@@ -61,11 +65,11 @@ impl Key {
             Form::Choice { default, .. } => format!("\"{default}\""),
             Form::Number { absent: Absent::Means(number), .. } => number.to_string(),
             Form::Flag(flag) => flag.to_string(),
-            Form::List(words) => (*words).to_owned(),
+            Form::List(words) | Form::Scalars(words) => (*words).to_owned(),
             Form::Text(Absent::Unset(words)) | Form::Number { absent: Absent::Unset(words), .. } => {
                 (*words).to_owned()
             }
-            Form::Text(Absent::Refused) | Form::Number { absent: Absent::Refused, .. } => {
+            Form::OneOrMore | Form::Text(Absent::Refused) | Form::Number { absent: Absent::Refused, .. } => {
                 "required".to_owned()
             }
         }
@@ -78,20 +82,23 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 }
 
 /// Sections of which there can be several, written `[[name]]`.
-pub(super) const REPEATED: &[&str] = &["users", "limits", "backend.replicas"];
+pub(super) const REPEATED: &[&str] = &["users", "limits", "backend.replicas", "sharding"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
-    ("shards", "all tables live on [backend]; remove it"),
-    ("sharding", "tables are not sharded; remove it"),
-    ("sharding_defaults", "tables are not sharded; remove it"),
+    ("shards", "the tables of all shards live on [backend]; remove it"),
+    ("sharding_defaults.global_tables", "what no [[sharding]] covers is one table; remove it"),
+    (
+        "sharding_defaults.cross_shard_transactions",
+        "all shards live on one server, whose transactions cover them; remove it",
+    ),
     ("clusters", "one process serves one cluster; write it as [backend] and [[users]]"),
 ];
 
 /// The most that a time-out can be: 49 days, the milliseconds that fit 32 bits.
 const MS_MAX: u64 = u32::MAX as u64;
-/// Without sharding there is no other shard than the first.
-const SHARDS_MAX: u64 = 0;
+/// A table has 256 shards at most, which count from 0.
+const SHARDS_MAX: u64 = 255;
 /// More connections than a process can have file descriptors for.
 const CONNECTIONS_MAX: u64 = 1_000_000;
 
@@ -265,6 +272,19 @@ pub const KEYS: &[Key] = &[
     Key { section: "limits", name: "max_concurrent", form: Form::Number { range: 1..=CONNECTIONS_MAX, absent: Absent::Unset("[circuit] max_concurrent_per_user_shard") }, doc: "such statements of one user on one shard that run at a time, whole process" },
     Key { section: "limits", name: "queue_size", form: Form::Number { range: 0..=CONNECTIONS_MAX, absent: Absent::Unset("[circuit] queue_size") }, doc: "such statements that wait for one of those places" },
     Key { section: "limits", name: "queue_timeout_ms", form: Form::Number { range: 1..=MS_MAX, absent: Absent::Unset("[circuit] queue_timeout_ms") }, doc: "time such a statement waits for its place" },
+
+    text("sharding", "name", Absent::Refused, "what the rule is called in errors and logs"),
+    Key { section: "sharding", name: "table_pattern", form: Form::OneOrMore, doc: "the tables that it is for: a name, the beginning of names with a * behind it, or a list of such" },
+    text("sharding", "shard_column", Absent::Refused, "the column whose value says on which shard a row is"),
+    choice("sharding", "algorithm", "mod", &["mod", "hash", "range"], &[], "from the value to the shard: \"mod\" (the remainder of an integer), \"hash\" or \"range\" (see docs/SHARDING.md)"),
+    Key { section: "sharding", name: "shard_count", form: Form::Number { range: 1..=SHARDS_MAX + 1, absent: Absent::Unset("required, but for \"range\"") }, doc: "how many physical tables a table is: users_0, users_1 and so on" },
+    Key { section: "sharding", name: "boundaries", form: Form::Scalars("required for \"range\""), doc: "the first keys of all shards but the first, ascending; for \"range\" only" },
+    choice("sharding", "key_type", "integer", &["integer", "text", "binary", "decimal", "date", "datetime"], &[], "what the column is: \"integer\", \"text\", \"binary\", \"decimal\", \"date\" or \"datetime\""),
+
+    number("sharding_defaults", "max_fan_out", 8, 1..=256, "backend connections that a read of several shards uses at a time"),
+    number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "rows that Athena keeps to merge the answers of several shards; one more is an error"),
+    number("sharding_defaults", "max_merge_bytes", 64 << 20, 1024..=1 << 40, "bytes that it keeps for that; one more is an error"),
+    number("sharding_defaults", "max_plans", 4096, 1..=1_000_000, "plans of statements that a core keeps"),
 
     flag("metrics", "enabled", true, "serves /metrics and /health over HTTP"),
     text("metrics", "listen_addr", Absent::Unset("[server] listen_addr"), "IP address of the HTTP endpoint"),

@@ -8,6 +8,7 @@
 //!   have; `section` reads one typed value at a time; `password` fetches secrets, `tls` certificates and keys (with
 //!   `verifier` for what a server need not prove); `resolve` builds the types,
 //!   `users` those of the accounts, `replicas` those of the servers beside the primary.
+//! - `sharding` has the rules of tables that are several.
 //! - `check` looks for values that are each fine and contradict one another.
 //! - `problem` holds every reason for a refusal, as a line `path:line: key: reason`.
 //!
@@ -26,6 +27,7 @@ mod refusal_tests;
 mod replicas;
 mod resolve;
 mod section;
+pub mod sharding;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -41,6 +43,7 @@ pub use model::{
     Runtime, Secret, Server, ServerTls,
 };
 pub use problem::Problems;
+pub use sharding::Sharding;
 pub use tls::{TlsError, TlsFiles};
 
 /// Where the configuration is looked for when nothing else is named, relative to the working directory.

@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use zeroize::Zeroizing;
 
+use super::sharding::Sharding;
 use super::tls::TlsFiles;
 use crate::protocol::auth::Credential;
 
@@ -199,6 +200,8 @@ pub struct Cluster {
     pub routing: Routing,
     /// How servers are looked after, where there are several.
     pub health: Health,
+    /// Which tables are several.
+    pub sharding: Sharding,
 }
 
 impl Cluster {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::sharding::RuleError;
+
 /// All that is wrong with a configuration; shown as one line `path:line: key: reason` for each, in order of lines.
 ///
 /// The line is left out where there is none (a file that can't be read).
@@ -187,6 +189,8 @@ pub(super) enum Reason {
     NoSuchUser,
     #[error("changes a limit of [circuit], which limits nothing: write the section, with enabled = true")]
     NothingIsLimited,
+    #[error(transparent)]
+    Rule(RuleError),
     #[error("{value} is more than {limit_key} = {limit}")]
     MoreThan { value: usize, limit_key: &'static str, limit: usize },
     #[error("{0} is where clients connect ([server]): give the HTTP endpoint another port")]

@@ -65,8 +65,8 @@ fn names_that_are_not_known_come_with_a_hint() {
 fn what_is_not_built_says_so() {
     let texts = [
         "[[shards]]\nname = \"a\"",
-        "[[sharding]]\nname = \"a\"",
-        "[sharding_defaults]\nmax_fan_out = 1",
+        "[sharding_defaults]\nglobal_tables = []",
+        "[sharding_defaults]\ncross_shard_transactions = true",
         "[[clusters]]\nname = \"a\"",
     ];
     for text in texts {
@@ -162,7 +162,7 @@ fn bad_values_are_refused() {
         ("[runtime]\ncpus = \"1-3,2\"", "2: runtime.cpus: CPU 2 is named twice"),
         ("[runtime]\ncpus = [1, 2]", "2: runtime.cpus: must be a string in quotes, not a list"),
         ("[circuit]\nenabled = \"yes\"", "2: circuit.enabled: must be true or false, not a string"),
-        ("[circuit]\n[[limits]]\nshard = 1", "3: limits.shard: 1 is out of bounds"),
+        ("[circuit]\n[[limits]]\nshard = 256", "3: limits.shard: 256 is out of bounds"),
         (
             "[[limits]]\nmax_concurrent = 1",
             "2: limits.max_concurrent: changes a limit of [circuit], which limits nothing",

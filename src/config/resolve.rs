@@ -17,7 +17,7 @@ use super::model::{
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
 use super::section::Section;
-use super::{check, replicas, tls, unknown, users};
+use super::{check, replicas, sharding, tls, unknown, users};
 
 impl Config {
     /// Reads and checks the file at `path`; `env` looks up variables of the environment, for passwords.
@@ -182,6 +182,7 @@ fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_
         replicas: replicas::replicas(document, &primary, env),
         routing: replicas::routing(document),
         health: replicas::health(&Section::open(document, "health"), env),
+        sharding: sharding::sharding(document),
         primary,
         accounts,
         pool: pool(&Section::open(document, "pool"), &Section::open(document, "circuit")),

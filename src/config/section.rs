@@ -207,6 +207,51 @@ impl<'a> Section<'a> {
         Some(Vec::new())
     }
 
+    /// A string or a list of them; `None` when the key is absent.
+    pub(super) fn one_or_more(&self, name: &str) -> Option<Vec<String>> {
+        let Form::OneOrMore = self.form(name) else { unreachable!("{name} is not one string or more") };
+        let Some(value) = self.value(name) else {
+            self.absent::<()>(name, &Absent::Refused);
+            return None;
+        };
+        let items: Option<Vec<String>> = match value {
+            DeValue::String(text) => Some(vec![text.to_string()]),
+            DeValue::Array(list) => {
+                list.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            _ => None,
+        };
+        if items.is_none() {
+            let found = if value.is_array() { "a list with something else" } else { described(value) };
+            self.refuse(name, Reason::WrongType { expected: "a string in quotes or a list of such", found });
+        }
+        items
+    }
+
+    /// A list of strings and whole numbers, as texts; `None` when the key is absent.
+    pub(super) fn scalars(&self, name: &str) -> Option<Vec<String>> {
+        let Form::Scalars(_) = self.form(name) else { unreachable!("{name} is no list of scalars") };
+        let value = self.value(name)?;
+        let item = |item: &DeValue<'_>| match item {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(written) => {
+                let number = i128::from_str_radix(written.as_str(), written.radix()).ok();
+                number.map(|number| number.to_string())
+            }
+            _ => None,
+        };
+        let items = value
+            .as_array()
+            .map(|list| list.iter().map(|value| item(value.get_ref())).collect::<Option<Vec<_>>>());
+        if let Some(Some(items)) = items {
+            return Some(items);
+        }
+        let found = if items.is_some() { "a list with something else" } else { described(value) };
+        let expected = "a list of whole numbers and strings in quotes";
+        self.refuse(name, Reason::WrongType { expected, found });
+        Some(Vec::new())
+    }
+
     fn form(&self, name: &str) -> &'static Form {
         match keys::find(self.name, name) {
             Some(key) => &key.form,

@@ -1,0 +1,76 @@
+//! The resolved rules.
+
+use super::key::{Key, KeyType};
+
+/// The most shards that a table can have.
+pub(crate) const SHARDS_MAX: usize = 256;
+
+/// What is sharded, and what merging may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharding {
+    /// No table is covered by two of them.
+    pub rules: Vec<ShardingRule>,
+    /// Links that a read of several shards uses at a time.
+    pub max_fan_out: usize,
+    /// Rows that are kept to merge the answers of several shards.
+    pub max_merge_rows: usize,
+    /// And their bytes.
+    pub max_merge_bytes: usize,
+    /// Plans of statements that a core keeps.
+    pub max_plans: usize,
+}
+
+/// How some tables are spread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardingRule {
+    pub name: String,
+    /// Never empty.
+    pub tables: Vec<TablePattern>,
+    /// The column whose value decides.
+    pub column: String,
+    pub key_type: KeyType,
+    pub algorithm: Algorithm,
+    /// From 1 to 256.
+    pub shards: u32,
+}
+
+/// Names of tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TablePattern {
+    Exact(String),
+    /// All that begin with this, which is not empty.
+    Prefix(String),
+}
+
+/// From a key to a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// The remainder of an integer; other keys are hashed before.
+    Mod,
+    /// The remainder of a hash.
+    Hash,
+    /// The first keys of all shards but the first, ascending; one fewer than there are shards.
+    Range(Vec<Key>),
+}
+
+impl TablePattern {
+    /// Whether there is a name that both cover.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(one), Self::Exact(other)) => one == other,
+            (Self::Exact(name), Self::Prefix(prefix)) | (Self::Prefix(prefix), Self::Exact(name)) => {
+                name.starts_with(prefix)
+            }
+            (Self::Prefix(one), Self::Prefix(other)) => one.starts_with(other) || other.starts_with(one),
+        }
+    }
+}
+
+impl std::fmt::Display for TablePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! From the columns and rows of shards to one result.
+
+use super::error::MergeError;
+use super::groups::Groups;
+use super::layout::Layout;
+use super::runs::{Held, Run, Sorted, Source};
+use crate::protocol::row::{Cell, RowEncoding, locate, shorten};
+use crate::router::sharding::{Merge, Rows};
+
+/// LIMIT with its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub offset: u64,
+    pub count: u64,
+}
+
+/// How much may be held at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// `[sharding_defaults] max_merge_rows`; a group counts as one.
+    pub max_rows: usize,
+    /// `[sharding_defaults] max_merge_bytes`.
+    pub max_bytes: usize,
+}
+
+/// Whether rows are still of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    More,
+    /// No row of any shard changes the result any more: the rest need not be read.
+    Enough,
+}
+
+/// Takes what shards answer, in any order between shards; what comes first counts as the first.
+#[derive(Debug)]
+pub struct Merger {
+    merge: Merge,
+    encoding: RowEncoding,
+    window: Option<Window>,
+    held: Held,
+    /// Since the first shard's columns are known.
+    layout: Option<Layout>,
+    gathered: Gathered,
+}
+
+#[derive(Debug)]
+enum Gathered {
+    /// By shard.
+    Runs(Vec<Run>),
+    Groups(Groups),
+}
+
+impl Merger {
+    pub fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Merger {
+        let gathered = match merge.rows {
+            Rows::Each => Gathered::Runs(Vec::new()),
+            Rows::Grouped { .. } | Rows::One { .. } => Gathered::Groups(Groups::default()),
+        };
+        Merger { merge, encoding, window, held: Held::new(budget), layout: None, gathered }
+    }
+
+    /// The columns of a shard, as payloads of column definitions; before its rows.
+    ///
+    /// # Errors
+    /// Where shards disagree about their columns, or where the plan compares by what rows do not tell.
+    pub fn columns<D: AsRef<[u8]>>(&mut self, shard: usize, definitions: &[D]) -> Result<(), MergeError> {
+        match &mut self.layout {
+            Some(layout) => layout.agree(shard, definitions),
+            None => {
+                self.layout = Some(Layout::new(&self.merge, self.encoding, shard, definitions)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The payload of a shard's next row.
+    ///
+    /// # Errors
+    /// Where it is malformed, or where more would be held than may be. The merger is of no use after that.
+    pub fn row(&mut self, shard: usize, payload: &[u8]) -> Result<Flow, MergeError> {
+        let layout = self.layout.as_ref().ok_or(MergeError::NoColumns)?;
+        let enough = self.window.map_or(usize::MAX, Window::end);
+        if enough == 0 {
+            return Ok(Flow::Enough);
+        }
+        match &mut self.gathered {
+            Gathered::Runs(runs) => {
+                let is_sorted = !layout.order.is_empty();
+                if !is_sorted && self.held.rows() >= enough {
+                    return Ok(Flow::Enough);
+                }
+                if runs.len() <= shard {
+                    runs.resize_with(shard + 1, Run::default);
+                }
+                // Of a run in order, what is behind the limit in the run is behind it in the result.
+                if let Some(run) = runs.get_mut(shard).filter(|run| run.len() < enough) {
+                    run.push(payload, &mut self.held)?;
+                }
+                Ok(if !is_sorted && self.held.rows() >= enough { Flow::Enough } else { Flow::More })
+            }
+            Gathered::Groups(groups) => {
+                // Without aggregates, a group is complete with its first row.
+                let is_open = layout.order.is_empty() && layout.folds.is_empty();
+                if is_open && groups.len() >= enough {
+                    return Ok(Flow::Enough);
+                }
+                groups.add(layout, payload, &mut self.held)?;
+                Ok(if is_open && groups.len() >= enough { Flow::Enough } else { Flow::More })
+            }
+        }
+    }
+
+    /// All rows are there.
+    ///
+    /// # Errors
+    /// Where no shard gave columns, or where rows turn out to be malformed.
+    pub fn finish(mut self) -> Result<Merged, MergeError> {
+        let mut layout = self.layout.ok_or(MergeError::NoColumns)?;
+        let source = match self.gathered {
+            Gathered::Runs(runs) if layout.order.is_empty() => Source::Chained { runs, shard: 0, next: 0 },
+            Gathered::Runs(runs) => Source::Merged(Sorted::new(runs, &layout)?),
+            Gathered::Groups(groups) => Source::Rows(groups.finish(&layout, &mut self.held)?.into_iter()),
+        };
+        let Window { offset: skip, count: left } =
+            self.window.unwrap_or(Window { offset: 0, count: u64::MAX });
+        let columns = layout.take_definitions();
+        Ok(Merged { columns, rows: MergedRows { layout, source, skip, left, cells: Vec::new() } })
+    }
+}
+
+impl Window {
+    /// So many rows are of use.
+    fn end(self) -> usize {
+        if self.count == 0 {
+            return 0;
+        }
+        usize::try_from(self.offset.saturating_add(self.count)).unwrap_or(usize::MAX)
+    }
+}
+
+/// What one server would have given.
+#[derive(Debug)]
+pub struct Merged {
+    /// Payloads of column definitions.
+    pub columns: Vec<Vec<u8>>,
+    pub rows: MergedRows,
+}
+
+/// The rows, one after the other.
+#[derive(Debug)]
+pub struct MergedRows {
+    layout: Layout,
+    source: Source,
+    /// Of [`Window`], what is still to be done.
+    skip: u64,
+    left: u64,
+    cells: Vec<Cell>,
+}
+
+impl MergedRows {
+    /// Puts the payload of the next row in the place of what `payload` holds. False: there is none any more.
+    ///
+    /// # Errors
+    /// Where a row of a shard turns out to be malformed.
+    pub fn next_into(&mut self, payload: &mut Vec<u8>) -> Result<bool, MergeError> {
+        payload.clear();
+        if self.left == 0 {
+            return Ok(false);
+        }
+        while self.skip > 0 {
+            self.skip -= 1;
+            if self.source.next(&self.layout, |_| ())?.is_none() {
+                self.left = 0;
+                return Ok(false);
+            }
+        }
+        self.left -= 1;
+        let (layout, cells) = (&self.layout, &mut self.cells);
+        let written = self.source.next(layout, |row| {
+            if layout.visible == layout.types.len() {
+                payload.extend_from_slice(row);
+                return Ok(());
+            }
+            locate(layout.encoding, &layout.types, row, cells)?;
+            shorten(layout.encoding, row, cells, layout.visible, payload);
+            Ok::<_, MergeError>(())
+        })?;
+        match written {
+            Some(written) => written.map(|()| true),
+            None => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Calls of aggregate functions, and what of an expression cannot be said twice.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query,
+    Select, Value, ValueWithSpan, Visit, Visitor,
+};
+
+use super::walk::last_ident;
+
+/// All that a server has.
+const AGGREGATES: [&str; 20] = [
+    "COUNT",
+    "SUM",
+    "MIN",
+    "MAX",
+    "AVG",
+    "BIT_AND",
+    "BIT_OR",
+    "BIT_XOR",
+    "GROUP_CONCAT",
+    "STD",
+    "STDDEV",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VAR_POP",
+    "VAR_SAMP",
+    "VARIANCE",
+    "JSON_ARRAYAGG",
+    "JSON_OBJECTAGG",
+    "ANY_VALUE",
+    "ST_COLLECT",
+];
+
+/// Functions that answer anew each time.
+const UNSTEADY: [&str; 7] = ["RAND", "UUID", "UUID_SHORT", "SLEEP", "RANDOM_BYTES", "NEXTVAL", "UUID_V7"];
+
+/// What an expression has in it, sub-queries included but for their aggregates.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) aggregates: bool,
+    pub(super) windows: bool,
+    pub(super) literals: bool,
+    pub(super) parameters: bool,
+    pub(super) queries: bool,
+    pub(super) unsteady: bool,
+    /// Columns without a qualifier.
+    pub(super) names: Vec<String>,
+    depth: usize,
+}
+
+impl Contents {
+    pub(super) fn of<T: Visit>(part: &T) -> Contents {
+        let mut contents = Contents::default();
+        let _ = part.visit(&mut contents);
+        contents
+    }
+
+    /// Of an expression; lengths of types are literals too.
+    pub(super) fn of_expr(expr: &Expr) -> Contents {
+        let mut contents = Contents::of(expr);
+        contents.literals |= expr.to_string().contains(|c: char| c.is_ascii_digit() || c == '\'' || c == '"');
+        contents
+    }
+}
+
+impl Visitor for Contents {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        self.queries = true;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+        match value.value {
+            Value::Placeholder(_) => self.parameters = true,
+            _ => self.literals = true,
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(name) => self.names.push(name.value.clone()),
+            Expr::Function(function) => {
+                let name = function_name(function);
+                let is_of = |names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one));
+                self.aggregates |= self.depth == 0 && function.over.is_none() && is_of(&AGGREGATES);
+                self.windows |= function.over.is_some();
+                self.unsteady |= is_of(&UNSTEADY);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+pub(super) fn function_name(function: &Function) -> &str {
+    match function.name.0.len() {
+        1 => last_ident(&function.name).map_or("", |name| &name.value),
+        _ => "",
+    }
+}
+
+/// Whether a SELECT makes one row of several.
+pub(super) fn aggregates(select: &Select) -> bool {
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    grouped || select.having.is_some() || Contents::of(&select.projection).aggregates
+}
+
+/// A call of an aggregate function that is a whole expression.
+pub(super) struct Call<'e> {
+    pub(super) name: String,
+    pub(super) distinct: bool,
+    pub(super) arguments: Vec<Option<&'e Expr>>,
+}
+
+impl<'e> Call<'e> {
+    pub(super) fn of(expr: &'e Expr) -> Option<Call<'e>> {
+        let Expr::Function(function) = expr else { return None };
+        let name = function_name(function).to_ascii_uppercase();
+        let FunctionArguments::List(list) = &function.args else { return None };
+        let plain = function.over.is_none()
+            && function.filter.is_none()
+            && function.null_treatment.is_none()
+            && function.within_group.is_empty()
+            && matches!(function.parameters, FunctionArguments::None)
+            && !function.uses_odbc_syntax
+            && list.clauses.is_empty();
+        if !plain || !AGGREGATES.contains(&name.as_str()) {
+            return None;
+        }
+        let arguments = list.args.iter().map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Some(expr)),
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Some(None),
+            _ => None,
+        });
+        let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+        Some(Call { name, distinct, arguments: arguments.collect::<Option<_>>()? })
+    }
+}

@@ -1,0 +1,278 @@
+//! `golden.txt` holds statements, each followed by its plan. `ATHENA_GOLDEN=write` writes the plans anew.
+
+use std::fmt::Write;
+
+use super::super::plan::*;
+use super::{Tables, plan};
+use crate::parser::{Sketch, SqlMode};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/router/sharding/planner/golden.txt");
+
+/// The shard whose text is shown.
+const SHARD: u32 = 3;
+
+/// `users`, `orders` and `items` by `user_id`; `accounts` and `transfers` by `account`.
+struct Shop;
+
+impl Tables for Shop {
+    fn rule_of(&self, table: &[u8]) -> Option<usize> {
+        match table {
+            b"users" | b"orders" | b"items" => Some(0),
+            b"accounts" | b"transfers" => Some(1),
+            _ => None,
+        }
+    }
+
+    fn column(&self, rule: usize) -> &str {
+        ["user_id", "account"][rule]
+    }
+
+    fn shards(&self, _: usize) -> u32 {
+        4
+    }
+}
+
+/// A statement as the golden file shows it.
+struct Shown<'a> {
+    sql: &'a str,
+    sketch: Sketch,
+}
+
+impl Shown<'_> {
+    fn new(sql: &str) -> Shown<'_> {
+        let mut sketch = Sketch::default();
+        sketch.read(sql.as_bytes(), SqlMode::default());
+        Shown { sql, sketch }
+    }
+
+    fn verdict(&self) -> String {
+        match plan(self.sql, &self.sketch, &Shop) {
+            Verdict::Home => "  home\n".to_owned(),
+            Verdict::Refused(reason) => format!("  refused: {reason}\n"),
+            Verdict::Sharded(plan) => self.plan(&plan),
+        }
+    }
+
+    fn plan(&self, plan: &Plan) -> String {
+        let mut out = String::new();
+        let rule = if plan.rule == 0 { String::new() } else { format!(" rule={}", plan.rule) };
+        let only = if plan.of_this_text { " of-this-text" } else { "" };
+        match &plan.action {
+            Action::Read { groups, scatter } => {
+                writeln!(out, "  read{rule}{only} [{}]", self.groups(groups)).unwrap();
+                writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
+                match scatter {
+                    Err(reason) => writeln!(out, "  several: refused: {reason}").unwrap(),
+                    Ok(scatter) => {
+                        if scatter.edits != plan.edits {
+                            writeln!(out, "  several: {}", self.text(plan, &scatter.edits)).unwrap();
+                        }
+                        writeln!(out, "  merge: {}", self.merge(&scatter.merge)).unwrap();
+                    }
+                }
+            }
+            Action::Write { groups, several } => {
+                writeln!(out, "  write{rule}{only} [{}]", self.groups(groups)).unwrap();
+                writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
+                writeln!(out, "  several: {}", may(several)).unwrap();
+            }
+            Action::Insert { rows, several } => {
+                let keys: Vec<_> = rows.iter().map(|row| self.operand(&row.key)).collect();
+                writeln!(out, "  insert{rule}{only} [{}]", keys.join(", ")).unwrap();
+                for (label, odd) in [("even", 0), ("odd", 1)] {
+                    if rows.len() > odd {
+                        let mut text = Vec::new();
+                        let keep = |row| row % 2 == odd;
+                        plan.insert_text(self.sql.as_bytes(), &self.sketch, SHARD, keep, &mut text);
+                        writeln!(out, "  {label}: {}", String::from_utf8(text).unwrap().replace('\n', "\\n"))
+                            .unwrap();
+                    }
+                }
+                writeln!(out, "  several: {}", may(several)).unwrap();
+            }
+            Action::Definition => {
+                writeln!(out, "  definition{rule}\n  one: {}", self.text(plan, &plan.edits)).unwrap();
+            }
+            Action::Describe => {
+                writeln!(out, "  describe{rule}\n  one: {}", self.text(plan, &plan.edits)).unwrap();
+            }
+        }
+        out.replace("WEIGHT_STRING(", "WS(")
+    }
+
+    fn text(&self, plan: &Plan, edits: &[Edit]) -> String {
+        let sums = |operands: &[Operand]| {
+            operands.iter().map(|operand| self.operand(operand).parse::<u64>().unwrap()).sum()
+        };
+        let mut text = Vec::new();
+        plan.text(edits, self.sql.as_bytes(), &self.sketch, SHARD, &sums, &mut text);
+        let mut text = String::from_utf8(text).unwrap();
+        // The long form of a weight is in one place of the planner.
+        while let Some(at) = text.find("IF(COLLATION(") {
+            let e_end = text[at..].find(") REGEXP").unwrap() + at;
+            let e = text[at + 13..e_end].to_owned();
+            let long = format!(
+                "IF(COLLATION({e}) REGEXP '_0900_|nopad|^binary$', WEIGHT_STRING({e}), WEIGHT_STRING(CONCAT(RTRIM({e}), ' ')))"
+            );
+            assert!(text[at..].starts_with(&long), "{text}");
+            text.replace_range(at..at + long.len(), &format!("WEIGHT<{e}>"));
+        }
+        text.replace('\n', "\\n")
+    }
+
+    fn operand(&self, operand: &Operand) -> String {
+        match operand {
+            Operand::Literal { token, negative } => {
+                let text = std::str::from_utf8(self.sketch.text(self.sql.as_bytes(), *token)).unwrap();
+                format!("{}{text}", if *negative { "-" } else { "" })
+            }
+            Operand::Parameter(number) => format!("?{number}"),
+            Operand::Null => "NULL".to_owned(),
+        }
+    }
+
+    fn groups(&self, groups: &[Condition]) -> String {
+        groups.iter().map(|group| self.condition(group)).collect::<Vec<_>>().join("; ")
+    }
+
+    fn condition(&self, condition: &Condition) -> String {
+        let join = |conditions: &[Condition], with: &str| {
+            let parts: Vec<_> = conditions.iter().map(|one| self.condition(one)).collect();
+            format!("({})", parts.join(with))
+        };
+        match condition {
+            Condition::Any => "any".to_owned(),
+            Condition::Never => "never".to_owned(),
+            Condition::Equals(value) => format!("={}", self.operand(value)),
+            Condition::Between { low, high } => {
+                let mut text = String::new();
+                for (bound, sign) in [(low, '>'), (high, '<')] {
+                    if let Some(bound) = bound {
+                        let equal = if bound.inclusive { "=" } else { "" };
+                        write!(text, "{sign}{equal}{}", self.operand(&bound.value)).unwrap();
+                    }
+                }
+                text
+            }
+            Condition::And(all) => join(all, " & "),
+            Condition::Or(any) => join(any, " | "),
+        }
+    }
+
+    fn merge(&self, merge: &Merge) -> String {
+        let mut out = match &merge.rows {
+            Rows::Each => "each".to_owned(),
+            Rows::Grouped { by, aggregates } => {
+                let by: Vec<_> = by.iter().map(compared).collect();
+                format!("grouped by {} {}", by.join(","), all(aggregates))
+            }
+            Rows::One { aggregates } => format!("one {}", all(aggregates)),
+        };
+        if merge.hidden > 0 {
+            write!(out, " hidden={}", merge.hidden).unwrap();
+        }
+        for key in &merge.order {
+            let direction = if key.descending { "desc" } else { "asc" };
+            write!(out, " order {} {direction}", compared(&key.by)).unwrap();
+        }
+        if let Some(limit) = &merge.limit {
+            let offset = limit.offset.as_ref().map(|offset| format!("{}+", self.operand(offset)));
+            write!(out, " limit {}{}", offset.unwrap_or_default(), self.operand(&limit.count)).unwrap();
+        }
+        out
+    }
+}
+
+fn may(several: &Result<(), Reason>) -> String {
+    several.as_ref().map_or_else(|reason| format!("refused: {reason}"), |()| "yes".to_owned())
+}
+
+fn column(column: &Column) -> String {
+    match column {
+        Column::Visible(at) => format!("v{at}"),
+        Column::Hidden(at) => format!("h{at}"),
+    }
+}
+
+fn compared(compared: &Compared) -> String {
+    format!("{}~{}", column(&compared.value), column(&compared.weight))
+}
+
+fn all(aggregates: &[(usize, Aggregate)]) -> String {
+    let one = |(at, aggregate): &(usize, Aggregate)| match aggregate {
+        Aggregate::Count => format!("v{at}=count"),
+        Aggregate::Sum => format!("v{at}=sum"),
+        Aggregate::Min { weight } => format!("v{at}=min~{}", column(weight)),
+        Aggregate::Max { weight } => format!("v{at}=max~{}", column(weight)),
+        Aggregate::Avg { sum, count } => format!("v{at}=avg({},{})", column(sum), column(count)),
+        Aggregate::BitAnd => format!("v{at}=and"),
+        Aggregate::BitOr => format!("v{at}=or"),
+        Aggregate::BitXor => format!("v{at}=xor"),
+    };
+    aggregates.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// Comments and blank lines of the golden file stay, plans are made anew. A statement is one line; `\n` in it is a line's
+/// end.
+fn recomputed(golden: &str) -> String {
+    let mut out = String::new();
+    for line in golden.lines().filter(|line| !line.starts_with("  ")) {
+        writeln!(out, "{line}").unwrap();
+        if !line.is_empty() && !line.starts_with('#') {
+            let sql = line.replace("\\n", "\n");
+            out.push_str(&Shown::new(&sql).verdict());
+        }
+    }
+    out
+}
+
+#[test]
+fn plans_are_as_written() {
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    let new = recomputed(&golden);
+    if std::env::var_os("ATHENA_GOLDEN").is_some_and(|value| value == "write") {
+        std::fs::write(GOLDEN, new).unwrap();
+        return;
+    }
+    for (at, (old, new)) in golden.lines().zip(new.lines()).enumerate() {
+        assert_eq!(old, new, "golden.txt:{}", at + 1);
+    }
+    assert_eq!(golden.lines().count(), new.lines().count());
+}
+
+/// Without edits a text is what it was; and whatever is cut off or out of a statement, planning it does not fail.
+#[test]
+fn texts_without_edits_stay() {
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    let statements = golden.lines().filter(|line| !line.starts_with([' ', '#']) && !line.is_empty());
+    for sql in statements {
+        let shown = Shown::new(sql);
+        let plan = Plan { rule: 0, action: Action::Definition, edits: Vec::new(), of_this_text: false };
+        let mut text = Vec::new();
+        plan.text(&[], sql.as_bytes(), &shown.sketch, 0, &|_| 0, &mut text);
+        assert_eq!(text, sql.as_bytes());
+        for end in (0..sql.len()).step_by(7).filter(|end| sql.is_char_boundary(*end)) {
+            Shown::new(&sql[..end]).verdict();
+            Shown::new(&sql[end..]).verdict();
+        }
+    }
+}
+
+/// Edits are in order and do not overlap.
+#[test]
+fn edits_are_in_order() {
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    for sql in golden.lines().filter(|line| !line.starts_with([' ', '#'])) {
+        let shown = Shown::new(sql);
+        let Verdict::Sharded(plan) = plan(sql, &shown.sketch, &Shop) else { continue };
+        let scattered = match &plan.action {
+            Action::Read { scatter: Ok(scatter), .. } => scatter.edits.clone(),
+            _ => Vec::new(),
+        };
+        for edits in [&plan.edits, &scattered] {
+            for pair in edits.windows(2) {
+                assert!(pair[0].tokens.end <= pair[1].tokens.start, "{sql}");
+            }
+        }
+    }
+}

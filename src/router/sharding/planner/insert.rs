@@ -1,0 +1,241 @@
+//! INSERT and REPLACE.
+
+use sqlparser::ast::{
+    Expr, Ident, Insert, ObjectName, OnInsert, Query, Select, SelectItem, SetExpr, TableObject,
+};
+
+use super::super::plan::{Action, Condition, Operand, Reason, Row};
+use super::aggregate::{Contents, aggregates};
+use super::scatter::{is_partitioned, is_whole_key};
+use super::text::unreadable;
+use super::walk::{Walk, last_ident};
+use super::write::{columns, key_assigned};
+use crate::parser::SketchKind;
+
+impl Walk<'_> {
+    pub(super) fn insert(&mut self, insert: &Insert) -> Result<Action, Reason> {
+        let TableObject::TableName(name) = &insert.table else {
+            return Err(unreadable("the table of the INSERT is no name"));
+        };
+        let foreign = insert.or.is_some()
+            || insert.overwrite
+            || insert.by_name
+            || insert.has_table_keyword
+            || insert.table_alias.is_some()
+            || insert.partitioned.is_some()
+            || !insert.after_columns.is_empty()
+            || insert.overriding.is_some()
+            || insert.output.is_some()
+            || insert.settings.is_some()
+            || insert.format_clause.is_some()
+            || insert.multi_table_insert_type.is_some();
+        if foreign {
+            return Err(unreadable("the INSERT has clauses that are not supported with sharded tables"));
+        }
+        let Some((rule, table)) = self.table_name(name)? else { return self.insert_home(insert, name) };
+        let token = self.text.ident(table)?;
+        let scope = self.open_scope(None);
+        let domain = self.scopes.get(scope).map_or(0, |scope| scope.domain);
+        self.occurrence(rule, table, token, scope, domain);
+        if let Some(scope) = self.scopes.get_mut(scope) {
+            scope.tables.push(super::scope::Table { name: table.value.clone(), occurrence: Some(0) });
+        }
+        self.name_edit(token, &table.value, None);
+        self.check_duplicate_update(insert)?;
+        let action = match &insert.source {
+            _ if !insert.assignments.is_empty() => self.insert_set(insert),
+            Some(source) => match source.body.as_ref() {
+                SetExpr::Values(_) => self.insert_values(insert, source, scope),
+                _ => self.insert_select(insert, source),
+            },
+            None => Err(unreadable("the INSERT has no values")),
+        }?;
+        self.sub_queries(&insert.on, Some(scope))?;
+        self.sub_queries(&insert.returning, Some(scope))?;
+        if matches!(action, Action::Insert { .. }) && self.occurrences.len() > 1 {
+            return Err(
+                "an INSERT of values cannot read sharded tables: read first, then insert the values".into()
+            );
+        }
+        self.qualifiers(token, &table.value)?;
+        Ok(action)
+    }
+
+    /// ON DUPLICATE KEY UPDATE leaves the sharding column alone.
+    fn check_duplicate_update(&self, insert: &Insert) -> Result<(), Reason> {
+        let assignments = match &insert.on {
+            None => return Ok(()),
+            Some(OnInsert::DuplicateKeyUpdate(assignments)) => assignments,
+            Some(_) => return Err(unreadable("MySQL does not have ON CONFLICT")),
+        };
+        let assigned = columns(assignments)?;
+        let mut names = assigned.iter().filter_map(|column| last_ident(column));
+        names.find(|name| self.is_key(0, name)).map_or(Ok(()), |name| Err(key_assigned(name)))
+    }
+
+    /// The place of the sharding column among those that an INSERT names.
+    fn key_column(&self, columns: &[ObjectName]) -> Result<usize, Reason> {
+        let key = |(at, column): (usize, &ObjectName)| {
+            last_ident(column).is_some_and(|name: &Ident| self.is_key(0, name)).then_some(at)
+        };
+        let mut keys = columns.iter().enumerate().filter_map(key);
+        match (keys.next(), keys.next()) {
+            (Some(at), None) => Ok(at),
+            _ if columns.is_empty() => Err("an INSERT into a sharded table must name its columns".into()),
+            _ => Err("an INSERT into a sharded table must name the sharding column, once".into()),
+        }
+    }
+
+    fn key_value(&self, expr: &Expr) -> Result<Operand, Reason> {
+        match self.text.operand(expr) {
+            Some(Operand::Null) => {
+                Err("the sharding column cannot be NULL: give each row a value of its own in it".into())
+            }
+            Some(value) => Ok(value),
+            None => Err("the sharding column's value must be a literal or ?, not DEFAULT, a function or another expression"
+                .into()),
+        }
+    }
+
+    fn insert_values(&mut self, insert: &Insert, source: &Query, scope: usize) -> Result<Action, Reason> {
+        let SetExpr::Values(values) = source.body.as_ref() else {
+            return Err(unreadable("the INSERT has no values"));
+        };
+        if source.with.is_some()
+            || source.order_by.is_some()
+            || source.limit_clause.is_some()
+            || values.explicit_row
+        {
+            return Err(unreadable("the values of the INSERT have clauses of a query"));
+        }
+        self.sub_queries(values, Some(scope))?;
+        let at = self.key_column(&insert.columns)?;
+        let mut rows = Vec::with_capacity(values.rows.len());
+        for (number, row) in values.rows.iter().enumerate() {
+            let key = row.content.get(at).filter(|_| row.content.len() == insert.columns.len());
+            let Some(key) = key else {
+                return Err(format!(
+                    "row {} of the INSERT has not as many values as there are columns",
+                    number + 1
+                )
+                .into());
+            };
+            let start = self.text.token(row.opening_token.0.span.start);
+            let end = self.text.token(row.closing_token.0.span.start);
+            let (Some(start), Some(end)) = (start, end) else {
+                return Err(unreadable("where the rows of the INSERT begin is not clear"));
+            };
+            rows.push(Row { tokens: start..end + 1, key: self.key_value(key)? });
+        }
+        let parameters = self.text.sketch.tokens.iter().any(|token| token.kind == SketchKind::Parameter);
+        let several = match rows.len() {
+            0 | 1 => Ok(()),
+            _ if parameters => {
+                Err("an INSERT with several rows and ? is for one shard: insert each shard's rows by \
+                 themselves, or one row at a time"
+                    .into())
+            }
+            _ if insert.returning.is_some() => {
+                Err("RETURNING is for one shard: insert one row at a time".into())
+            }
+            _ => Ok(()),
+        };
+        Ok(Action::Insert { rows, several })
+    }
+
+    /// `INSERT ... SET`: one row.
+    fn insert_set(&mut self, insert: &Insert) -> Result<Action, Reason> {
+        self.sub_queries(&insert.assignments, Some(0))?;
+        let assigned: Vec<_> = columns(&insert.assignments)?.into_iter().cloned().collect();
+        let at = self.key_column(&assigned)?;
+        let value = insert.assignments.get(at).map(|assignment| &assignment.value);
+        let key = value
+            .map_or_else(|| Err(unreadable("the INSERT has no values")), |value| self.key_value(value))?;
+        let end = self.text.end();
+        let start = self.text.find(0, end, &["SET"]);
+        let start = start.ok_or_else(|| unreadable("where the values of the INSERT begin is not clear"))? + 1;
+        let end = self.text.find(start, end, &["ON", "RETURNING"]).unwrap_or(end);
+        Ok(Action::Insert { rows: vec![Row { tokens: start..end, key }], several: Ok(()) })
+    }
+
+    fn insert_select(&mut self, insert: &Insert, source: &Query) -> Result<Action, Reason> {
+        let at = self.key_column(&insert.columns)?;
+        let scope = self.query(source, None)?;
+        let (Some(scope), SetExpr::Select(select)) = (scope, source.body.as_ref()) else {
+            return Err("INSERT ... SELECT into a sharded table must have one SELECT, without UNION".into());
+        };
+        let items = select.projection.iter().map(item).collect::<Option<Vec<_>>>();
+        let items = items.filter(|items| items.len() == insert.columns.len());
+        let Some(key) = items.as_ref().and_then(|items| items.get(at)) else {
+            return Err(
+                "INSERT ... SELECT into a sharded table must select as many columns as it names, without *"
+                    .into(),
+            );
+        };
+        let source_key = self.key_of(key, scope);
+        let mut several = Err("INSERT ... SELECT with a fixed sharding value is for one shard".into());
+        match (source_key, is_whole_key(self, key, scope)) {
+            (Some(occurrence), true) => {
+                self.groups.follow(0, occurrence);
+                several = self.splits(insert, source, select, scope);
+            }
+            _ => {
+                let value = self.key_value(key).map_err(|_| {
+                    Reason::from("INSERT ... SELECT into a sharded table must select a literal, or the sharding column of a \
+                         sharded table, for the sharding column")
+                })?;
+                if let Some(target) = self.occurrences.first_mut() {
+                    let domain = target.domain;
+                    target.conditions.push((Condition::Equals(value), domain));
+                }
+            }
+        }
+        Ok(Action::Write { groups: self.conditions(), several })
+    }
+
+    /// Whether each shard can insert its own part of the rows.
+    fn splits(&self, insert: &Insert, source: &Query, select: &Select, scope: usize) -> Result<(), Reason> {
+        is_partitioned(self, scope)?;
+        let plain = source.with.is_none()
+            && source.limit_clause.is_none()
+            && select.distinct.is_none()
+            && insert.returning.is_none()
+            && !aggregates(select)
+            && !Contents::of(source).windows;
+        match plain {
+            true => Ok(()),
+            false => Err("INSERT ... SELECT on several shards must be without WITH, DISTINCT, GROUP BY, aggregates, window \
+                 functions, LIMIT and RETURNING"
+                .into()),
+        }
+    }
+
+    /// INSERT into a table that is not sharded, from sharded ones.
+    fn insert_home(&mut self, insert: &Insert, name: &ObjectName) -> Result<Action, Reason> {
+        self.sub_queries(&insert.assignments, None)?;
+        let mut several = Err("an INSERT that reads sharded tables in its values is for one shard".into());
+        if let Some(source) = &insert.source {
+            let scope = self.query(source, None)?;
+            if let (Some(scope), SetExpr::Select(select)) = (scope, source.body.as_ref()) {
+                several = self.splits(insert, source, select, scope);
+            }
+        }
+        self.sub_queries(&insert.on, None)?;
+        self.sub_queries(&insert.returning, None)?;
+        let target = last_ident(name).map_or("", |name| &name.value);
+        let named =
+            |token: &u32| self.text.name(*token).is_some_and(|name| name.eq_ignore_ascii_case(target));
+        if (0..self.text.len()).filter(named).count() > 1 && several.is_ok() {
+            several =
+                Err("an INSERT ... SELECT of several shards cannot read the table that it writes".into());
+        }
+        Ok(Action::Write { groups: self.conditions(), several })
+    }
+}
+
+fn item(item: &SelectItem) -> Option<&Expr> {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    }
+}

@@ -1,0 +1,50 @@
+//! Makes plans: reads a statement's text once, and says for all texts of its key what is to be done.
+//!
+//! - `definition` knows CREATE, ALTER, SHOW and the like by their first words; all else is made a syntax tree of.
+//! - `text` joins the syntax tree to the tokens of the sketch, and refuses what can be read in two ways.
+//! - `walk` goes through the queries and finds the sharded tables, `joins` through FROM; `scope` knows whose a column is.
+//! - `condition` reads what is said of sharding columns; `groups` holds which of them are equal.
+//! - `scatter` says how a SELECT runs on several shards: `clauses` finds its parts, `columns` what rows are compared by,
+//!   `aggregate` the functions.
+//! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE; `render` makes the text of one shard.
+//!
+//! The rule in doubt: a statement is refused with words that help, never guessed.
+
+mod aggregate;
+mod clauses;
+mod columns;
+mod condition;
+mod definition;
+mod groups;
+mod insert;
+mod joins;
+mod render;
+mod scatter;
+mod scope;
+mod statement;
+mod text;
+mod walk;
+mod write;
+
+#[cfg(test)]
+mod golden_tests;
+
+pub use statement::{mentions, plan};
+
+use super::plan::{Action, Edit};
+
+/// What the planner has to know of the sharding rules.
+pub trait Tables {
+    /// The number of the rule that a table is of, by its name without a schema.
+    fn rule_of(&self, table: &[u8]) -> Option<usize>;
+    /// A rule's sharding column.
+    fn column(&self, rule: usize) -> &str;
+    /// How many shards a rule has.
+    fn shards(&self, rule: usize) -> u32;
+}
+
+/// What a statement does with sharded tables.
+enum Use {
+    Home,
+    Sharded { rule: usize, action: Action, edits: Vec<Edit>, of_this_text: bool },
+}

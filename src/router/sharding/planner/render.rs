@@ -1,0 +1,103 @@
+//! The text of a statement for one shard.
+
+use super::super::plan::{Action, Edit, Operand, Piece, Plan};
+use super::super::rules::{physical, quote};
+use crate::parser::Sketch;
+
+impl Plan {
+    /// Puts the text of one shard behind what is in `out`. `sums` adds up the values that the LIMIT of several shards is
+    /// made of.
+    pub fn text(
+        &self,
+        edits: &[Edit],
+        sql: &[u8],
+        sketch: &Sketch,
+        shard: u32,
+        sums: &dyn Fn(&[Operand]) -> u64,
+        out: &mut Vec<u8>,
+    ) {
+        let changes = edits
+            .iter()
+            .map(|edit| Change { edit: Some(edit), tokens: (edit.tokens.start, edit.tokens.end) });
+        write(changes.collect(), sql, sketch, shard, sums, out);
+    }
+
+    /// What an edit puts into the text of a shard; sums are left out.
+    pub fn pieces(&self, edit: &Edit, shard: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        edit.with.iter().for_each(|piece| write_piece(piece, shard, &|_| 0, &mut out));
+        out
+    }
+
+    /// The same for an INSERT of which a shard gets only some rows: those for whose numbers `keep` holds.
+    pub fn insert_text(
+        &self,
+        sql: &[u8],
+        sketch: &Sketch,
+        shard: u32,
+        keep: impl Fn(usize) -> bool,
+        out: &mut Vec<u8>,
+    ) {
+        let whole = |edit| Change { edit: Some(edit), tokens: span(edit) };
+        let mut changes: Vec<_> = self.edits.iter().map(whole).collect();
+        if let Action::Insert { rows, .. } = &self.action {
+            let last_kept = (0..rows.len()).rev().find(|row| keep(*row));
+            for (at, row) in rows.iter().enumerate().filter(|(at, _)| !keep(*at)) {
+                // With the comma behind it, or with that before it where no kept row follows.
+                let next = rows.get(at + 1).map(|next| next.tokens.start);
+                let before =
+                    at.checked_sub(1).and_then(|before| rows.get(before)).map(|before| before.tokens.end);
+                let tokens = match last_kept.is_some_and(|last| last > at) {
+                    true => (row.tokens.start, next.unwrap_or(row.tokens.end)),
+                    false => (before.unwrap_or(row.tokens.start), row.tokens.end),
+                };
+                changes.retain(|change| change.tokens.0 < tokens.0 || change.tokens.1 > tokens.1);
+                changes.push(Change { edit: None, tokens });
+            }
+        }
+        changes.sort_by_key(|change| change.tokens);
+        write(changes, sql, sketch, shard, &|_| 0, out);
+    }
+}
+
+/// Tokens that give way to an edit's pieces, or to nothing.
+struct Change<'e> {
+    edit: Option<&'e Edit>,
+    tokens: (u32, u32),
+}
+
+fn span(edit: &Edit) -> (u32, u32) {
+    (edit.tokens.start, edit.tokens.end)
+}
+
+fn write(
+    changes: Vec<Change<'_>>,
+    sql: &[u8],
+    sketch: &Sketch,
+    shard: u32,
+    sums: &dyn Fn(&[Operand]) -> u64,
+    out: &mut Vec<u8>,
+) {
+    let start_of =
+        |token: u32| sketch.tokens.get(token as usize).map_or(sql.len(), |token| token.start as usize);
+    let mut done = 0;
+    for Change { edit, tokens: (start, end) } in changes {
+        let from = start_of(start);
+        out.extend_from_slice(sql.get(done..from).unwrap_or_default());
+        for piece in edit.map(|edit| edit.with.as_slice()).unwrap_or_default() {
+            write_piece(piece, shard, sums, out);
+        }
+        let last =
+            end.checked_sub(1).filter(|_| end > start).and_then(|last| sketch.tokens.get(last as usize));
+        done = last.map_or(from, |last| last.end as usize).max(done);
+    }
+    out.extend_from_slice(sql.get(done..).unwrap_or_default());
+}
+
+fn write_piece(piece: &Piece, shard: u32, sums: &dyn Fn(&[Operand]) -> u64, out: &mut Vec<u8>) {
+    match piece {
+        Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+        Piece::Table(table) => out.extend_from_slice(quote(&physical(table, shard)).as_bytes()),
+        Piece::Sum(operands) => out.extend_from_slice(sums(operands).to_string().as_bytes()),
+    }
+}

@@ -1,0 +1,106 @@
+//! From a text to a verdict.
+
+use std::rc::Rc;
+
+use sqlparser::ast::{Query, Statement};
+
+use super::super::plan::{Action, Plan, Reason, Verdict};
+use super::definition::definition;
+use super::scatter::scatter;
+use super::text::Text;
+use super::walk::Walk;
+use super::{Tables, Use};
+use crate::parser::{Sketch, SketchKind, is_server_schema};
+
+/// Whether a sharded table's name is in a text at all. If not, it need not be planned.
+pub fn mentions(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> bool {
+    let mut before = None;
+    sketch.tokens.iter().zip(0_u32..).any(|(token, at)| {
+        let name = match token.kind {
+            SketchKind::Word | SketchKind::Quoted => sketch.name(sql.as_bytes(), at),
+            _ => None,
+        };
+        // `mysql.users` is none of ours.
+        let server = sketch.text(sql.as_bytes(), at.wrapping_sub(1)) == b"."
+            && before.as_ref().is_some_and(|schema: &Vec<u8>| is_server_schema(schema));
+        let found = !server && name.as_ref().is_some_and(|name| tables.rule_of(name).is_some());
+        if name.is_some() {
+            before = name;
+        }
+        found
+    })
+}
+
+/// What is to be done with a statement that mentions sharded tables.
+pub fn plan(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> Verdict {
+    if !mentions(sql, sketch, tables) {
+        return Verdict::Home;
+    }
+    match usage(&mut Text::new(sql, sketch), tables) {
+        Ok(Use::Home) => Verdict::Home,
+        Ok(Use::Sharded { rule, action, mut edits, of_this_text }) => {
+            edits.sort_by_key(|edit| (edit.tokens.start, edit.tokens.end));
+            Verdict::Sharded(Rc::new(Plan { rule, action, edits, of_this_text }))
+        }
+        Err(reason) => Verdict::Refused(reason),
+    }
+}
+
+fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
+    if text.sketch.doubtful {
+        return Err("code in comments, or words that servers may read in two ways, cannot be beside sharded tables: write \
+             the statement without them"
+            .into());
+    }
+    if (0..text.end()).any(|token| text.is_byte(token, ";")) {
+        return Err("several statements in one text cannot use sharded tables: send them one by one".into());
+    }
+    if let Some(usage) = definition(text, tables) {
+        return usage;
+    }
+    let statement = match text.parse() {
+        Err(_) if !may_use(text, tables) => return Ok(Use::Home),
+        parsed => parsed?,
+    };
+    let mut walk = Walk::new(text, tables);
+    let (action, of_this_text) = walk.statement(&statement)?;
+    walk.check_all_found(&statement)?;
+    let Some(first) = walk.occurrences.first() else { return Ok(Use::Home) };
+    let rule = first.rule;
+    if walk.occurrences.iter().any(|occurrence| occurrence.rule != rule) {
+        return Err("tables of several sharding rules cannot be in one statement".into());
+    }
+    Ok(Use::Sharded { rule, action, edits: walk.edits, of_this_text })
+}
+
+/// Whether a sharded table's name stands where a table's can be.
+fn may_use(text: &Text<'_>, tables: &dyn Tables) -> bool {
+    let is_sharded = |token| text.name(token).is_some_and(|name| tables.rule_of(name.as_bytes()).is_some());
+    (0..text.len()).any(|token| is_sharded(token) && text.may_be_table(token))
+}
+
+impl Walk<'_> {
+    /// Goes through a statement. What is answered counts only if there are sharded tables in it.
+    fn statement(&mut self, statement: &Statement) -> Result<(Action, bool), Reason> {
+        match statement {
+            Statement::Query(query) => self.read(query),
+            Statement::Update(update) => Ok((self.update(update)?, false)),
+            Statement::Delete(delete) => Ok((self.delete(delete)?, false)),
+            Statement::Insert(insert) => Ok((self.insert(insert)?, false)),
+            Statement::Explain { statement, .. } => {
+                self.statement(statement)?;
+                Ok((Action::Describe, false))
+            }
+            _ => {
+                Err("a statement of this kind cannot use sharded tables: address the physical tables".into())
+            }
+        }
+    }
+
+    fn read(&mut self, query: &Query) -> Result<(Action, bool), Reason> {
+        let scope = self.query(query, None)?;
+        let (scatter, of_this_text) = scatter(self, query, scope);
+        let groups = self.conditions();
+        Ok((Action::Read { groups, scatter }, of_this_text))
+    }
+}

@@ -1,0 +1,85 @@
+//! Which tables are sharded, and by which rule.
+
+use foldhash::{HashMap, HashMapExt};
+
+use super::Rule;
+use super::planner::Tables;
+use crate::config::sharding::{Sharding, TablePattern};
+
+/// All rules. Names of tables are told apart by their case.
+#[derive(Debug, Default)]
+pub struct Rules {
+    list: Vec<Rule>,
+    exact: HashMap<Box<[u8]>, usize>,
+    prefixes: Vec<(Box<[u8]>, usize)>,
+    /// A bit for each byte that the name of a sharded table can begin with: most names begin with another one.
+    first_bytes: [u64; 4],
+}
+
+impl Rules {
+    pub fn new(sharding: &Sharding) -> Self {
+        let mut exact = HashMap::new();
+        let mut prefixes = Vec::new();
+        let mut first_bytes = [0u64; 4];
+        for (number, rule) in sharding.rules.iter().enumerate() {
+            for pattern in &rule.tables {
+                let (TablePattern::Exact(name) | TablePattern::Prefix(name)) = pattern;
+                let bytes: Box<[u8]> = name.as_bytes().into();
+                if let Some(first) = bytes.first() {
+                    first_bytes[usize::from(first / 64)] |= 1 << (first % 64);
+                }
+                match pattern {
+                    TablePattern::Exact(_) => _ = exact.insert(bytes, number),
+                    TablePattern::Prefix(_) => prefixes.push((bytes, number)),
+                }
+            }
+        }
+        Self { list: sharding.rules.clone(), exact, prefixes, first_bytes }
+    }
+
+    /// Whether no table is sharded.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The number of the rule of a table, which is named without quotes.
+    pub fn rule_of(&self, table: &[u8]) -> Option<usize> {
+        let first = table.first()?;
+        if self.first_bytes[usize::from(first / 64)] >> (first % 64) & 1 == 0 {
+            return None;
+        }
+        self.exact.get(table).copied().or_else(|| {
+            let covers = |(prefix, _): &&(Box<[u8]>, usize)| table.starts_with(prefix);
+            self.prefixes.iter().find(covers).map(|(_, number)| *number)
+        })
+    }
+
+    /// The rule of that number.
+    pub fn rule(&self, number: usize) -> Option<&Rule> {
+        self.list.get(number)
+    }
+}
+
+impl Tables for Rules {
+    fn rule_of(&self, table: &[u8]) -> Option<usize> {
+        Rules::rule_of(self, table)
+    }
+
+    fn column(&self, rule: usize) -> &str {
+        self.rule(rule).map_or("", |rule| &rule.column)
+    }
+
+    fn shards(&self, rule: usize) -> u32 {
+        self.rule(rule).map_or(1, |rule| rule.shards)
+    }
+}
+
+/// The name of the table that a shard has: `users_3`.
+pub fn physical(table: &str, shard: u32) -> String {
+    format!("{table}_{shard}")
+}
+
+/// A name in backticks.
+pub fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
