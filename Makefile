@@ -26,7 +26,7 @@ PROGRAMS := cc:build-essential mariadbd:mariadb-server-core mariadb-dump:mariadb
 LIBRARIES := python3-pymysql python3-cryptography python3-mysqldb python3-venv golang-github-go-sql-driver-mysql-dev \
 	libmariadb-java libdbd-mariadb-perl libpcre2-posix3
 
-.PHONY: help deps build demo test drivers lint bench bench-state bench-limits bench-split crowd fuzz suite gate failover stale mysql-test mysql-root clean
+.PHONY: help deps build demo test drivers lint bench bench-state bench-limits bench-split bench-shards crowd fuzz suite gate failover stale mysql-test mysql-root clean
 
 help:
 	@echo "make demo   sysbench through Athena on a throw-away MariaDB"
@@ -36,6 +36,7 @@ help:
 	@echo "make bench-state  what it costs that clients have set something"
 	@echo "make bench-limits  what limits cost, and whom"
 	@echo "make bench-split   what read/write splitting costs, and where the reads go"
+	@echo "make bench-shards  what sharding costs"
 	@echo "make crowd  2,000 clients with states of their own on 16 links"
 	@echo "make fuzz   every fuzzer for FUZZ_SECONDS (600)"
 	@echo "make suite  MariaDB's own tests through Athena, all of the set"
@@ -95,6 +96,9 @@ bench-limits: deps build
 
 bench-split: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin bench-split -- $(BENCH)
+
+bench-shards: deps build
+	$(CARGO) run --release --quiet -p athena-perf --bin bench-shards -- $(BENCH)
 
 crowd: deps build
 	$(CARGO) run --release --quiet -p athena-perf --bin crowd -- $(CROWD)

@@ -42,38 +42,40 @@ impl Classes {
         rule.map_or(self.usual.1, |rule| rule.queue_timeout)
     }
 
-    /// The classes of a user's statements on a shard: the first rule that fits counts.
-    pub fn of_user(&self, user: &str, shard: u32) -> UserClasses {
-        let mut by_digest = Vec::new();
-        for (rule, class) in self.rules.iter().zip(1..) {
-            let fits = rule.user.as_deref().is_none_or(|name| name == user)
-                && rule.shard.is_none_or(|number| number == shard);
-            match rule.digest.filter(|_| fits) {
-                Some(digest) => by_digest.push((digest, class)),
-                None if fits => return UserClasses { usual: class, by_digest: by_digest.into() },
-                None => {}
-            }
-        }
-        UserClasses { usual: 0, by_digest: by_digest.into() }
+    /// The classes of a user's statements.
+    pub fn of_user(&self, user: &str) -> UserClasses {
+        let fits = |rule: &Rule| rule.user.as_deref().is_none_or(|name| name == user);
+        let rules = self.rules.iter().zip(1..).filter(|(rule, _)| fits(rule));
+        let class = |(rule, number): (&Rule, u32)| Class { shard: rule.shard, digest: rule.digest, number };
+        UserClasses(rules.map(class).collect())
     }
 }
 
-/// The classes of one user's statements.
+/// The classes of one user's statements, in the order of the rules.
 #[derive(Debug, Clone, Default)]
-pub struct UserClasses {
-    /// Of a statement that no digest tells apart.
-    pub usual: u32,
-    by_digest: Rc<[(u64, u32)]>,
+pub struct UserClasses(Rc<[Class]>);
+
+/// For which of a user's statements a class is.
+#[derive(Debug)]
+struct Class {
+    shard: Option<u32>,
+    digest: Option<u64>,
+    number: u32,
 }
 
 impl UserClasses {
     /// Whether digests matter at all.
     pub fn need_digest(&self) -> bool {
-        !self.by_digest.is_empty()
+        self.0.iter().any(|class| class.digest.is_some())
     }
 
-    pub fn of_digest(&self, digest: u64) -> u32 {
-        self.by_digest.iter().find(|(known, _)| *known == digest).map_or(self.usual, |(_, class)| *class)
+    /// The class of a statement on a shard: that of the first rule that fits. `digest` is `None` for what is no statement.
+    pub fn of(&self, shard: u32, digest: Option<u64>) -> u32 {
+        let fits = |class: &&Class| {
+            class.shard.is_none_or(|number| number == shard)
+                && (class.digest.is_none() || class.digest == digest)
+        };
+        self.0.iter().find(fits).map_or(0, |class| class.number)
     }
 }
 
@@ -99,12 +101,13 @@ mod tests {
             Rule { shard: Some(1), ..rule(None, None, 5) },
         ];
         let classes = Classes::new(limits(10), Duration::from_secs(5), rules);
-        let [ann, bob, eve] = ["ann", "bob", "eve"].map(|user| classes.of_user(user, 0));
-        assert_eq!([7, 8, 9, 6].map(|digest| ann.of_digest(digest)), [1, 2, 4, 0]);
-        assert_eq!([7, 8, 9, 6].map(|digest| bob.of_digest(digest)), [3, 2, 3, 3]);
-        assert_eq!([7, 8, 9, 6].map(|digest| eve.of_digest(digest)), [0, 2, 4, 0]);
-        assert_eq!(classes.of_user("eve", 1).usual, 5);
-        assert!(!Classes::new(limits(1), Duration::ZERO, Vec::new()).of_user("ann", 0).need_digest());
+        let [ann, bob, eve] = ["ann", "bob", "eve"].map(|user| classes.of_user(user));
+        let of = |user: &UserClasses| [7, 8, 9, 6].map(|digest| user.of(0, Some(digest)));
+        assert_eq!(of(&ann), [1, 2, 4, 0]);
+        assert_eq!(of(&bob), [3, 2, 3, 3]);
+        assert_eq!(of(&eve), [0, 2, 4, 0]);
+        assert_eq!([eve.of(1, None), eve.of(1, Some(9)), eve.of(2, None), bob.of(1, None)], [5, 4, 0, 3]);
+        assert!(!Classes::new(limits(1), Duration::ZERO, Vec::new()).of_user("ann").need_digest());
         assert_eq!(
             classes.limits().iter().map(|limits| limits.max_concurrent).collect::<Vec<_>>(),
             [10, 1, 2, 3, 4, 5]

@@ -18,6 +18,7 @@
 //! - `fitting` tells which links fit whom.
 //! - `opening` opens links for those who wait, within `quota`, the core's share of the process's number, and as far as `attempt`
 //!   asks the instance's breaker.
+//! - `gather` takes a whole result for somebody else than a client.
 //! - `errand` runs commands of Athena's own (KILL, the list of processes) that must not wait for a link.
 //! - `probe` asks a server how it is, on a connection that belongs to no pool.
 //! - `maintain` closes what is idle or old, keeps a minimum ready, and finds out whether the server is there.
@@ -32,6 +33,7 @@ mod era;
 mod errand;
 mod error;
 mod fitting;
+mod gather;
 mod identity;
 mod lease;
 mod link;
@@ -55,6 +57,7 @@ pub use connect::ServerProfile;
 pub use era::{Era, Eras};
 pub use errand::{ErrandError, Table, Told};
 pub use error::{ConnectError, LinkError, PoolError};
+pub use gather::{Gathered, ResultPart};
 pub use identity::{BackendAccount, Identity, Want};
 pub use lease::Lease;
 pub use link::{Link, SmallReply};

@@ -22,6 +22,7 @@ use super::login::{Accounts, Directory, Lobby, Shared};
 use super::positions::Positions;
 use super::post::{Letter, Post};
 use super::registry::Registry;
+use super::sharded::ShardedTables;
 use super::statements::TextStore;
 use super::view::View;
 
@@ -62,6 +63,8 @@ pub struct Cluster {
     /// The limits that there are.
     pub classes: RefCell<Classes>,
     pub query_timeout: Duration,
+    /// Those that are several; `None` where there are none.
+    pub tables: Option<Rc<ShardedTables>>,
 }
 
 impl Cluster {
@@ -261,8 +264,7 @@ impl Context {
 
     /// The limits of a user's statements.
     pub(super) fn classes_of(&self, cluster: usize, user: &str) -> UserClasses {
-        let classes =
-            self.clusters.get(cluster).map(|cluster| cluster.classes.borrow().of_user(user, HOME_SHARD));
+        let classes = self.clusters.get(cluster).map(|cluster| cluster.classes.borrow().of_user(user));
         classes.unwrap_or_default()
     }
 

@@ -7,9 +7,11 @@ use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::reply::Renames;
 use crate::protocol::response::{EofPacket, OkPacket};
 
 use super::before::Before;
+use super::context::HOME_SHARD;
 use super::driver::{Incoming, Session};
 use super::failure::{End, Refusal, Stop};
 use super::input::Oversized;
@@ -28,7 +30,7 @@ impl Session {
         };
         let command = code.and_then(Command::from_byte);
         self.entry.begin(command, started);
-        self.class = self.account.classes.usual;
+        (self.shard, self.digest, self.renames) = (HOME_SHARD, None, Renames::default());
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
             (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),

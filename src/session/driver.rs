@@ -16,6 +16,7 @@ use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
 use crate::pool::{Bound, Era, Identity, State};
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
+use crate::protocol::reply::Renames;
 use crate::protocol::tracked::Tracked;
 
 use super::before::Before;
@@ -63,8 +64,12 @@ pub(super) struct Session {
     pub statements: Statements,
     /// The link that is the session's own, while it holds something there.
     pub bound: Option<Bound>,
-    /// Which limits the command has that runs.
-    pub class: u32,
+    /// What limits tell the statement by that runs, where they do.
+    pub digest: Option<u64>,
+    /// Which shard it is for, of those that limits tell apart.
+    pub shard: u32,
+    /// What the shard's tables are called where the client reads of them.
+    pub renames: Renames,
     /// Which server the command that runs is for, in a cluster with several.
     pub route: Route,
     /// What `@athena_target` says.

@@ -13,7 +13,7 @@ use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, StatelessP
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::response::ErrPacket;
 
-use super::context::{HOME_SHARD, Phase};
+use super::context::Phase;
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 
@@ -301,15 +301,16 @@ impl Session {
     /// A permit if there is one at once; `Some(None)` where statements are not limited.
     async fn try_admit(&self) -> Option<Option<Permit>> {
         let Some(gate) = &self.cluster().gate else { return Some(None) };
-        let mut admission = gate.enter(self.permit_key());
+        let mut admission = gate.enter(self.permit_key(self.shard));
         match std::future::poll_fn(|cx| Poll::Ready(pin!(&mut admission).poll(cx))).await {
             Poll::Ready(Ok(permit)) => Some(Some(permit)),
             Poll::Ready(Err(_)) | Poll::Pending => None,
         }
     }
 
-    fn permit_key(&self) -> Key {
-        Key { user: self.account.index, shard: HOME_SHARD, class: self.class }
+    /// Whose permits the statement that runs needs on a shard, and by which limits.
+    fn permit_key(&self, shard: u32) -> Key {
+        Key { user: self.account.index, shard, class: self.account.classes.of(shard, self.digest) }
     }
 
     /// The permit that there is, or a new one.
@@ -322,29 +323,35 @@ impl Session {
 
     /// Waits for a permit, if statements are limited.
     pub async fn admitted(&self) -> Result<Option<Permit>, Stop> {
+        self.admitted_on(self.shard).await
+    }
+
+    /// The same on a certain shard.
+    pub async fn admitted_on(&self, shard: u32) -> Result<Option<Permit>, Stop> {
         let Some(gate) = self.cluster().gate.clone() else { return Ok(None) };
-        let mut admission = gate.enter(self.permit_key());
+        let key = self.permit_key(shard);
+        let mut admission = gate.enter(key);
         // Mostly there is one at once, and then there is nothing to wait for.
         let at_once = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut admission).poll(cx))).await;
         let admitted = match at_once {
             Poll::Ready(admitted) => admitted,
-            Poll::Pending => Box::pin(self.queue_for_permit(admission)).await?,
+            Poll::Pending => Box::pin(self.queue_for_permit(key, admission)).await?,
         };
         let Ok(permit) = admitted else {
             self.ctx.metrics.rate_limit_rejected.of(RateLimitReason::QueueFull).inc();
-            return Err(Refusal::queue_full(&self.account.name, HOME_SHARD, self.class).into());
+            return Err(Refusal::queue_full(&self.account.name, shard, key.class).into());
         };
         Ok(Some(permit))
     }
 
-    async fn queue_for_permit<F: Future>(&self, admission: F) -> Result<F::Output, Stop> {
-        let limit = self.cluster().classes.borrow().queue_timeout(self.class);
+    async fn queue_for_permit<F: Future>(&self, key: Key, admission: F) -> Result<F::Output, Stop> {
+        let limit = self.cluster().classes.borrow().queue_timeout(key.class);
         let rejected = |reason| self.ctx.metrics.rate_limit_rejected.of(reason).inc();
         match self.in_queue(limit, admission).await {
             Ok(Some(admitted)) => Ok(admitted),
             Ok(None) => {
                 rejected(RateLimitReason::Timeout);
-                Err(Refusal::queue_timeout(&self.account.name, HOME_SHARD, self.class, limit).into())
+                Err(Refusal::queue_timeout(&self.account.name, key.shard, key.class, limit).into())
             }
             Err(Stop::Refuse(refusal))
                 if matches!(refusal.kind, Some(ErrorKind::Shutdown | ErrorKind::DrainTimeout)) =>
@@ -396,6 +403,18 @@ impl Session {
                 .unwrap_or_else(|| Charset::of_login(self.identity.collation, server, default)),
             server,
             one_statement: !self.identity.flags.contains(Capabilities::MULTI_STATEMENTS),
+        }
+    }
+
+    /// Whether the client's literals are in UTF-8.
+    pub fn is_utf8(&self) -> bool {
+        match self.state.variable(b"character_set_client") {
+            Some(name) => name.starts_with(b"utf8"),
+            // utf8mb3, then utf8mb4.
+            None => matches!(
+                self.identity.collation,
+                33 | 76 | 83 | 192..=215 | 223 | 45 | 46 | 224..=247 | 255
+            ),
         }
     }
 

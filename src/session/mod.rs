@@ -15,7 +15,8 @@
 //! - `local_infile` takes a client's file to the link, in the middle of a reply.
 //! - `options` is what a client changes about its connection after the login.
 //! - `prepared` and `statements` are the commands and the book-keeping of prepared statements; `reprepare` has them on
-//!   further links.
+//!   further links, `long_data` is about parameters that come before their EXECUTE.
+//! - `sharded` is a folder of its own: statements about tables that are several.
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share; `view` what it knows of a cluster's servers.
@@ -36,6 +37,7 @@ mod leave;
 mod link;
 mod local_infile;
 mod login;
+mod long_data;
 mod members;
 mod moves;
 mod options;
@@ -53,6 +55,7 @@ mod retry;
 mod route;
 mod seen;
 mod settle;
+mod sharded;
 mod statements;
 mod trackers;
 mod unread;
@@ -66,5 +69,6 @@ pub use login::{Clients, Shared, TooMany};
 pub use positions::Positions;
 pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
+pub use sharded::ShardedTables;
 pub use statements::TextStore;
 pub use view::{SUSPICIONS_MAX, View};

@@ -26,6 +26,7 @@ use super::link::{Held, NO_SQL, Use};
 use super::overtime::only_reads;
 use super::reprepare::MAX_PREPARED_STATEMENTS;
 use super::seen::Seen;
+use super::sharded::Execution;
 use super::statements::{Meant, Statement, StatementText};
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
@@ -59,6 +60,10 @@ impl Session {
             let code = ErrorCode::MaxPreparedStmtCountReached;
             return Err(Refusal::new(ErrorKind::TooLarge, code, message).into());
         }
+        let sharded = self.prepare_sharded(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode)?;
+        if let Some(planned) = &sharded {
+            command = prepare_command(&planned.words)?;
+        }
         let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
         let named = facts.has_effects() || facts.kind == StatementKind::Ddl;
         let effects = if named { effects(sql, mode) } else { Vec::new() };
@@ -89,7 +94,8 @@ impl Session {
                 link.lease().add_statement(text.key, ok.statement_id);
                 let types = Vec::new();
                 let (params, settled) = (ok.params, Vec::new());
-                let statement = Statement { text, params, types, settled, long_data_failure: None };
+                let sharded = sharded.map(|planned| planned.statement);
+                let statement = Statement { text, params, types, settled, sharded, long_data_failure: None };
                 self.statements.insert(seen.statement_id, statement);
             }
             self.statements.last_prepared = seen.prepared.map(|_| seen.statement_id);
@@ -130,8 +136,20 @@ impl Session {
         let mut header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
+        if let Some(sharded) = self.statements.get(id).and_then(|statement| statement.sharded.clone()) {
+            if self.account.classes.need_digest() {
+                self.digest = Some(text.digest(self.sql_mode()));
+            }
+            self.place(text.facts, || text.effects.clone())?;
+            match self.execution(id, payload, &header, &sharded)? {
+                Execution::Several(texts) => {
+                    return Box::pin(self.execute_on_several(id, command, header, &sharded, texts)).await;
+                }
+                Execution::One(of_shard) => text = of_shard,
+            }
+        }
         if self.account.classes.need_digest() {
-            self.class = self.account.classes.of_digest(text.digest(self.sql_mode()));
+            self.digest = Some(text.digest(self.sql_mode()));
         }
         let mut facts = text.facts;
         if facts.ids.needs_parameters() {
@@ -250,6 +268,9 @@ impl Session {
     pub async fn oversized_execute(&mut self, command: &mut Oversized) -> Result<Payload, Stop> {
         let id = self.statements.resolve(statement_id(&command.start).map_err(|_| Refusal::malformed())?);
         let (text, params) = self.executable(id)?;
+        if self.is_sharded(id) {
+            return Err(Refusal::oversized_of_shards().into());
+        }
         let header = ExecuteHeader::parse(&command.start, params, self.has_attributes())
             .map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
@@ -344,88 +365,6 @@ impl Session {
         self.finish(link, NO_SQL, &seen, outcome)
     }
 
-    /// COM_STMT_SEND_LONG_DATA has no reply: what goes wrong is said at EXECUTE. From here to there the link is kept.
-    pub async fn long_data(&mut self, mut command: Payload) -> Result<(), Stop> {
-        let Ok((id, text, _)) = self.statement_of(&command, "mysqld_stmt_send_long_data") else {
-            return Ok(());
-        };
-        if self.has_failed_long_data(id) {
-            return Ok(());
-        }
-        let sent = async {
-            let mut link = self.take_link(NO_SQL).await?;
-            let open = self.holds.has_cursor(id);
-            if let Err(stop) = self.have_prepared(&mut link, id, &text, open).await {
-                return Err(self.unprepared(link, stop));
-            }
-            if let Some(on_link) = link.lease().statement(text.key).map(|statement| statement.id) {
-                patch_id(&mut command, on_link);
-            }
-            if let Err(stop) = self.tell_backend(&mut link, command).await {
-                return Err(self.lost(link, stop));
-            }
-            self.holds.long_data(id, true);
-            self.keep_or_give_back(link);
-            Ok(())
-        };
-        match sent.await {
-            Err(Stop::Refuse(refusal)) if !refusal.fatal => {
-                self.note_long_data_failure(id, *refusal);
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// A piece of a parameter is missing: what was sent before it, and what comes after it, is of no use.
-    fn note_long_data_failure(&mut self, id: u32, refusal: Refusal) {
-        if let Some(statement) = self.statements.get(id) {
-            statement.long_data_failure.get_or_insert(refusal);
-        }
-    }
-
-    fn has_failed_long_data(&mut self, id: u32) -> bool {
-        self.statements.get(id).is_some_and(|statement| statement.long_data_failure.is_some())
-    }
-
-    /// An oversized piece of a parameter, of which `start` is the beginning, was refused.
-    pub fn fail_long_data(&mut self, start: &[u8], refusal: Refusal) {
-        if let Ok(id) = statement_id(start) {
-            self.note_long_data_failure(id, refusal);
-        }
-    }
-
-    /// COM_STMT_SEND_LONG_DATA of more bytes than are collected.
-    pub async fn oversized_long_data(&mut self, command: &mut Oversized) -> Result<(), Stop> {
-        let id = statement_id(&command.start).map_err(|_| Refusal::malformed())?;
-        let Some(text) = self.statements.get(id).map(|statement| statement.text.clone()) else {
-            return Err(self.unknown_statement(id, "mysqld_stmt_send_long_data").into());
-        };
-        if self.has_failed_long_data(id) {
-            return self.discard(command).await;
-        }
-        let mut link = self.take_link(NO_SQL).await?;
-        let passed = async {
-            let open = self.holds.has_cursor(id);
-            self.have_prepared(&mut link, id, &text, open).await?;
-            let on_link = link.lease().statement(text.key).map(|statement| statement.id);
-            let patch = |mut bytes: Payload| {
-                on_link.into_iter().for_each(|id| patch_id(&mut bytes, id));
-                bytes
-            };
-            let last = self.pass_through(&mut link, command, patch).await?;
-            self.tell_backend(&mut link, last).await
-        };
-        match passed.await {
-            Ok(()) => {
-                self.holds.long_data(id, true);
-                self.keep_or_give_back(link);
-                Ok(())
-            }
-            Err(stop) => Err(self.lost(link, stop)),
-        }
-    }
-
     /// COM_STMT_RESET: ends a cursor and forgets parameters sent ahead.
     pub async fn reset_statement(&mut self, command: &Payload) -> Result<Payload, Stop> {
         let id =
@@ -452,7 +391,7 @@ impl Session {
     }
 
     /// Forgets what a statement has on the link: by closing it there, which needs no reply.
-    fn end_statement(&mut self, id: u32, key: crate::pool::StatementKey) {
+    pub(super) fn end_statement(&mut self, id: u32, key: crate::pool::StatementKey) {
         if !self.holds.has_cursor(id) && !self.holds.has_long_data(id) {
             return;
         }
@@ -474,12 +413,12 @@ impl Session {
     }
 
     /// In the words of the server's family.
-    fn unknown_statement(&self, id: u32, function: &str) -> Refusal {
+    pub(super) fn unknown_statement(&self, id: u32, function: &str) -> Refusal {
         Refusal::unknown_statement(id, if self.is_on_mariadb() { function } else { "mysql_stmt_precheck" })
     }
 
     /// The statement that a command names, if nothing stands against its execution.
-    fn statement_of(
+    pub(super) fn statement_of(
         &mut self,
         command: &Payload,
         function: &str,
@@ -518,7 +457,7 @@ impl Session {
 
     /// The command as the link's server takes it: with its own id, and with the parameters' types if it needs them: a
     /// client sends them once, and the server may have got others from another session since.
-    fn bound_to_link(
+    pub(super) fn bound_to_link(
         &mut self,
         link: &mut Use,
         id: u32,
@@ -553,8 +492,18 @@ impl Session {
     }
 }
 
+/// A COM_STMT_PREPARE of another text than the client's.
+fn prepare_command(text: &[u8]) -> Result<Payload, Refusal> {
+    if text.len() + 1 >= MAX_PAYLOAD {
+        return Err(Refusal::outgrown("the names of a shard's tables"));
+    }
+    let mut command = Vec::with_capacity(text.len() + HEADER_LEN + 1);
+    write_packet(&mut command, 0, &[&[Command::StmtPrepare as u8], text].concat());
+    Ok(command.into())
+}
+
 /// Writes the id by which a link's server knows the statement into a command.
-fn patch_id(command: &mut [u8], id: u32) {
+pub(super) fn patch_id(command: &mut [u8], id: u32) {
     if let Some(payload) = command.get_mut(HEADER_LEN..) {
         // The command's own id has been read from there.
         let _ = set_statement_id(payload, id);

@@ -32,13 +32,26 @@ impl Session {
         let mode = self.sql_mode();
         let facts = facts(text, mode);
         if self.account.classes.need_digest() {
-            self.class = self.account.classes.of_digest(digest(text, mode));
+            self.digest = Some(digest(text, mode));
         }
         self.place(facts, || effects(text, mode))?;
         if self.unread.transaction && !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
             // The packet behind the columns tells of it before the server's own does.
             Box::pin(self.read_own_link()).await?;
         }
+        if let Some(plan) = self.sharded(text, mode)? {
+            return Box::pin(self.sharded_query(command, facts, plan)).await;
+        }
+        if facts.kind == StatementKind::Show
+            && let Some(reply) = Box::pin(self.show_of_shards(&command, facts)).await?
+        {
+            return Ok(reply);
+        }
+        self.query_at_home(command, facts).await
+    }
+
+    /// COM_QUERY with a text that goes to its server as it is.
+    pub async fn query_at_home(&mut self, command: Payload, facts: Facts) -> Result<Payload, Stop> {
         if facts.hazards.intersects(Hazards::OF_SESSIONS) {
             return Box::pin(self.query_of_sessions(command, facts)).await;
         }
@@ -232,7 +245,11 @@ impl Session {
             return Err(Refusal::new(ErrorKind::TooLarge, ErrorCode::NetPacketTooLarge, message).into());
         };
         let mut facts = facts(text, self.sql_mode());
-        allowed_oversized(facts)?;
+        if self.sharded(text, self.sql_mode()).is_ok_and(|plan| plan.is_none()) {
+            allowed_oversized(facts)?;
+        } else {
+            return Err(Refusal::oversized_of_shards().into());
+        }
         facts.hazards |= Hazards::UNSURE;
         self.place(facts, Vec::new)?;
         let mut link = self.take_link(facts).await?;

@@ -31,6 +31,7 @@ impl Session {
     ) -> Result<Payload, Stop> {
         self.entry.on_link(LinkId::of(link.lease()));
         reply.track(self.tracked.clone());
+        reply.rename(self.renames.clone());
         let mut clock = self.clock();
         let mut passed = false;
         let mut chunk = self.ask(link, command, &mut clock).await?;

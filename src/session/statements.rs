@@ -11,6 +11,7 @@ use crate::pool::{OnLink, State, StatementKey};
 use crate::protocol::statement::LAST_PREPARED;
 
 use super::failure::Refusal;
+use super::sharded::ShardedStatement;
 
 /// A statement's text in a schema and a state: what a link has prepared, or has to.
 #[derive(Debug)]
@@ -115,6 +116,8 @@ pub(super) struct Statement {
     pub types: Vec<u8>,
     /// Those by which it was settled on the link where it ran first, see `executions_stick`.
     pub settled: Vec<u8>,
+    /// For a statement about sharded tables, of which `text` is that of the shard where it ran last.
+    pub sharded: Option<Rc<ShardedStatement>>,
     /// Why parameters sent ahead did not arrive: said at EXECUTE, as they have no reply of their own.
     pub long_data_failure: Option<Refusal>,
 }
@@ -175,6 +178,15 @@ impl Statements {
 
     pub fn get(&mut self, id: u32) -> Option<&mut Statement> {
         self.list.get_mut(&id)
+    }
+
+    /// The statement has another text from now on.
+    pub fn set_text(&mut self, id: u32, text: Rc<StatementText>) {
+        if let Some(statement) = self.list.get_mut(&id) {
+            self.keys.remove(&statement.text.key);
+            self.keys.insert(text.key);
+            statement.text = text;
+        }
     }
 
     pub fn remove(&mut self, id: u32) -> Option<Statement> {
@@ -238,6 +250,7 @@ mod tests {
             params: 0,
             types: Vec::new(),
             settled: Vec::new(),
+            sharded: None,
             long_data_failure: None,
         };
         let mut statements = Statements::default();

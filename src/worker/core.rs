@@ -20,7 +20,9 @@ use crate::net::{
 use crate::pool::{Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::router::{Suspicion, Topology};
-use crate::session::{Cluster, Context, Letter, Phase, Place, Positions, Shared, View, deliver};
+use crate::session::{
+    Cluster, Context, Letter, Phase, Place, Positions, ShardedTables, Shared, View, deliver,
+};
 
 use super::accept::Entrance;
 use super::limits::classes;
@@ -282,6 +284,7 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
             gate: cluster.circuit.enabled.then(gate),
             classes: classes(&cluster.circuit).into(),
             query_timeout: cluster.pool.query_timeout.unwrap_or_default(),
+            tables: ShardedTables::new(&cluster.sharding).map(Rc::new),
         }
     });
     clusters.collect()

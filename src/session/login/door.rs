@@ -14,10 +14,11 @@ use crate::protocol::compression::Role;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader};
+use crate::protocol::reply::Renames;
 use crate::protocol::tracked::Tracked;
 
 use super::super::before::Before;
-use super::super::context::Context;
+use super::super::context::{Context, HOME_SHARD};
 use super::super::driver::Session;
 use super::super::holds::Holds;
 use super::super::input::Input;
@@ -166,7 +167,9 @@ impl Entered {
             status: self.status,
             statements: Default::default(),
             bound: None,
-            class: 0,
+            digest: None,
+            shard: HOME_SHARD,
+            renames: Renames::default(),
             permit: None,
             holds: Holds::default(),
             state,

@@ -1,0 +1,345 @@
+//! A statement on several shards: one part for each, on one link of the session.
+
+use std::rc::Rc;
+
+use crate::circuit::Permit;
+use crate::net::Payload;
+use crate::parser::{Facts, Hazards};
+use crate::protocol::capability::StatusFlags;
+use crate::protocol::command::Command;
+use crate::protocol::packet::write_packet;
+use crate::protocol::reply::Reply;
+use crate::protocol::response::OkPacket;
+use crate::protocol::resultset::ResultsetWriter;
+use crate::protocol::statement::ExecuteHeader;
+use crate::router::sharding::{MergeError, Merger};
+
+use super::super::driver::Session;
+use super::super::failure::{Refusal, Stop};
+use super::super::link::{Held, Use};
+use super::super::overtime::only_reads;
+use super::super::seen::Seen;
+use super::super::statements::StatementText;
+use super::beside::{Ends, Gathering};
+use super::collect::{COLLECTED, Part, Take};
+use super::done::Done;
+
+/// What a shard is told.
+pub(super) struct Leg {
+    pub shard: u32,
+    pub say: Say,
+}
+
+/// The command for a shard.
+pub(super) enum Say {
+    /// A whole COM_QUERY, with its header.
+    Text(Payload),
+    /// A COM_STMT_EXECUTE.
+    Execute(Execute),
+}
+
+/// The execution of a prepared statement in the words of a shard.
+pub(super) struct Execute {
+    /// That of the session's statement.
+    pub id: u32,
+    pub text: Rc<StatementText>,
+    /// As the client sent it, without the header.
+    pub payload: Rc<[u8]>,
+    pub header: Rc<ExecuteHeader>,
+    /// Those of the parameters, two bytes each.
+    pub types: Rc<[u8]>,
+    pub params: u16,
+}
+
+/// How a statement's parts on several shards are one.
+const SAVEPOINT: [&str; 3] = [
+    "SAVEPOINT athena_statement",
+    "RELEASE SAVEPOINT athena_statement",
+    "ROLLBACK TO SAVEPOINT athena_statement",
+];
+const TRANSACTION: [&str; 3] =
+    ["BEGIN", "COMMIT AND NO CHAIN NO RELEASE", "ROLLBACK AND NO CHAIN NO RELEASE"];
+
+impl Session {
+    /// A permit and a link for a statement on these shards.
+    pub(super) async fn link_for_several(
+        &mut self,
+        facts: Facts,
+        shards: impl Iterator<Item = u32>,
+    ) -> Result<(Use, Vec<Permit>), Stop> {
+        let mut permits = Vec::new();
+        let is_free = self.bound.is_none();
+        self.entry.wait();
+        for (at, shard) in shards.enumerate() {
+            if at == 0 {
+                // The link's own comes first: all sessions take them in the same order, and links behind permits.
+                self.shard = shard;
+                if is_free {
+                    self.permit = self.admitted().await?;
+                }
+            } else if is_free && let Some(permit) = self.admitted_on(shard).await? {
+                permits.push(permit);
+            }
+        }
+        let mut link = self.take_link(facts).await?;
+        match self.clear_warnings(&mut link).await {
+            Ok(_) => Ok((link, permits)),
+            Err(stop) => Err(self.lost_on_the_way(link, stop)),
+        }
+    }
+
+    /// Reads from several shards, and gives the client one result.
+    pub(super) async fn read_several(
+        &mut self,
+        (mut link, _permits): (Use, Vec<Permit>),
+        facts: Facts,
+        legs: Vec<Leg>,
+        merger: Merger,
+        mut seen: Seen,
+    ) -> Result<Payload, Stop> {
+        seen.only_reads = only_reads(facts);
+        let tasks = self.tasks_beside(&link, &legs);
+        let gathering = Gathering::new(legs, merger, self.timer.poker(), self.cluster().query_timeout);
+        let _ends = Ends(gathering.clone());
+        if tasks > 0 {
+            let pool = link.lease().pool().clone();
+            self.gather_beside(&pool, &gathering, tasks);
+        }
+        let read = async {
+            while seen.error.is_none()
+                && seen.out_of_time.is_none()
+                && let Some(leg) = gathering.next()
+            {
+                self.read_part(&mut link, leg, &gathering, &mut seen).await?;
+            }
+            if tasks > 0 && seen.error.is_none() { self.await_tasks(&gathering).await } else { Ok(()) }
+        };
+        if let Err(stop) = read.await {
+            return self.finish(link, facts, &seen, Err(stop));
+        }
+        seen.warnings = seen.warnings.saturating_add(gathering.warnings());
+        let failure = gathering.failure();
+        let merged = gathering.take_merger().filter(|_| failure.is_none() && seen.error.is_none());
+        let merged = merged.map(|merger| self.result(merger, &mut seen).map_err(Refusal::merge)).transpose();
+        match (failure, merged) {
+            (None, Ok(Some(reply))) => self.finish_several(link, facts, &seen, reply),
+            (None, Ok(None)) => {
+                let error = self.error_of(&seen);
+                self.finish_several(link, facts, &seen, error)
+            }
+            (Some(refusal), _) | (None, Err(refusal)) => {
+                // What the server says of having been told to stop is not for the client.
+                self.finish_several(link, facts, &seen, Payload::from(Vec::new()))?;
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// The result of all parts.
+    fn result(&self, merger: Merger, seen: &mut Seen) -> Result<Payload, MergeError> {
+        let mut merged = merger.finish()?;
+        let status = seen.status.unwrap_or(self.status) - StatusFlags::MORE_RESULTS_EXISTS;
+        let mut reply = ResultsetWriter::begin(self.capabilities, status, seen.warnings, &merged.columns);
+        let (mut row, mut rows) = (Vec::new(), 0);
+        while merged.rows.next_into(&mut row)? {
+            reply.row(&row);
+            rows += 1;
+        }
+        seen.rows = Some(rows);
+        Ok(reply.end().into())
+    }
+
+    /// How many further links a read may have. One that is bound to its link stays there: only that has what it has done.
+    fn tasks_beside(&self, link: &Use, legs: &[Leg]) -> usize {
+        let most = self.cluster().tables.as_ref().map_or(1, |tables| tables.max_fan_out);
+        // Elsewhere they would have to be prepared in another schema or state.
+        let is_here = |leg: &Leg| match &leg.say {
+            Say::Text(_) => true,
+            Say::Execute(execute) => execute.text.schema == self.schema && execute.text.state == self.state,
+        };
+        match &link.held {
+            Held::Free(_) if legs.iter().all(is_here) => legs.len().min(most) - 1,
+            _ => 0,
+        }
+    }
+
+    /// Reads one part on the session's own link.
+    async fn read_part(
+        &mut self,
+        link: &mut Use,
+        leg: Leg,
+        gathering: &Gathering,
+        seen: &mut Seen,
+    ) -> Result<(), Stop> {
+        let shard = leg.shard;
+        let command = self.command_of(link, leg)?;
+        let mut columns = Vec::new();
+        let take: &mut Take<'_> = &mut |part| match part {
+            Part::Column(column) => {
+                columns.push(column);
+                Ok(())
+            }
+            Part::Rows => gathering.columns(shard, &columns).map_err(Refusal::merge),
+            Part::Row(row) => gathering.row(shard, &row).map_err(Refusal::merge),
+            Part::Ok(_) => Err(Refusal::unsupported("a statement without rows over several shards")),
+        };
+        let reply = Reply::to_execute(COLLECTED, self.status, false);
+        if let Err(refusal) = self.collect(link, command, reply, seen, take).await? {
+            gathering.fail(refusal);
+        }
+        Ok(())
+    }
+
+    /// Writes to several shards, all or none of it, and gives the client one OK.
+    pub(super) async fn write_several(
+        &mut self,
+        (mut link, _permits): (Use, Vec<Permit>),
+        facts: Facts,
+        legs: Vec<Leg>,
+        mut done: Done,
+        mut seen: Seen,
+    ) -> Result<Payload, Stop> {
+        let alone = self.status.contains(StatusFlags::AUTOCOMMIT) && !self.holds.in_transaction();
+        let [begin, end, undo] = if alone { TRANSACTION } else { SAVEPOINT };
+        let outcome = async {
+            self.say(&mut link, begin, &mut seen).await?;
+            for leg in legs {
+                if seen.error.is_some() {
+                    break;
+                }
+                let command = self.command_of(&mut link, leg)?;
+                done.leg(self.collect_ok(&mut link, command, &mut seen).await?);
+            }
+            if seen.error.is_none() {
+                self.say(&mut link, end, &mut seen).await?;
+            } else {
+                let error = (seen.error.take(), seen.sqlstate, std::mem::take(&mut seen.message));
+                // After a deadlock nothing is left to be undone, and the server says so.
+                self.say(&mut link, undo, &mut seen).await?;
+                (seen.error, seen.sqlstate, seen.message) = error;
+            }
+            Ok(())
+        };
+        if let Err(stop) = outcome.await {
+            return self.finish(link, facts, &seen, Err(stop));
+        }
+        let reply = if seen.error.is_some() { self.error_of(&seen) } else { self.done(&done, &mut seen) };
+        self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// A definition on all shards, one after the other. Servers commit before and behind each, so what is done stays done: an
+    /// error tells where.
+    pub(super) async fn define_on_all(
+        &mut self,
+        (mut link, _permits): (Use, Vec<Permit>),
+        facts: Facts,
+        legs: Vec<Leg>,
+        mut seen: Seen,
+    ) -> Result<Payload, Stop> {
+        let mut done = Done::default();
+        let mut finished = Vec::new();
+        let all = legs.len();
+        for leg in legs {
+            let shard = leg.shard;
+            let command = match self.command_of(&mut link, leg) {
+                Ok(command) => command,
+                Err(refusal) => return self.finish(link, facts, &seen, Err(refusal.into())),
+            };
+            match self.collect_ok(&mut link, command, &mut seen).await {
+                Ok(ok) => done.leg(ok),
+                Err(stop) => return self.finish(link, facts, &seen, Err(stop)),
+            }
+            if seen.error.is_some() {
+                let where_it_stands = report(shard, &finished, all);
+                seen.message = [&seen.message[..], where_it_stands.as_bytes()].concat().into();
+                break;
+            }
+            finished.push(shard);
+        }
+        let reply = if seen.error.is_some() { self.error_of(&seen) } else { self.done(&done, &mut seen) };
+        self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// A statement of Athena's own between those of the client.
+    async fn say(&mut self, link: &mut Use, sql: &str, seen: &mut Seen) -> Result<(), Stop> {
+        let mut command = Vec::with_capacity(sql.len() + 8);
+        let attributes: &[u8] = if self.has_attributes() { &[0, 1] } else { &[] };
+        write_packet(&mut command, 0, &[&[Command::Query as u8], attributes, sql.as_bytes()].concat());
+        self.collect_ok(link, command.into(), seen).await.map(drop)
+    }
+
+    /// The OK packet of a command that has no rows; empty where it failed.
+    async fn collect_ok(
+        &mut self,
+        link: &mut Use,
+        command: Payload,
+        seen: &mut Seen,
+    ) -> Result<Vec<u8>, Stop> {
+        let mut ok = Vec::new();
+        let take: &mut Take<'_> = &mut |part| {
+            if let Part::Ok(packet) = part {
+                ok = packet;
+            }
+            Ok(())
+        };
+        let reply = Reply::to_execute(COLLECTED, self.status, false);
+        self.collect(link, command, reply, seen, take).await?.map(|()| ok).map_err(Stop::from)
+    }
+
+    /// The error that some part ended in.
+    fn error_of(&self, seen: &Seen) -> Payload {
+        let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
+        error.packet(1).into()
+    }
+
+    /// One OK packet for all parts.
+    fn done(&self, done: &Done, seen: &mut Seen) -> Payload {
+        (seen.affected_rows, seen.warnings) = (done.affected_rows, done.warnings);
+        seen.warned = done.warnings > 0;
+        seen.last_insert_id = (done.last_insert_id != 0).then_some(done.last_insert_id);
+        let status = seen.status.unwrap_or(self.status) - StatusFlags::MORE_RESULTS_EXISTS;
+        let ok = OkPacket {
+            header: OkPacket::HEADER,
+            affected_rows: done.affected_rows,
+            last_insert_id: done.last_insert_id,
+            status,
+            warnings: done.warnings,
+            info: done.info.as_bytes(),
+            ..OkPacket::END_OF_ROWS
+        };
+        let mut bytes = Vec::new();
+        write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
+        bytes.into()
+    }
+
+    /// The end of a statement of several parts.
+    fn finish_several(
+        &mut self,
+        link: Use,
+        facts: Facts,
+        seen: &Seen,
+        reply: Payload,
+    ) -> Result<Payload, Stop> {
+        let is_bound = matches!(link.held, Held::Bound(_));
+        let outcome = self.finish(link, facts, seen, Ok(reply));
+        // The server's own answers are about one part only.
+        self.is_last = false;
+        debug_assert!(!facts.hazards.contains(Hazards::MULTI) || is_bound, "one statement");
+        outcome
+    }
+}
+
+/// Where a definition stands that failed on a shard.
+fn report(failed: u32, finished: &[u32], all: usize) -> String {
+    let list = |shards: &[u32]| {
+        let names: Vec<_> = shards.iter().map(u32::to_string).collect();
+        names.join(", ")
+    };
+    match (finished, all - finished.len() - 1) {
+        ([], _) => format!(" (on shard {failed}; no shard has it)"),
+        (finished, left) => format!(
+            " (on shard {failed}; done on {}, not tried on {left} more: repeat it there once the cause is mended)",
+            list(finished)
+        ),
+    }
+}

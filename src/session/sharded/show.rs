@@ -1,0 +1,273 @@
+//! What servers say of their tables, with the names that clients know.
+
+use crate::net::Payload;
+use crate::parser::{Facts, Sketch, SketchKind};
+use crate::protocol::buf::{Reader, WriteExt};
+use crate::protocol::packet::HEADER_LEN;
+use crate::protocol::reply::Reply;
+use crate::protocol::resultset::{TextValue, text_resultset};
+
+use super::super::driver::Session;
+use super::super::failure::{Refusal, Stop};
+use super::super::seen::Seen;
+use super::collect::{COLLECTED, Part, Take};
+use super::tables::ShardedTables;
+use super::text::query;
+
+/// What stands for NULL in a text row.
+const NULL: u8 = 0xFB;
+
+/// SHOW TABLES.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ShowTables {
+    /// Where its LIKE begins, in bytes of the text: the server is not asked that.
+    like_at: Option<usize>,
+    pattern: Option<Vec<u8>>,
+}
+
+/// Reads a SHOW TABLES. `None` for anything else.
+///
+/// # Errors
+/// It has a WHERE, which the server would look at with its own names.
+pub(super) fn show_tables(sql: &[u8], sketch: &Sketch) -> Option<Result<ShowTables, Refusal>> {
+    let word = |at: u32| sketch.text(sql, at);
+    let is = |at: u32, text: &str| word(at).eq_ignore_ascii_case(text.as_bytes());
+    let mut at = 1;
+    if !is(0, "show") {
+        return None;
+    }
+    while is(at, "full") || is(at, "extended") {
+        at += 1;
+    }
+    if !is(at, "tables") {
+        return None;
+    }
+    at += 1;
+    if is(at, "from") || is(at, "in") {
+        at += 2;
+    }
+    let token = |at: u32| sketch.tokens.get(at as usize);
+    match token(at) {
+        None => Some(Ok(ShowTables { like_at: None, pattern: None })),
+        Some(like) if is(at, "like") && token(at + 1).is_some_and(|next| next.kind == SketchKind::String) => {
+            let quoted = word(at + 1);
+            let pattern = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_vec();
+            Some(Ok(ShowTables { like_at: Some(like.start as usize), pattern: Some(pattern) }))
+        }
+        Some(_) if word(at) == b";" => Some(Ok(ShowTables { like_at: None, pattern: None })),
+        Some(_) => Some(Err(Refusal::show_where())),
+    }
+}
+
+impl ShardedTables {
+    /// The logical table that a server's is a part of, and the shard.
+    pub(super) fn logical<'a>(&self, name: &'a [u8]) -> Option<(&'a [u8], u32)> {
+        let at = name.iter().rposition(|byte| *byte == b'_')?;
+        let digits = std::str::from_utf8(name.get(at + 1..)?).ok()?;
+        let shard: u32 = digits.parse().ok().filter(|shard: &u32| shard.to_string() == digits)?;
+        let logical = name.get(..at)?;
+        let rule = self.rules.rule(self.rules.rule_of(logical)?)?;
+        (shard < rule.shards).then_some((logical, shard))
+    }
+
+    /// A text in which the tables of the first shard have the names that clients know.
+    fn in_logical_names(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let is_letter =
+            |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || matches!(byte, b'_' | b'$');
+        let mut rest = text;
+        while let Some(first) = rest.first() {
+            let of_word = is_letter(first);
+            let len = rest.iter().take_while(|byte| is_letter(byte) == of_word).count();
+            let (word, after) = rest.split_at(len);
+            out.extend_from_slice(match self.logical(word) {
+                Some((logical, 0)) if of_word => logical,
+                _ => word,
+            });
+            rest = after;
+        }
+        out
+    }
+}
+
+impl Session {
+    /// SHOW TABLES: each sharded table once.
+    pub(super) async fn show_tables(
+        &mut self,
+        head: &[u8],
+        sql: &[u8],
+        facts: Facts,
+        show: ShowTables,
+    ) -> Result<Payload, Stop> {
+        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let asked = show.like_at.and_then(|at| sql.get(..at)).unwrap_or(sql);
+        let command = query(head, asked)?;
+        let is_like = show.pattern.clone();
+        self.answered_with_changes(command, facts, |columns, rows| {
+            if let (Some(pattern), Some(first)) = (&is_like, columns.first_mut()) {
+                *first = named_like(first, pattern);
+            }
+            rows.retain_mut(|row| {
+                let Some(Some(name)) = row.first_mut() else { return true };
+                let logical = match tables.logical(name) {
+                    Some((logical, 0)) => Some(logical.to_vec()),
+                    Some(_) => return false,
+                    None => None,
+                };
+                if let Some(logical) = logical {
+                    *name = logical;
+                }
+                is_like.as_ref().is_none_or(|pattern| like(name, pattern))
+            });
+            rows.sort();
+        })
+        .await
+    }
+
+    /// What the first shard says of its table.
+    pub(super) async fn describe(&mut self, command: Payload, facts: Facts) -> Result<Payload, Stop> {
+        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        self.answered_with_changes(command, facts, |_, rows| {
+            for value in rows.iter_mut().flatten().flatten() {
+                *value = tables.in_logical_names(value);
+            }
+        })
+        .await
+    }
+
+    /// Says a command, and gives the client another result.
+    async fn answered_with_changes(
+        &mut self,
+        command: Payload,
+        facts: Facts,
+        change: impl FnOnce(&mut Vec<Vec<u8>>, &mut Vec<Vec<TextValue>>),
+    ) -> Result<Payload, Stop> {
+        debug_assert!(command.len() > HEADER_LEN);
+        let mut link = self.take_link(facts).await?;
+        let (mut columns, mut rows, mut seen) = (Vec::new(), Vec::new(), Seen::default());
+        let take: &mut Take<'_> = &mut |part| {
+            match part {
+                Part::Column(column) => columns.push(column),
+                Part::Row(row) => rows.push(values(&row)),
+                Part::Rows | Part::Ok(_) => {}
+            }
+            Ok(())
+        };
+        let reply = Reply::to_query(COLLECTED, self.status);
+        let outcome = self.collect(&mut link, command, reply, &mut seen, take).await;
+        let outcome = outcome.and_then(|taken| taken.map_err(Stop::from));
+        let outcome = outcome.map(|()| match seen.error {
+            Some(_) => seen.server_error().packet(1).into(),
+            None => {
+                change(&mut columns, &mut rows);
+                seen.rows = Some(rows.len() as u64);
+                let status = seen.status.unwrap_or(self.status);
+                text_resultset(self.capabilities, status, &columns, &rows).into()
+            }
+        });
+        let outcome = self.finish(link, facts, &seen, outcome);
+        self.is_last = false;
+        outcome
+    }
+}
+
+/// The values of a text row; what can't be read is NULL.
+fn values(row: &[u8]) -> Vec<TextValue> {
+    let mut reader = Reader::new(row);
+    let mut values = Vec::new();
+    while !reader.is_empty() {
+        let mut ahead = reader;
+        if ahead.u8() == Ok(NULL) {
+            reader = ahead;
+            values.push(None);
+        } else {
+            match reader.lenenc_bytes() {
+                Ok(value) => values.push(Some(value.to_vec())),
+                Err(_) => return values,
+            }
+        }
+    }
+    values
+}
+
+/// The definition of the column with the server's `Tables_in_test` as `Tables_in_test (pattern)`.
+fn named_like(column: &[u8], pattern: &[u8]) -> Vec<u8> {
+    let mut reader = Reader::new(column);
+    let mut out = Vec::with_capacity(column.len() + 2 * pattern.len());
+    for field in 0..6 {
+        let Ok(name) = reader.lenenc_bytes() else { return column.to_vec() };
+        // The fifth is the name.
+        let suffix = if field == 4 { [b" (", pattern, b")"].concat() } else { Vec::new() };
+        out.put_lenenc_bytes(&[name, &suffix].concat());
+    }
+    out.extend_from_slice(reader.rest());
+    out
+}
+
+/// LIKE by bytes: names of tables are told apart by their case.
+fn like(name: &[u8], pattern: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'%', rest)), _) => {
+            (0..=name.len()).any(|at| name.get(at..).is_some_and(|name| like(name, rest)))
+        }
+        (Some((b'\\', rest)), Some((first, name))) => {
+            rest.split_first().is_some_and(|(letter, rest)| letter == first && like(name, rest))
+        }
+        (Some((b'_', rest)), Some((_, name))) => like(name, rest),
+        (Some((letter, rest)), Some((first, name))) => letter == first && like(name, rest),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+impl Refusal {
+    fn show_where() -> Self {
+        Self::sharding(&"SHOW TABLES with a WHERE, where tables are sharded: use LIKE".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parser::SqlMode;
+
+    #[test]
+    fn names_are_like_patterns() {
+        for (name, pattern, fits) in [
+            ("users", "users", true),
+            ("users", "u%", true),
+            ("users", "%s", true),
+            ("users", "u__rs", true),
+            ("users", "u_rs", false),
+            ("Users", "users", false),
+            ("a_b", "a\\_b", true),
+            ("axb", "a\\_b", false),
+            ("", "%", true),
+            ("users", "", false),
+        ] {
+            assert_eq!(like(name.as_bytes(), pattern.as_bytes()), fits, "{name} LIKE {pattern}");
+        }
+    }
+
+    #[test]
+    fn show_tables_is_told_from_others() {
+        let read = |sql: &str| {
+            let mut sketch = Sketch::default();
+            sketch.read(sql.as_bytes(), SqlMode::default());
+            show_tables(sql.as_bytes(), &sketch)
+        };
+        let like =
+            read("SHOW FULL TABLES FROM `a b` LIKE 'u%'").expect("it is one").expect("it can be asked");
+        assert_eq!(like, ShowTables { like_at: Some(28), pattern: Some(b"u%".to_vec()) });
+        assert!(read("show tables;").is_some_and(|show| show.is_ok()));
+        assert!(read("SHOW TABLES WHERE 1").is_some_and(|show| show.is_err()));
+        for other in ["SHOW TABLE STATUS", "SHOW COLUMNS FROM t", "SELECT 1"] {
+            assert!(read(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn rows_are_read_as_they_are_written() {
+        assert_eq!(values(b"\x01a\xfb\x00"), [Some(b"a".to_vec()), None, Some(Vec::new())]);
+    }
+}

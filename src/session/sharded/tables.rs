@@ -1,0 +1,252 @@
+//! The sharded tables of a cluster, and the plans of statements about them, on one core.
+
+use std::cell::{Ref, RefCell};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use crate::config;
+use crate::parser::{Sketch, SketchKind, SqlMode};
+use crate::protocol::reply::Renames;
+use crate::router::sharding::{
+    Action, Budget, Edit, Limit, Operand, Piece, Plan, Reading, Reason, Row, Rules, ShardSet, Value, Verdict,
+    Window, evaluate, physical, place, planner,
+};
+
+use super::super::failure::Refusal;
+
+/// Longer texts, such as INSERTs of many rows, are planned each time: few are alike, and the list would fill with them.
+const KEPT_MAX: usize = 4096;
+
+/// What a cluster's sharded tables are. A core has its own.
+pub struct ShardedTables {
+    pub(super) rules: Rules,
+    pub(super) budget: Budget,
+    /// Links that a read of several shards uses at a time.
+    pub(super) max_fan_out: usize,
+    /// By the key of a text's sketch.
+    plans: RefCell<LruCache<Box<[u8]>, Verdict>>,
+    sketch: RefCell<Sketch>,
+}
+
+/// The values of a statement that runs.
+pub(super) struct Values<'a> {
+    pub sql: &'a [u8],
+    pub sketch: &'a Sketch,
+    pub mode: SqlMode,
+    /// Of a prepared statement.
+    pub parameters: &'a [Value],
+}
+
+impl Values<'_> {
+    pub fn get(&self, operand: &Operand) -> Value {
+        match operand {
+            Operand::Null => Value::Null,
+            Operand::Parameter(number) => {
+                self.parameters.get(*number as usize).cloned().unwrap_or(Value::Other)
+            }
+            Operand::Literal { token, negative } => {
+                let text = self.sketch.text(self.sql, *token);
+                Value::of_literal(text, *negative, !self.mode.no_backslash_escapes)
+            }
+        }
+    }
+
+    /// What stands there in the text.
+    fn written(&self, tokens: std::ops::Range<u32>) -> &[u8] {
+        let at = |token: u32| self.sketch.tokens.get(token as usize);
+        let (first, last) = (at(tokens.start), tokens.end.checked_sub(1).and_then(at));
+        match (first, last) {
+            (Some(first), Some(last)) => {
+                self.sql.get(first.start as usize..last.end as usize).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// A number of rows; what is none is for the server to refuse.
+    pub fn count(&self, operand: &Operand) -> u64 {
+        match self.get(operand) {
+            Value::Integer(number) => u64::try_from(number).unwrap_or(if number < 0 { 0 } else { u64::MAX }),
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// Where a statement goes.
+pub(super) enum Targets {
+    One(u32),
+    Several(ShardSet),
+    /// The rows of an INSERT, each with its shard.
+    Rows(Vec<u32>),
+}
+
+impl Targets {
+    /// All shards among them.
+    pub fn all(&self) -> ShardSet {
+        match self {
+            Self::One(shard) => ShardSet::of(*shard),
+            Self::Several(set) => *set,
+            Self::Rows(shards) => {
+                shards.iter().fold(ShardSet::EMPTY, |set, shard| set.union(ShardSet::of(*shard)))
+            }
+        }
+    }
+}
+
+impl ShardedTables {
+    /// `None` where no table is sharded.
+    pub fn new(sharding: &config::Sharding) -> Option<Self> {
+        let rules = Rules::new(sharding);
+        let max_plans = NonZeroUsize::new(sharding.max_plans).unwrap_or(NonZeroUsize::MIN);
+        let budget = Budget { max_rows: sharding.max_merge_rows, max_bytes: sharding.max_merge_bytes };
+        (!rules.is_empty()).then(|| Self {
+            rules,
+            budget,
+            max_fan_out: sharding.max_fan_out,
+            plans: RefCell::new(LruCache::new(max_plans)),
+            sketch: RefCell::default(),
+        })
+    }
+
+    /// What is done with a text. The sketch of it is there until the next text is looked at.
+    pub(super) fn look_at(&self, sql: &[u8], mode: SqlMode) -> Verdict {
+        let mut sketch = self.sketch.borrow_mut();
+        sketch.read(sql, mode);
+        if !self.mentions(sql, &sketch) {
+            return Verdict::Home;
+        }
+        if let Some(known) = self.plans.borrow_mut().get(&sketch.key[..]) {
+            return known.clone();
+        }
+        let verdict = match std::str::from_utf8(sql) {
+            Ok(text) => planner::plan(text, &sketch, &self.rules),
+            Err(_) => {
+                return Verdict::Refused(
+                    "The statement uses a sharded table and is not in UTF-8: SET NAMES utf8mb4".into(),
+                );
+            }
+        };
+        let is_of_key = match &verdict {
+            Verdict::Sharded(plan) => !plan.of_this_text,
+            // Why may have a value in it.
+            Verdict::Refused(_) => false,
+            Verdict::Home => true,
+        };
+        if is_of_key && sketch.key.len() <= KEPT_MAX {
+            self.plans.borrow_mut().put(sketch.key.as_slice().into(), verdict.clone());
+        }
+        verdict
+    }
+
+    /// Whether a name of a sharded table is in a text, as whatever.
+    fn mentions(&self, sql: &[u8], sketch: &Sketch) -> bool {
+        (0..).zip(&sketch.tokens).any(|(at, token)| match token.kind {
+            SketchKind::Word => self.rules.rule_of(sketch.text(sql, at)).is_some(),
+            SketchKind::Quoted => {
+                sketch.name(sql, at).is_some_and(|name| self.rules.rule_of(&name).is_some())
+            }
+            _ => false,
+        })
+    }
+
+    /// The sketch of the text that was looked at last.
+    pub(super) fn sketch(&self) -> Ref<'_, Sketch> {
+        self.sketch.borrow()
+    }
+
+    /// Which shards a statement is for.
+    pub(super) fn targets(
+        &self,
+        plan: &Plan,
+        values: &Values<'_>,
+        reading: Reading,
+    ) -> Result<Targets, Refusal> {
+        let Some(rule) = self.rules.rule(plan.rule) else { return Ok(Targets::One(0)) };
+        let all = ShardSet::full(rule.shards);
+        let groups = match &plan.action {
+            Action::Read { groups, .. } | Action::Write { groups, .. } => groups,
+            Action::Describe => return Ok(Targets::One(0)),
+            Action::Definition => return Ok(one_or_several(all)),
+            Action::Insert { rows, .. } => {
+                let shard = |row: &Row| place(rule, &values.get(&row.key), reading);
+                let shards = rows.iter().map(shard).collect::<Result<Vec<_>, _>>().map_err(Refusal::key)?;
+                return Ok(match shards.split_first() {
+                    Some((first, rest)) if rest.iter().all(|shard| shard == first) => Targets::One(*first),
+                    _ => Targets::Rows(shards),
+                });
+            }
+        };
+        let sets: Vec<_> = groups
+            .iter()
+            .map(|group| evaluate(rule, group, &mut |operand| Ok(values.get(operand)), reading))
+            .filter(|set| !set.is_empty())
+            .collect();
+        let Some((first, rest)) = sets.split_first() else { return Ok(Targets::One(0)) };
+        if rest.iter().all(|set| set == first) && (rest.is_empty() || first.single().is_some()) {
+            return Ok(one_or_several(*first));
+        }
+        Err(Refusal::sharding(&Reason::from(
+            "The statement uses sharded tables whose rows are not on one shard: compare the sharding columns of all of them \
+             with the same value, or with each other",
+        )))
+    }
+
+    /// The words for one shard.
+    pub(super) fn words(&self, plan: &Plan, edits: &[Edit], values: &Values<'_>, shard: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(values.sql.len() + 64);
+        plan.text(edits, values.sql, values.sketch, shard, &|sum| saturating_sum(sum, values), &mut out);
+        out
+    }
+
+    /// The words of an INSERT for one shard, with the rows that are for it.
+    pub(super) fn words_of_rows(
+        &self,
+        plan: &Plan,
+        values: &Values<'_>,
+        shard: u32,
+        keep: &dyn Fn(usize) -> bool,
+    ) -> Vec<u8> {
+        let mut out = Vec::with_capacity(values.sql.len() + 64);
+        plan.insert_text(values.sql, values.sketch, shard, keep, &mut out);
+        out
+    }
+
+    /// What the tables of these shards are to the client, and the texts that stand for them.
+    pub(super) fn renames(&self, plan: &Plan, values: &Values<'_>, shards: ShardSet) -> Renames {
+        let mut names: Vec<&str> = plan.edits.iter().flat_map(|edit| &edit.with).filter_map(table).collect();
+        names.sort_unstable();
+        names.dedup();
+        let each = |name: &str| {
+            shards.iter().map(|shard| (physical(name, shard).into(), name.into())).collect::<Vec<_>>()
+        };
+        let tables: Vec<_> = names.into_iter().flat_map(each).collect();
+        let texts = plan.edits.iter().flat_map(|edit| {
+            let written = values.written(edit.tokens.clone()).to_vec();
+            shards.iter().map(move |shard| (plan.pieces(edit, shard), written.clone()))
+        });
+        Renames::new(tables, texts)
+    }
+}
+
+fn one_or_several(set: ShardSet) -> Targets {
+    set.single().map_or(Targets::Several(set), Targets::One)
+}
+
+fn table(piece: &Piece) -> Option<&str> {
+    match piece {
+        Piece::Table(name) => Some(name),
+        Piece::Text(_) | Piece::Sum(_) => None,
+    }
+}
+
+fn saturating_sum(operands: &[Operand], values: &Values<'_>) -> u64 {
+    operands.iter().fold(0u64, |sum, operand| sum.saturating_add(values.count(operand)))
+}
+
+/// Which rows the client gets of all that there are.
+pub(super) fn window(limit: Option<&Limit>, values: &Values<'_>) -> Option<Window> {
+    let limit = limit?;
+    let offset = limit.offset.as_ref().map_or(0, |offset| values.count(offset));
+    Some(Window { offset, count: values.count(&limit.count) })
+}

@@ -1,0 +1,239 @@
+//! COM_QUERY with a text about sharded tables.
+
+use std::rc::Rc;
+
+use crate::metrics::label::ErrorKind;
+use crate::net::Payload;
+use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
+use crate::protocol::command::Command;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::row::RowEncoding;
+use crate::router::sharding::{
+    Action, KeyError, MergeError, Merger, Plan, Reading, Reason, ShardSet, Verdict,
+};
+
+use super::super::driver::Session;
+use super::super::failure::{Refusal, Stop};
+use super::super::link::ASKS_BACK;
+use super::super::seen::Seen;
+use super::done::{Done, Ignore};
+use super::several::{Leg, Say};
+use super::show::show_tables;
+use super::tables::{ShardedTables, Targets, Values, window};
+
+/// What a statement on several shards can't have, since it is about one link.
+pub(super) const OF_ONE_LINK: Hazards = Hazards::OF_SESSIONS
+    .union(ASKS_BACK)
+    .union(Hazards::NAMED_LOCK)
+    .union(Hazards::USER_VARIABLE_WRITE)
+    .union(Hazards::LAST_INSERT_ID_SET)
+    .union(Hazards::TRACKERS)
+    .union(Hazards::SEQUENCE_NEXT)
+    .union(Hazards::SEQUENCE_VALUE)
+    .union(Hazards::MULTI)
+    .union(Hazards::UNSURE);
+
+impl Session {
+    /// What is done with a text; `None` if no sharded table is in it.
+    pub(in crate::session) fn sharded(
+        &self,
+        text: &[u8],
+        mode: SqlMode,
+    ) -> Result<Option<Rc<Plan>>, Refusal> {
+        let Some(tables) = &self.cluster().tables else { return Ok(None) };
+        match tables.look_at(text, mode) {
+            Verdict::Home => Ok(None),
+            Verdict::Sharded(plan) => Ok(Some(plan)),
+            Verdict::Refused(reason) => Err(Refusal::sharding(&reason)),
+        }
+    }
+
+    /// COM_QUERY with such a text, which was just looked at.
+    pub(in crate::session) async fn sharded_query(
+        &mut self,
+        command: Payload,
+        facts: Facts,
+        plan: Rc<Plan>,
+    ) -> Result<Payload, Stop> {
+        match self.parts(&command, facts, &plan)? {
+            Parts::One(_, command)
+                if plan.action == Action::Describe && facts.kind != StatementKind::Explain =>
+            {
+                self.describe(command, facts).await
+            }
+            Parts::One(shard, command) => {
+                self.shard = shard;
+                self.query_at_home(command, facts).await
+            }
+            Parts::Several(legs, how) => self.on_several(facts, legs, how).await,
+        }
+    }
+
+    /// COM_QUERY with SHOW TABLES, where tables are sharded; `None` for anything else.
+    pub(in crate::session) async fn show_of_shards(
+        &mut self,
+        command: &Payload,
+        facts: Facts,
+    ) -> Result<Option<Payload>, Stop> {
+        let Some(tables) = &self.cluster().tables else { return Ok(None) };
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
+        let (head, sql) = payload.split_at(at.min(payload.len()));
+        let show = show_tables(sql, &tables.sketch());
+        match show {
+            Some(show) => self.show_tables(head, sql, facts, show?).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The statement in the words of each shard that it is for.
+    fn parts(&mut self, command: &Payload, facts: Facts, plan: &Plan) -> Result<Parts, Stop> {
+        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
+        let (head, sql) = payload.split_at(at.min(payload.len()));
+        let sketch = tables.sketch();
+        let values = Values { sql, sketch: &sketch, mode: self.sql_mode(), parameters: &[] };
+        let targets = tables.targets(plan, &values, self.reading())?;
+        let leg =
+            |shard: u32, text: Vec<u8>| Ok::<_, Stop>(Leg { shard, say: Say::Text(query(head, &text)?) });
+        if let Targets::One(shard) = targets {
+            self.renames = tables.renames(plan, &values, ShardSet::of(shard));
+            let text = tables.words(plan, &plan.edits, &values, shard);
+            return Ok(Parts::One(shard, query(head, &text)?));
+        }
+        if facts.hazards.intersects(OF_ONE_LINK) {
+            return Err(Refusal::of_one_link().into());
+        }
+        let how = how(&tables, plan, &values, RowEncoding::Text)?;
+        self.renames = tables.renames(plan, &values, targets.all());
+        let legs = match (&targets, &plan.action) {
+            (Targets::Rows(shards), _) => {
+                let set: std::collections::BTreeSet<_> = shards.iter().copied().collect();
+                let texts = set.into_iter().map(|shard| {
+                    let keep = |row: usize| shards.get(row) == Some(&shard);
+                    leg(shard, tables.words_of_rows(plan, &values, shard, &keep))
+                });
+                texts.collect::<Result<Vec<_>, _>>()?
+            }
+            (Targets::Several(set), action) => {
+                let edits = match action {
+                    Action::Read { scatter: Ok(scatter), .. } => &scatter.edits,
+                    _ => &plan.edits,
+                };
+                let texts = set.iter().map(|shard| leg(shard, tables.words(plan, edits, &values, shard)));
+                texts.collect::<Result<Vec<_>, _>>()?
+            }
+            (Targets::One(_), _) => Vec::new(),
+        };
+        Ok(Parts::Several(legs, how))
+    }
+
+    /// A statement on several shards.
+    pub(super) async fn on_several(
+        &mut self,
+        facts: Facts,
+        legs: Vec<Leg>,
+        how: How,
+    ) -> Result<Payload, Stop> {
+        let seen = Seen { uses_table: Some(true), ..Seen::default() };
+        let (mut link, permits) = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;
+        if let Err(stop) = self.prepare_legs(&mut link, &legs).await {
+            return Err(self.unprepared(link, stop));
+        }
+        let link = (link, permits);
+        match how {
+            How::Read(merger) => self.read_several(link, facts, legs, *merger, seen).await,
+            How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
+            How::Define => self.define_on_all(link, facts, legs, seen).await,
+        }
+    }
+
+    /// How the client's literals are to be read.
+    pub(super) fn reading(&self) -> Reading {
+        Reading { utf8: self.is_utf8() }
+    }
+}
+
+enum Parts {
+    One(u32, Payload),
+    Several(Vec<Leg>, How),
+}
+
+/// How the parts of a statement on several shards are one.
+pub(super) enum How {
+    Read(Box<Merger>),
+    /// With what is known of all parts before the first.
+    Write(Done),
+    Define,
+}
+
+/// Whether a statement may run on several shards, and how.
+pub(super) fn how(
+    tables: &ShardedTables,
+    plan: &Plan,
+    values: &Values<'_>,
+    encoding: RowEncoding,
+) -> Result<How, Refusal> {
+    match &plan.action {
+        Action::Read { scatter: Ok(scatter), .. } => {
+            let rows = window(scatter.merge.limit.as_ref(), values);
+            let merger = Merger::new(scatter.merge.clone(), encoding, rows, tables.budget);
+            Ok(How::Read(Box::new(merger)))
+        }
+        Action::Read { scatter: Err(reason), .. } => Err(Refusal::sharding(reason)),
+        Action::Write { several: Err(reason), .. } | Action::Insert { several: Err(reason), .. } => {
+            Err(Refusal::sharding(reason))
+        }
+        Action::Write { .. } => Ok(How::Write(Done::default())),
+        Action::Insert { .. } => Ok(How::Write(Done { rows: Some(ignore(values)), ..Done::default() })),
+        Action::Definition => Ok(How::Define),
+        Action::Describe => Err(Refusal::of_one_link()),
+    }
+}
+
+/// Whether an INSERT has IGNORE, which stands in front of its table.
+fn ignore(values: &Values<'_>) -> Ignore {
+    let has = (1..4).any(|token| values.sketch.text(values.sql, token).eq_ignore_ascii_case(b"ignore"));
+    if has { Ignore::Yes } else { Ignore::No }
+}
+
+/// A COM_QUERY: `head` is what stands before its text.
+pub(super) fn query(head: &[u8], text: &[u8]) -> Result<Payload, Refusal> {
+    let payload = [head, text].concat();
+    if payload.len() >= MAX_PAYLOAD {
+        return Err(Refusal::outgrown("the names of a shard's tables"));
+    }
+    debug_assert_eq!(payload.first(), Some(&(Command::Query as u8)));
+    let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
+    write_packet(&mut bytes, 0, &payload);
+    Ok(bytes.into())
+}
+
+impl Refusal {
+    /// A statement that can't be routed or merged, and what to change.
+    pub(super) fn sharding(reason: &Reason) -> Self {
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, reason.to_string())
+    }
+
+    pub(super) fn key(error: KeyError) -> Self {
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, error.to_string())
+    }
+
+    pub(super) fn merge(error: MergeError) -> Self {
+        let kind = match &error {
+            MergeError::TooMuch { .. } => ErrorKind::TooLarge,
+            _ => ErrorKind::Unsupported,
+        };
+        Self::new(kind, ErrorCode::NotSupportedYet, error.to_string())
+    }
+
+    pub(super) fn of_one_link() -> Self {
+        Self::sharding(&Reason::from(
+            "The statement is for several shards, and has something that is about one connection to one server (a lock, a \
+             variable that it sets, an id of a session, the statement before): compare the sharding column with a value, \
+             or ask for that in a statement of its own",
+        ))
+    }
+}

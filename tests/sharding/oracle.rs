@@ -1,0 +1,143 @@
+//! The same random statements on four shards through Athena, and on one unsharded server: every answer is the same.
+//!
+//! `ATHENA_SHARDING_SEED` and `ATHENA_SHARDING_STATEMENTS` choose the run.
+
+use std::collections::HashMap;
+
+use super::answer::{Answer, difference, must};
+use super::common::TestResult;
+use super::common::random::Random;
+use super::common::stage::{Stage, on_each_server};
+use super::common::wire::{Connection, Login};
+use super::grammar::{Grammar, Said};
+use super::schema::definitions;
+use super::{PLAIN, SHARDED, chosen, sharded};
+
+const STATEMENTS: u64 = 1500;
+/// Answers that differ are shown, so many of them.
+const SHOWN: usize = 5;
+
+/// A client of Athena's, and one of the server's.
+struct Pair {
+    ours: Connection,
+    theirs: Connection,
+}
+
+impl Pair {
+    fn new(stage: &Stage, key: &str) -> TestResult<Self> {
+        stage.server.sql(&format!("CREATE DATABASE {SHARDED}; CREATE DATABASE {PLAIN}"))?;
+        let ours = stage.login(&Login::app().database(SHARDED))?;
+        let theirs = stage.direct(&Login::app().database(PLAIN))?;
+        let mut pair = Self { ours, theirs };
+        for sql in definitions(key) {
+            must(Answer::of(&mut pair.ours, &sql)).map_err(|error| format!("{sql}: {error}"))?;
+            must(Answer::of(&mut pair.theirs, &sql))?;
+        }
+        Ok(pair)
+    }
+
+    /// Says it to both; or why Athena has refused it.
+    fn say(&mut self, sql: &str, prepared: bool) -> TestResult<Result<(Answer, Answer), String>> {
+        let say = if prepared { Answer::of_prepared } else { Answer::of };
+        let ours = say(&mut self.ours, sql).map_err(|error| format!("{sql}: {error}"))?;
+        if let Some(reason) = ours.refusal() {
+            return Ok(Err(reason.to_owned()));
+        }
+        Ok(Ok((ours, say(&mut self.theirs, sql)?)))
+    }
+}
+
+/// How often what was refused, by its reason.
+#[derive(Default)]
+struct Tally {
+    said: u64,
+    refused: HashMap<String, u64>,
+    different: Vec<String>,
+}
+
+impl Tally {
+    fn statement(&mut self, pair: &mut Pair, said: &Said, prepared: bool) -> TestResult {
+        self.said += 1;
+        match pair.say(&said.sql, prepared)? {
+            Err(reason) => *self.refused.entry(reason).or_default() += 1,
+            Ok((ours, theirs)) => {
+                if let Some(difference) = difference(&ours, &theirs, said.ordered) {
+                    let way = if prepared { "prepared: " } else { "" };
+                    self.different.push(format!("{way}{}\n{difference}", said.sql));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run(stage: &Stage, key_type: &str, key: fn(usize) -> String) -> TestResult {
+    let mut pair = Pair::new(stage, key_type)?;
+    let random = Random::new(chosen("ATHENA_SHARDING_SEED", 1));
+    let mut grammar = Grammar { random, key };
+    let mut tally = Tally::default();
+    let mut in_transaction = false;
+    while tally.said < chosen("ATHENA_SHARDING_STATEMENTS", STATEMENTS) {
+        let control = match (in_transaction, grammar.random.below(12)) {
+            (false, 0) => Some("BEGIN"),
+            (true, 0) => Some("ROLLBACK"),
+            (true, 1) => Some("COMMIT"),
+            _ => None,
+        };
+        let said = match control {
+            Some(sql) => {
+                in_transaction = sql == "BEGIN";
+                Said { sql: sql.to_owned(), ordered: false }
+            }
+            None if grammar.random.below(3) == 0 => grammar.write(),
+            None => grammar.read(),
+        };
+        let prepared = control.is_none() && grammar.random.below(3) == 0;
+        tally.statement(&mut pair, &said, prepared)?;
+        if tally.different.len() >= SHOWN {
+            break;
+        }
+    }
+    for table in ["users", "orders"] {
+        let sql = format!("SELECT * FROM {table}");
+        tally.statement(&mut pair, &Said { sql, ordered: false }, false)?;
+    }
+    let refused: u64 = tally.refused.values().sum();
+    println!("{} statements, {refused} refused: {:?}", tally.said, tally.refused);
+    assert!(tally.different.is_empty(), "{}", tally.different.join("\n\n"));
+    assert!(refused * 5 < tally.said, "too much is refused");
+    Ok(())
+}
+
+#[test]
+fn mod_is_as_one_table() -> TestResult {
+    on_each_server(
+        "sharding_mod",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| run(stage, "BIGINT", |number| (number as i64 - 10).to_string()),
+    )
+}
+
+#[test]
+fn hash_is_as_one_table() -> TestResult {
+    on_each_server(
+        "sharding_hash",
+        |config| sharded(config, "hash", "shard_count = 4\nkey_type = \"text\"\n"),
+        |stage| {
+            run(stage, "VARCHAR(20)", |number| format!("'{}{}'", ["key ", "KEY "][number % 2], number / 2))
+        },
+    )
+}
+
+#[test]
+fn range_is_as_one_table() -> TestResult {
+    on_each_server(
+        "sharding_range",
+        |config| {
+            let boundaries =
+                "boundaries = [\"2024-01-10\", \"2024-02-01\", \"2024-02-15\"]\nkey_type = \"date\"\n";
+            sharded(config, "range", boundaries)
+        },
+        |stage| run(stage, "DATE", |number| format!("'2024-{:02}-{:02}'", 1 + number / 20, 1 + number % 20)),
+    )
+}

@@ -1,0 +1,182 @@
+//! Writes to several shards: all of it or nothing, and each row where its rule says.
+
+use super::common::TestResult;
+use super::common::stage::{Stage, on_each_server};
+use super::common::wire::{Connection, Login, Value};
+use super::{SHARDED, sharded};
+
+/// `ER_DUP_ENTRY`
+const DUPLICATE: u16 = 1062;
+/// `ER_NOT_SUPPORTED_YET`
+const REFUSED: u16 = 1235;
+/// `ER_NO_SUCH_TABLE`
+const NO_SUCH_TABLE: u16 = 1146;
+
+fn stage_with_users(stage: &Stage) -> TestResult<Connection> {
+    stage.server.sql(&format!("CREATE DATABASE {SHARDED}"))?;
+    let mut client = stage.login(&Login::app().database(SHARDED))?;
+    client.run("CREATE TABLE users (user_id BIGINT PRIMARY KEY, name VARCHAR(20) UNIQUE)")?;
+    client.run("INSERT INTO users (user_id, name) VALUES (0, 'a'), (1, 'b'), (2, 'c'), (-1, 'd')")?;
+    Ok(client)
+}
+
+fn rows(stage: &Stage, shard: u32) -> TestResult<String> {
+    Ok(stage
+        .server
+        .sql(&format!("SELECT GROUP_CONCAT(user_id ORDER BY user_id) FROM {SHARDED}.users_{shard}"))?)
+}
+
+fn code(client: &mut Connection, sql: &str) -> Option<u16> {
+    client.run(sql).err().and_then(|error| error.code())
+}
+
+#[test]
+fn rows_are_where_the_rule_says() -> TestResult {
+    on_each_server(
+        "sharding_rows",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = stage_with_users(stage)?;
+            let places = (0..4).map(|shard| rows(stage, shard)).collect::<Result<Vec<_>, _>>()?;
+            assert_eq!(places, ["0", "1", "2", "-1"]);
+            assert_eq!(client.scalar("SELECT name FROM users WHERE user_id = '-1'")?, "d");
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
+            Ok(())
+        },
+    )
+}
+
+#[test]
+fn all_or_nothing() -> TestResult {
+    on_each_server(
+        "sharding_all",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = stage_with_users(stage)?;
+            let bad = "INSERT INTO users (user_id, name) VALUES (4, 'e'), (5, 'f'), (-1, 'g')";
+            assert_eq!(code(&mut client, bad), Some(DUPLICATE));
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
+            client.run("BEGIN")?;
+            client.run("INSERT INTO users (user_id, name) VALUES (8, 'h')")?;
+            assert_eq!(code(&mut client, bad), Some(DUPLICATE));
+            assert_eq!(
+                client.scalar("SELECT COUNT(*) FROM users")?,
+                "5",
+                "of the transaction, and of it alone"
+            );
+            client.run("COMMIT")?;
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "5");
+            client.run("SET autocommit = 0")?;
+            assert_eq!(code(&mut client, bad), Some(DUPLICATE));
+            client.run("UPDATE users SET name = CONCAT(name, '!')")?;
+            client.run("ROLLBACK")?;
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE name LIKE '%!'")?, "0");
+            client.run("SET autocommit = 1")?;
+            let ok = client.query("UPDATE users SET name = CONCAT(name, '!')")?.ok()?;
+            assert_eq!(ok.affected_rows, 5);
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE name LIKE '%!'")?, "5");
+            // Nobody is left in a transaction.
+            assert_eq!(stage.server.sql("SELECT COUNT(*) FROM information_schema.INNODB_TRX")?, "0");
+            Ok(())
+        },
+    )
+}
+
+#[test]
+fn what_is_refused_does_nothing() -> TestResult {
+    on_each_server(
+        "sharding_refused",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = stage_with_users(stage)?;
+            for sql in [
+                "INSERT INTO users VALUES (9, 'i')",
+                "INSERT INTO users (user_id, name) VALUES (NULL, 'i')",
+                "INSERT INTO users (user_id, name) VALUES ('9x', 'i')",
+                "INSERT INTO users (user_id, name) VALUES (9.5, 'i')",
+                "INSERT INTO users (user_id, name) VALUES (1 + 8, 'i')",
+                "INSERT INTO users (name) VALUES ('i')",
+                "UPDATE users SET user_id = 9 WHERE user_id = 0",
+                "DELETE FROM users LIMIT 1",
+                "DELETE FROM users ORDER BY user_id LIMIT 1",
+                "SELECT GROUP_CONCAT(name) FROM users",
+                "SELECT name, ROW_NUMBER() OVER (ORDER BY name) FROM users",
+                "SELECT * FROM users WHERE user_id = 0 UNION SELECT * FROM users WHERE user_id = 1",
+                "LOCK TABLES users WRITE",
+                "CREATE TEMPORARY TABLE users (user_id INT)",
+                "CREATE VIEW v AS SELECT * FROM users",
+                "SELECT * FROM users; DELETE FROM users",
+            ] {
+                let error = client.run(sql).expect_err(sql);
+                assert_eq!(error.code(), Some(REFUSED), "{sql}: {error}");
+                assert!(error.to_string().len() > 40, "{sql}: it says what to change: {error}");
+            }
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
+            stage.assert_serves()
+        },
+    )
+}
+
+#[test]
+fn definitions_are_for_all_shards() -> TestResult {
+    on_each_server(
+        "sharding_ddl",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = stage_with_users(stage)?;
+            client.run("ALTER TABLE users ADD COLUMN born DATE")?;
+            client.run("CREATE INDEX by_born ON users (born)")?;
+            for shard in 0..4 {
+                let sql = format!(
+                    "SELECT COUNT(*) FROM information_schema.STATISTICS WHERE TABLE_NAME = 'users_{shard}' AND INDEX_NAME = 'by_born'"
+                );
+                assert_eq!(stage.server.sql(&sql)?, "1");
+            }
+            // One of them is not as the others.
+            stage.server.sql(&format!("DROP INDEX by_born ON {SHARDED}.users_2"))?;
+            let error = client.run("DROP INDEX by_born ON users").expect_err("there is none on a shard");
+            let message = error.to_string();
+            assert!(message.contains("on shard 2; done on 0, 1, not tried on 1 more"), "{message}");
+            assert!(!message.contains("users_2"), "{message}");
+            client.run("TRUNCATE TABLE users")?;
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "0");
+            client.run("DROP TABLE users")?;
+            assert_eq!(code(&mut client, "SELECT * FROM users"), Some(NO_SUCH_TABLE));
+            Ok(())
+        },
+    )
+}
+
+#[test]
+fn prepared_statements_find_their_shards() -> TestResult {
+    on_each_server(
+        "sharding_prepared",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = stage_with_users(stage)?;
+            let select = client.prepare("SELECT name FROM users WHERE user_id = ?")?;
+            let between = client
+                .prepare("SELECT user_id FROM users WHERE user_id BETWEEN ? AND ? ORDER BY user_id DESC")?;
+            let insert = client.prepare("INSERT INTO users (user_id, name) VALUES (?, ?)")?;
+            for round in 0..3 {
+                for number in 10..20 {
+                    let id = round * 100 + number;
+                    let ok =
+                        client.execute(&insert, &[Value::Int(id), Value::text(&format!("n{id}"))])?.ok()?;
+                    assert_eq!(ok.affected_rows, 1);
+                    let name = client.execute(&select, &[Value::Int(id)])?.rows()?.scalar()?;
+                    assert_eq!(name, Value::text(&format!("n{id}")));
+                    let as_text =
+                        client.execute(&select, &[Value::text(&id.to_string())])?.rows()?.scalar()?;
+                    assert_eq!(as_text, name);
+                }
+                let found = client.execute(&between, &[Value::Int(12), Value::Int(15)])?.rows()?.rows;
+                let ids: Vec<_> = found.into_iter().map(|row| row[0].clone()).collect();
+                assert_eq!(ids, [15, 14, 13, 12].map(Value::Int));
+            }
+            let none = client.execute(&select, &[Value::Null])?.rows()?.rows;
+            assert!(none.is_empty());
+            Ok(())
+        },
+    )
+}
