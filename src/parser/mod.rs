@@ -59,7 +59,7 @@ pub use kill::{Kill, KillError, KillScope, kill};
 pub use lexer::SqlMode;
 pub use question::Answers;
 pub use server::Server;
-pub use sketch::{Sketch, SketchKind, SketchToken};
+pub use sketch::{Sketch, SketchKind, SketchToken, is_explain_athena};
 pub use table::uses_table;
 
 #[cfg(test)]

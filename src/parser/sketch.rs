@@ -104,6 +104,15 @@ impl Sketch {
     }
 }
 
+/// Where the statement begins that an EXPLAIN ATHENA is about; `None` for anything else.
+pub fn is_explain_athena(sql: &[u8], mode: SqlMode) -> Option<usize> {
+    let mut lexer = Lexer::new(sql, mode);
+    let words = [&b"explain"[..], b"athena"];
+    let is_all = words.iter().all(|word| lexer.token().text.eq_ignore_ascii_case(word));
+    let first = lexer.token();
+    is_all.then(|| sql.len() - lexer.left() - first.text.len())
+}
+
 /// Texts are shorter than 4 GiB: a packet's length is bounded by `max_packet_bytes`.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
@@ -134,6 +143,14 @@ mod tests {
         ] {
             assert_ne!(one.key, sketch(other).key, "{other}");
         }
+    }
+
+    #[test]
+    fn explain_athena_is_told_from_explain() {
+        let at = |sql: &str| is_explain_athena(sql.as_bytes(), SqlMode::default());
+        assert_eq!(at("EXPLAIN /* x */ athena SELECT 1"), Some(23));
+        assert_eq!(at("explain select 1"), None);
+        assert_eq!(at("athena explain"), None);
     }
 
     #[test]

@@ -39,6 +39,12 @@ impl Session {
             // The packet behind the columns tells of it before the server's own does.
             Box::pin(self.read_own_link()).await?;
         }
+        if facts.kind == StatementKind::Explain
+            && let Some(reply) = self.explain_athena(&command)?
+        {
+            return Ok(reply);
+        }
+        let text = self.text(command.get(HEADER_LEN..).unwrap_or_default()).unwrap_or_default();
         if let Some(plan) = self.sharded(text, mode)? {
             return Box::pin(self.sharded_query(command, facts, plan)).await;
         }

@@ -6,6 +6,7 @@ mod common;
 mod grammar;
 mod oracle;
 mod schema;
+mod shows;
 mod writes;
 
 use athena_perf::proxy::AthenaConfig;

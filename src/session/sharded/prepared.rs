@@ -157,7 +157,7 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
         let Some((_, first)) = texts.first() else { return Err(Refusal::malformed().into()) };
-        let facts = first.facts;
+        let (facts, effects) = (first.facts, first.effects.clone());
         // The rows are merged at once: there is nothing to fetch from.
         header.decline_cursor(command.get_mut(HEADER_LEN..).unwrap_or_default());
         let (types, params) = match self.statements.get(id) {
@@ -176,7 +176,7 @@ impl Session {
             Leg { shard, say: Say::Execute(Execute { id, text, payload, header, types, params }) }
         };
         let legs: Vec<_> = texts.into_iter().map(leg).collect();
-        self.on_several(facts, legs, how).await
+        self.on_several(facts, effects, legs, how).await
     }
 
     /// Has the statement prepared on the link in the words of all these shards.

@@ -98,7 +98,8 @@ impl Session {
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
         seen.only_reads = only_reads(facts);
-        let tasks = self.tasks_beside(&link, &legs);
+        // What a stored function does, it does to its link.
+        let tasks = if seen.effects.is_empty() { self.tasks_beside(&link, &legs) } else { 0 };
         let gathering = Gathering::new(legs, merger, self.timer.poker(), self.cluster().query_timeout);
         let _ends = Ends(gathering.clone());
         if tasks > 0 {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::{Facts, Hazards, SqlMode, StatementKind};
+use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
@@ -66,7 +66,7 @@ impl Session {
                 self.shard = shard;
                 self.query_at_home(command, facts).await
             }
-            Parts::Several(legs, how) => self.on_several(facts, legs, how).await,
+            Parts::Several(legs, how, effects) => self.on_several(facts, effects, legs, how).await,
         }
     }
 
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// The statement in the words of each shard that it is for.
-    fn parts(&mut self, command: &Payload, facts: Facts, plan: &Plan) -> Result<Parts, Stop> {
+    pub(super) fn parts(&mut self, command: &Payload, facts: Facts, plan: &Plan) -> Result<Parts, Stop> {
         let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
@@ -127,17 +127,20 @@ impl Session {
             }
             (Targets::One(_), _) => Vec::new(),
         };
-        Ok(Parts::Several(legs, how))
+        let mut facts = facts;
+        let effects = self.effects_of(sql, values.mode, &mut facts);
+        Ok(Parts::Several(legs, how, effects))
     }
 
     /// A statement on several shards.
     pub(super) async fn on_several(
         &mut self,
         facts: Facts,
+        effects: Vec<Effect>,
         legs: Vec<Leg>,
         how: How,
     ) -> Result<Payload, Stop> {
-        let seen = Seen { uses_table: Some(true), ..Seen::default() };
+        let seen = Seen { uses_table: Some(true), ..Seen::of(effects) };
         let (mut link, permits) = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;
         if let Err(stop) = self.prepare_legs(&mut link, &legs).await {
             return Err(self.unprepared(link, stop));
@@ -156,9 +159,11 @@ impl Session {
     }
 }
 
-enum Parts {
+/// A statement in the words of shards.
+pub(super) enum Parts {
     One(u32, Payload),
-    Several(Vec<Leg>, How),
+    /// With what the statement does to its link.
+    Several(Vec<Leg>, How, Vec<Effect>),
 }
 
 /// How the parts of a statement on several shards are one.

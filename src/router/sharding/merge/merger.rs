@@ -60,6 +60,11 @@ impl Merger {
         Merger { merge, encoding, window, held: Held::new(budget), layout: None, gathered }
     }
 
+    /// What it does.
+    pub fn merge(&self) -> &Merge {
+        &self.merge
+    }
+
     /// The columns of a shard, as payloads of column definitions; before its rows.
     ///
     /// # Errors
