@@ -193,7 +193,10 @@ impl Session {
     }
 
     /// COM_FIELD_LIST.
-    pub async fn field_list(&mut self, command: Payload) -> Result<Payload, Stop> {
+    pub async fn field_list(&mut self, mut command: Payload) -> Result<Payload, Stop> {
+        if let Some(of_first_shard) = self.fields_of_first_shard(&command) {
+            command = of_first_shard;
+        }
         let reply = Reply::to_field_list(self.capabilities, self.status);
         self.run_on_link(command, NO_SQL, reply).await
     }

@@ -2,7 +2,7 @@
 
 use super::common::TestResult;
 use super::common::stage::{Stage, on_each_server};
-use super::common::wire::{Connection, Login, Value};
+use super::common::wire::{Connection, Login, Value, command};
 use super::{SHARDED, sharded};
 
 fn column(client: &mut Connection, sql: &str, at: usize) -> TestResult<Vec<String>> {
@@ -39,6 +39,12 @@ fn tables_are_listed_once() -> TestResult {
             let rows = client.query("SHOW TABLES LIKE 'o%'")?.rows()?;
             assert_eq!(rows.columns[0].name, "Tables_in_sharded (o%)");
             assert_eq!(column(&mut client, "DESCRIBE users", 0)?, ["user_id", "name"]);
+            client.send(command::FIELD_LIST, b"users\0")?;
+            let mut fields = 0;
+            while client.stream().read_payload()?.first() != Some(&0xFE) {
+                fields += 1;
+            }
+            assert_eq!(fields, 2);
             assert_eq!(column(&mut client, "SHOW COLUMNS FROM users LIKE 'n%'", 0)?, ["name"]);
             assert_eq!(column(&mut client, "SHOW INDEX FROM users", 0)?, ["users", "users"]);
             assert_eq!(column(&mut client, "SHOW CREATE TABLE orders", 0)?, ["orders"]);

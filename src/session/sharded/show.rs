@@ -3,9 +3,10 @@
 use crate::net::Payload;
 use crate::parser::{Facts, Sketch, SketchKind};
 use crate::protocol::buf::{Reader, WriteExt};
-use crate::protocol::packet::HEADER_LEN;
-use crate::protocol::reply::Reply;
+use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::reply::{Renames, Reply};
 use crate::protocol::resultset::{TextValue, text_resultset};
+use crate::router::sharding::physical;
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
@@ -122,6 +123,20 @@ impl Session {
             rows.sort();
         })
         .await
+    }
+
+    /// COM_FIELD_LIST of a sharded table: what it has on the first shard.
+    pub(in crate::session) fn fields_of_first_shard(&mut self, command: &Payload) -> Option<Payload> {
+        let tables = self.cluster().tables.clone()?;
+        let (code, arguments) = command.get(HEADER_LEN..)?.split_first()?;
+        let end = memchr::memchr(0, arguments)?;
+        let (table, wild) = arguments.split_at(end);
+        tables.rules.rule_of(table)?;
+        let physical = physical(std::str::from_utf8(table).ok()?, 0).into_bytes();
+        let mut bytes = Vec::with_capacity(command.len() + 2);
+        write_packet(&mut bytes, 0, &[&[*code], &physical[..], wild].concat());
+        self.renames = Renames::new([(physical, table.to_vec())], []);
+        Some(bytes.into())
     }
 
     /// What the first shard says of its table.
