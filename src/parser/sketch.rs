@@ -34,8 +34,10 @@ pub struct Sketch {
     pub tokens: Vec<SketchToken>,
     /// Alike for texts of the same tokens but for the values of strings and decimal numbers.
     pub key: Vec<u8>,
-    /// Servers may see other tokens than these, or only some servers see some of them (code in comments).
+    /// Servers may see other tokens than these.
     pub doubtful: bool,
+    /// Some of them stand in comments that are code to this server.
+    pub has_code: bool,
 }
 
 impl Sketch {
@@ -43,11 +45,11 @@ impl Sketch {
     pub fn read(&mut self, sql: &[u8], mode: SqlMode) {
         self.tokens.clear();
         self.key.clear();
-        self.doubtful = false;
+        (self.doubtful, self.has_code) = (false, false);
         let mut lexer = Lexer::new(sql, mode);
         loop {
             let token = lexer.token();
-            self.doubtful |= lexer.is_in_code();
+            self.has_code |= lexer.is_in_code();
             let kind = match token.kind {
                 TokenKind::End => break,
                 TokenKind::Word => SketchKind::Word,

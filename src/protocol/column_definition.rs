@@ -92,6 +92,8 @@ pub struct ColumnDefinition<'a> {
     pub org_table: &'a [u8], // string<lenenc>
     pub name: &'a [u8],      // string<lenenc>
     pub org_name: &'a [u8],  // string<lenenc>
+    /// What MariaDB tells of a type besides, on connections with `MARIADB_EXTENDED_METADATA`.
+    pub extended: Option<&'a [u8]>, // string<lenenc>
     pub character_set: u16,  // int<2>, behind a length that is always 12
     pub length: u32,         // int<4>
     pub kind: u8,            // int<1>
@@ -112,6 +114,10 @@ impl<'a> ColumnDefinition<'a> {
         let org_table = reader.lenenc_bytes()?;
         let name = reader.lenenc_bytes()?;
         let org_name = reader.lenenc_bytes()?;
+        let extended = extended(reader);
+        if extended.is_some() {
+            reader.lenenc_bytes()?;
+        }
         if reader.lenenc_int()? != FIXED_LEN {
             return Err(Malformed::Field("length of the fixed fields of a column definition"));
         }
@@ -122,6 +128,7 @@ impl<'a> ColumnDefinition<'a> {
             org_table,
             name,
             org_name,
+            extended,
             character_set: reader.u16()?,
             length: reader.u32()?,
             kind: reader.u8()?,
@@ -138,6 +145,9 @@ impl<'a> ColumnDefinition<'a> {
         for name in names {
             out.put_lenenc_bytes(name);
         }
+        if let Some(extended) = self.extended {
+            out.put_lenenc_bytes(extended);
+        }
         out.put_lenenc_int(FIXED_LEN);
         out.put_u16(self.character_set);
         out.put_u32(self.length);
@@ -151,6 +161,15 @@ impl<'a> ColumnDefinition<'a> {
     pub fn is_unsigned(&self) -> bool {
         self.flags & column_flag::UNSIGNED != 0
     }
+}
+
+/// The string in front of the fixed fields, if there is one. Of a result's column nothing follows those but the filler, so a
+/// length of 12 can be told from a string of 12 bytes.
+fn extended(mut reader: Reader<'_>) -> Option<&[u8]> {
+    let string = reader.lenenc_bytes().ok()?;
+    let fixed = reader.rest();
+    let len = FIXED_LEN as usize;
+    (fixed.first() == Some(&(FIXED_LEN as u8)) && fixed.len() == 1 + len).then_some(string)
 }
 
 #[cfg(test)]
@@ -169,6 +188,18 @@ mod tests {
         assert_eq!((column.flags, column.decimals, column.rest), (0x4223, 5, &b"\0\0"[..]));
         assert!(column.is_unsigned());
         assert_eq!(column.encode(), PAYLOAD);
+    }
+
+    #[test]
+    fn what_mariadb_tells_besides_is_kept() {
+        let at = PAYLOAD.iter().position(|byte| *byte == 12).expect("the length");
+        for extended in [&b""[..], b"\x01\x04json", b"\x00\x0Alinestring"] {
+            let len = [u8::try_from(extended.len()).expect("short")];
+            let payload = [&PAYLOAD[..at], &len, extended, &PAYLOAD[at..]].concat();
+            let column = ColumnDefinition::parse(&payload).expect("a definition");
+            assert_eq!((column.extended, column.length, column.decimals), (Some(extended), 20, 5));
+            assert_eq!(column.encode(), payload);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod grammar;
 mod oracle;
 mod schema;
 mod shows;
+mod sysbench;
 mod writes;
 
 use athena_perf::proxy::AthenaConfig;

@@ -2,6 +2,7 @@
 
 use crate::net::Payload;
 use crate::parser::{facts, is_explain_athena};
+use crate::protocol::capability::Capabilities;
 use crate::protocol::column_definition::{ColumnDefinition, column_flag, column_type};
 use crate::protocol::packet::HEADER_LEN;
 use crate::protocol::resultset::text_resultset;
@@ -47,7 +48,14 @@ impl Session {
         };
         let values = |row: [String; 3]| row.into_iter().map(|value| Some(value.into_bytes())).collect();
         let rows: Vec<Vec<_>> = rows.into_iter().map(values).collect();
-        let reply = text_resultset(self.capabilities, self.own_status(), &COLUMNS.map(column), &rows);
+        let extended =
+            self.capabilities.contains(Capabilities::MARIADB_EXTENDED_METADATA).then_some(&b""[..]);
+        let reply = text_resultset(
+            self.capabilities,
+            self.own_status(),
+            &COLUMNS.map(|name| column(name, extended)),
+            &rows,
+        );
         self.before.row_count = -1;
         Ok(Some(reply.into()))
     }
@@ -62,7 +70,7 @@ fn text(sql: &[u8]) -> String {
     String::from_utf8_lossy(sql).into_owned()
 }
 
-fn column(name: &[u8]) -> Vec<u8> {
+fn column(name: &[u8], extended: Option<&[u8]>) -> Vec<u8> {
     let column = ColumnDefinition {
         catalog: b"def",
         schema: b"",
@@ -70,6 +78,7 @@ fn column(name: &[u8]) -> Vec<u8> {
         org_table: b"",
         name,
         org_name: b"",
+        extended,
         character_set: UTF8,
         length: 65_535,
         kind: column_type::VAR_STRING,

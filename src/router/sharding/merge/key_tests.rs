@@ -176,6 +176,7 @@ fn types_say_how_to_compare() {
             org_table: empty,
             name: empty,
             org_name: empty,
+            extended: None,
             character_set,
             length: 0,
             kind,

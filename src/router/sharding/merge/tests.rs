@@ -20,6 +20,7 @@ fn definition<'a>(name: &'a str, kind: u8) -> ColumnDefinition<'a> {
         org_table: b"t_0",
         name: name.as_bytes(),
         org_name: name.as_bytes(),
+        extended: None,
         character_set: if is_text { UTF8 } else { BINARY },
         length: 20,
         kind,

@@ -48,8 +48,7 @@ pub fn plan(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> Verdict {
 
 fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     if text.sketch.doubtful {
-        return Err("code in comments, or words that servers may read in two ways, cannot be beside sharded tables: write \
-             the statement without them"
+        return Err("words that servers may read in two ways cannot be beside sharded tables: write the statement without them"
             .into());
     }
     if (0..text.end()).any(|token| text.is_byte(token, ";")) {
@@ -57,6 +56,9 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     }
     if let Some(usage) = definition(text, tables) {
         return usage;
+    }
+    if text.sketch.has_code {
+        return Err("code in comments cannot be beside sharded tables: write the statement without the comment's marks".into());
     }
     let statement = match text.parse() {
         Err(_) if !may_use(text, tables) => return Ok(Use::Home),

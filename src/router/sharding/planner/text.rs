@@ -12,11 +12,19 @@ use crate::parser::{Sketch, SketchKind};
 /// Operators in one expression: the tree of a chain is as deep as it is long.
 const CHAIN_MAX: usize = 400;
 
+/// Tokens without a comma among them, which bounds chains of whatever else there is.
+const RUN_MAX: usize = 1600;
+
+/// How deep expressions and queries are nested in each other: the parser needs up to 80 KiB of the stack for each where it is not optimized.
+const DEPTH_MAX: usize = 20;
+
 /// Joined tables in one statement. A server takes 61.
 const JOINS_MAX: usize = 64;
 
 /// Words that make a chain longer.
-const CHAIN_WORDS: [&str; 13] = [
+const CHAIN_WORDS: [&str; 15] = [
+    "NOT",
+    "CASE",
     "AND",
     "OR",
     "UNION",
@@ -193,7 +201,10 @@ impl<'a> Text<'a> {
             .map_err(|error| unreadable(&format!("Athena cannot read this statement ({error})")))?;
         self.places = self.check_tokens(&tokens)?;
         let tokens = self.without_modifiers(tokens);
-        let statements = Parser::new(&dialect).with_tokens_with_locations(tokens).parse_statements();
+        let statements = Parser::new(&dialect)
+            .with_recursion_limit(DEPTH_MAX)
+            .with_tokens_with_locations(tokens)
+            .parse_statements();
         let mut statements = statements
             .map_err(|error| unreadable(&format!("Athena cannot read this statement ({error})")))?;
         match (statements.pop(), statements.is_empty()) {
@@ -326,10 +337,10 @@ impl<'a> Text<'a> {
 
     /// Operators that bind otherwise in the syntax tree than on a server, or by a session's settings.
     fn check_operators(&self) -> Result<(), Reason> {
-        let (mut chain, mut joins) = (0, 0);
+        let (mut chain, mut run, mut joins) = (0, 0, 0);
         for token in 0..self.len() {
             if self.is_byte(token, ",") {
-                chain = 0;
+                (chain, run) = (0, 0);
             }
             if self.is_byte(token, "|") && self.is_byte(token + 1, "|") {
                 return Err(
@@ -350,10 +361,12 @@ impl<'a> Text<'a> {
                         .into(),
                 );
             }
-            let byte = self.kind(token) == Some(SketchKind::Other) && "+-*/%&|^=<>".contains(self.str(token));
+            let byte =
+                self.kind(token) == Some(SketchKind::Other) && "+-*/%&|^=<>~![:.".contains(self.str(token));
+            run += 1;
             chain += usize::from(byte || self.is_any(token, &CHAIN_WORDS));
             joins += usize::from(self.is_any(token, &["JOIN", "STRAIGHT_JOIN"]));
-            if chain > CHAIN_MAX || joins > JOINS_MAX {
+            if chain > CHAIN_MAX || run > RUN_MAX || joins > JOINS_MAX {
                 return Err("the statement is too complex for sharded tables: write it with fewer operators and joins".into());
             }
         }
