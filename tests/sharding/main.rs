@@ -6,6 +6,7 @@ mod common;
 mod grammar;
 mod oracle;
 mod schema;
+mod shop;
 mod shows;
 mod sysbench;
 mod writes;
