@@ -3,6 +3,7 @@
 use std::cell::{Ref, RefCell};
 use std::num::NonZeroUsize;
 
+use foldhash::HashMap;
 use lru::LruCache;
 
 use crate::config;
@@ -25,9 +26,19 @@ pub struct ShardedTables {
     /// Links that a read of several shards uses at a time.
     pub(super) max_fan_out: usize,
     /// By the key of a text's sketch.
-    plans: RefCell<LruCache<Box<[u8]>, Verdict>>,
+    plans: RefCell<LruCache<Box<[u8]>, Known>>,
     sketch: RefCell<Sketch>,
 }
+
+/// What is known of all texts of one key.
+struct Known {
+    verdict: Verdict,
+    /// By the shards that a statement is for.
+    renames: RefCell<HashMap<ShardSet, Renames>>,
+}
+
+/// Sets of shards of which the names are kept, for each plan: each shard alone, and some others.
+const NAMES_MAX: usize = 300;
 
 /// The values of a statement that runs.
 pub(super) struct Values<'a> {
@@ -117,7 +128,7 @@ impl ShardedTables {
             return Verdict::Home;
         }
         if let Some(known) = self.plans.borrow_mut().get(&sketch.key[..]) {
-            return known.clone();
+            return known.verdict.clone();
         }
         let verdict = match std::str::from_utf8(sql) {
             Ok(text) => planner::plan(text, &sketch, &self.rules),
@@ -134,7 +145,8 @@ impl ShardedTables {
             Verdict::Home => true,
         };
         if is_of_key && sketch.key.len() <= KEPT_MAX {
-            self.plans.borrow_mut().put(sketch.key.as_slice().into(), verdict.clone());
+            let known = Known { verdict: verdict.clone(), renames: RefCell::default() };
+            self.plans.borrow_mut().put(sketch.key.as_slice().into(), known);
         }
         verdict
     }
@@ -214,6 +226,11 @@ impl ShardedTables {
 
     /// What the tables of these shards are to the client, and the texts that stand for them.
     pub(super) fn renames(&self, plan: &Plan, values: &Values<'_>, shards: ShardSet) -> Renames {
+        let plans = self.plans.borrow();
+        let known = plans.peek(&values.sketch.key[..]).map(|known| &known.renames);
+        if let Some(renames) = known.and_then(|known| known.borrow().get(&shards).cloned()) {
+            return renames;
+        }
         let mut names: Vec<&str> = plan.edits.iter().flat_map(|edit| &edit.with).filter_map(table).collect();
         names.sort_unstable();
         names.dedup();
@@ -225,7 +242,11 @@ impl ShardedTables {
             let written = values.written(edit.tokens.clone()).to_vec();
             shards.iter().map(move |shard| (plan.pieces(edit, shard), written.clone()))
         });
-        Renames::new(tables, texts)
+        let renames = Renames::new(tables, texts);
+        if let Some(known) = known.filter(|known| known.borrow().len() < NAMES_MAX) {
+            known.borrow_mut().insert(shards, renames.clone());
+        }
+        renames
     }
 }
 
