@@ -3,6 +3,7 @@
 mod answer;
 #[path = "../common/mod.rs"]
 mod common;
+mod dump;
 mod grammar;
 mod oracle;
 mod schema;

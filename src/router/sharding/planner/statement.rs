@@ -36,7 +36,8 @@ pub fn plan(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> Verdict {
     if !mentions(sql, sketch, tables) {
         return Verdict::Home;
     }
-    match usage(&mut Text::new(sql, sketch), tables) {
+    let plain = sketch.has_code.then(|| without_comments(sql, sketch));
+    match usage(&mut Text::new(plain.as_deref().unwrap_or(sql), sketch), tables) {
         Ok(Use::Home) => Verdict::Home,
         Ok(Use::Sharded { rule, action, mut edits, of_this_text }) => {
             edits.sort_by_key(|edit| (edit.tokens.start, edit.tokens.end));
@@ -44,6 +45,18 @@ pub fn plan(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> Verdict {
         }
         Err(reason) => Verdict::Refused(reason),
     }
+}
+
+/// The text with its tokens where they are, and nothing but blanks between them: code in comments is code then.
+fn without_comments(sql: &str, sketch: &Sketch) -> String {
+    let mut plain = vec![b' '; sql.len()];
+    for token in &sketch.tokens {
+        let range = token.start as usize..token.end as usize;
+        if let (Some(to), Some(from)) = (plain.get_mut(range.clone()), sql.as_bytes().get(range)) {
+            to.copy_from_slice(from);
+        }
+    }
+    String::from_utf8(plain).unwrap_or_default()
 }
 
 fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
@@ -56,9 +69,6 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     }
     if let Some(usage) = definition(text, tables) {
         return usage;
-    }
-    if text.sketch.has_code {
-        return Err("code in comments cannot be beside sharded tables: write the statement without the comment's marks".into());
     }
     let statement = match text.parse() {
         Err(_) if !may_use(text, tables) => return Ok(Use::Home),
