@@ -103,6 +103,22 @@ impl Gate {
 pub struct Permit {
     gate: Gate,
     key: Key,
+    /// Those of other keys that go back with it.
+    more: Vec<Permit>,
+}
+
+impl Permit {
+    /// With others, which go back with it.
+    pub fn with(mut self, more: Vec<Self>) -> Self {
+        self.more = more;
+        self
+    }
+
+    /// Without those others.
+    pub fn alone(mut self) -> Self {
+        self.more.clear();
+        self
+    }
 }
 
 impl Drop for Permit {
@@ -160,7 +176,7 @@ impl Future for Admission {
             }
         };
         self.state = State::Answered;
-        Poll::Ready(answer.map(|()| Permit { gate: self.gate.clone(), key: self.key }))
+        Poll::Ready(answer.map(|()| Permit { gate: self.gate.clone(), key: self.key, more: Vec::new() }))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::protocol::error::{ErrorCode, ServerError};
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::reply::Renames;
 use crate::protocol::response::{EofPacket, OkPacket};
+use crate::router::sharding::ShardSet;
 
 use super::before::Before;
 use super::context::HOME_SHARD;
@@ -31,6 +32,7 @@ impl Session {
         let command = code.and_then(Command::from_byte);
         self.entry.begin(command, started);
         (self.shard, self.digest, self.renames) = (HOME_SHARD, None, Renames::default());
+        self.further_shards = ShardSet::EMPTY;
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
             (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),

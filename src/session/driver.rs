@@ -18,6 +18,7 @@ use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::reply::Renames;
 use crate::protocol::tracked::Tracked;
+use crate::router::sharding::ShardSet;
 
 use super::before::Before;
 use super::context::{Cluster, Context, Phase};
@@ -68,6 +69,8 @@ pub(super) struct Session {
     pub digest: Option<u64>,
     /// Which shard it is for, of those that limits tell apart.
     pub shard: u32,
+    /// Those behind it, where it is for several.
+    pub further_shards: ShardSet,
     /// What the shard's tables are called where the client reads of them.
     pub renames: Renames,
     /// Which server the command that runs is for, in a cluster with several.

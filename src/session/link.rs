@@ -301,11 +301,16 @@ impl Session {
     /// A permit if there is one at once; `Some(None)` where statements are not limited.
     async fn try_admit(&self) -> Option<Option<Permit>> {
         let Some(gate) = &self.cluster().gate else { return Some(None) };
-        let mut admission = gate.enter(self.permit_key(self.shard));
-        match std::future::poll_fn(|cx| Poll::Ready(pin!(&mut admission).poll(cx))).await {
-            Poll::Ready(Ok(permit)) => Some(Some(permit)),
-            Poll::Ready(Err(_)) | Poll::Pending => None,
+        let mut permits = Vec::new();
+        for shard in std::iter::once(self.shard).chain(self.further_shards.iter()) {
+            let mut admission = gate.enter(self.permit_key(shard));
+            match std::future::poll_fn(|cx| Poll::Ready(pin!(&mut admission).poll(cx))).await {
+                Poll::Ready(Ok(permit)) => permits.push(permit),
+                Poll::Ready(Err(_)) | Poll::Pending => return None,
+            }
         }
+        let first = permits.pop();
+        Some(first.map(|first| first.with(permits)))
     }
 
     /// Whose permits the statement that runs needs on a shard, and by which limits.
@@ -321,13 +326,19 @@ impl Session {
         }
     }
 
-    /// Waits for a permit, if statements are limited.
+    /// Waits for a permit, if statements are limited: for one of each shard, in the order of all sessions.
     pub async fn admitted(&self) -> Result<Option<Permit>, Stop> {
-        self.admitted_on(self.shard).await
+        let first = self.admitted_on(self.shard).await?;
+        let Some(first) = first else { return Ok(None) };
+        let mut more = Vec::new();
+        for shard in self.further_shards.iter() {
+            more.extend(self.admitted_on(shard).await?);
+        }
+        Ok(Some(first.with(more)))
     }
 
     /// The same on a certain shard.
-    pub async fn admitted_on(&self, shard: u32) -> Result<Option<Permit>, Stop> {
+    async fn admitted_on(&self, shard: u32) -> Result<Option<Permit>, Stop> {
         let Some(gate) = self.cluster().gate.clone() else { return Ok(None) };
         let key = self.permit_key(shard);
         let mut admission = gate.enter(key);

@@ -25,7 +25,7 @@ use super::failure::Refusal;
 use super::seen::Seen;
 
 /// What servers say of a statement that was ended: `ER_FILSORT_ABORT`, `ER_QUERY_INTERRUPTED`.
-const INTERRUPTED: [u16; 2] = [1028, 1317];
+pub(super) const INTERRUPTED: [u16; 2] = [1028, 1317];
 
 /// Bytes of an ERR packet in front of its message: header byte, code, marker and SQLSTATE.
 const ERR_HEAD: usize = 9;
@@ -45,7 +45,7 @@ pub(super) fn only_reads(facts: Facts) -> bool {
 }
 
 /// The clock of one statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Clock {
     /// Zero is without limit.
     limit: Duration,
@@ -65,6 +65,11 @@ enum State {
 impl Clock {
     pub fn new(limit: Duration, to_end: Duration, to_drain: Duration, now: Instant) -> Self {
         Self { limit, to_end, to_drain, state: State::Within { until: now + limit } }
+    }
+
+    /// The clock of the next part of the same statement; `None` if its time has passed.
+    pub fn of_next_part(&self, now: Instant) -> Option<Self> {
+        (!self.is_over() && !self.is_due(now)).then(|| self.clone())
     }
 
     pub fn is_over(&self) -> bool {
@@ -190,7 +195,7 @@ impl Session {
 
 impl Refusal {
     /// The server has ended the statement: in the numbers that its family has for a limit of its own.
-    fn out_of_time(limit: Duration, mariadb: bool) -> Self {
+    pub fn out_of_time(limit: Duration, mariadb: bool) -> Self {
         let code = if mariadb { ErrorCode::StatementTimeout } else { ErrorCode::QueryTimeout };
         let message = format!(
             "Query execution was interrupted: it took longer than {} ms ([pool] query_timeout_ms)",
@@ -215,8 +220,10 @@ mod tests {
         let mut clock = Clock::new(LIMIT, TO_END, TO_DRAIN, start);
         assert_eq!(clock.left(at(40)), Duration::from_millis(60));
         assert!(!clock.is_due(at(99)) && clock.is_due(at(100)));
+        assert!(clock.of_next_part(at(99)).is_some() && clock.of_next_part(at(100)).is_none());
         clock.end(at(101));
         assert!(clock.is_over() && !clock.is_due(at(200)), "once");
+        assert!(clock.of_next_part(at(50)).is_none());
         assert_eq!(clock.left(at(150)), TO_END, "for each part of what is on its way");
         assert!(!clock.is_hopeless(at(630)) && clock.is_hopeless(at(631)));
     }

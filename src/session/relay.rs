@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// Whether the client has closed and left no command behind.
-    fn client_is_gone(&self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn client_is_gone(&self, cx: &mut Context<'_>) -> bool {
         self.input.is_empty() && self.socket.poll_closed(cx).is_ready() && !self.socket.has_bytes()
     }
 

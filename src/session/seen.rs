@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::metrics::label::ErrorKind;
 use crate::parser::Effect;
 use crate::pool::Entry;
 use crate::protocol::capability::StatusFlags;
@@ -11,6 +12,8 @@ use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::session_track::{Tracker, Trackers};
 use crate::protocol::statement::PrepareOk;
 use crate::protocol::warnings::WarningList;
+
+use super::failure::Refusal;
 
 /// The server's word for "no transaction, nothing locked".
 const NO_TRANSACTION: &[u8] = b"________";
@@ -111,6 +114,21 @@ impl Seen {
     pub fn server_error(&self) -> ServerError {
         let message = String::from_utf8_lossy(&self.message).into_owned().into();
         ServerError { code: self.error.unwrap_or_default(), sql_state: self.sqlstate, message }
+    }
+
+    /// The statement fails as if the server had said so.
+    pub fn fail(&mut self, refusal: &Refusal) {
+        let error = &refusal.error;
+        (self.error, self.sqlstate) = (Some(error.code), error.sql_state);
+        self.message = error.message.as_bytes().into();
+        if refusal.kind == Some(ErrorKind::BackendTimeout) {
+            self.out_of_time = Some(error.clone());
+        }
+    }
+
+    /// The server has ended it with an error, or since it took too long.
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some() || self.out_of_time.is_some()
     }
 
     /// Whether a stored program was called.

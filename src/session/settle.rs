@@ -1,5 +1,6 @@
 //! After a command: what was seen decides where the link goes.
 
+use crate::circuit::Permit;
 use crate::metrics::label::{BoundReason, ClosedReason};
 use crate::net::Payload;
 use crate::parser::{Effect, Facts, Hazards, Ids, StatementKind};
@@ -183,7 +184,7 @@ impl Session {
             return;
         };
         let Use { held, permit } = link;
-        self.permit = permit.filter(|_| self.holds.keeps_permit());
+        self.permit = permit.filter(|_| self.holds.keeps_permit()).map(Permit::alone);
         self.bound = Some(self.bind(held, reason));
     }
 

@@ -1,10 +1,13 @@
 //! Sharded tables: what an application sees of several tables is what it would see of one.
 
 mod answer;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod dump;
+mod faults;
 mod grammar;
+mod links;
 mod oracle;
 mod schema;
 mod shop;

@@ -16,6 +16,7 @@ use crate::protocol::handshake::{ClientHello, Greeting, HandshakeResponse};
 use crate::protocol::packet::{Packet, PacketReader};
 use crate::protocol::reply::Renames;
 use crate::protocol::tracked::Tracked;
+use crate::router::sharding::ShardSet;
 
 use super::super::before::Before;
 use super::super::context::{Context, HOME_SHARD};
@@ -169,6 +170,7 @@ impl Entered {
             bound: None,
             digest: None,
             shard: HOME_SHARD,
+            further_shards: ShardSet::EMPTY,
             renames: Renames::default(),
             permit: None,
             holds: Holds::default(),

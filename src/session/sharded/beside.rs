@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::metrics::label::ClosedReason;
 use crate::net::{Poker, Timer};
@@ -20,7 +20,7 @@ use crate::router::sharding::{Flow, MergeError, Merger};
 
 use super::super::context::{Context, Phase};
 use super::super::driver::Session;
-use super::super::failure::{Refusal, Stop};
+use super::super::failure::{End, Refusal, Stop};
 use super::several::{Execute, Leg, Say};
 
 /// A read of several shards while it runs: what is still to be read, and what has come.
@@ -41,6 +41,8 @@ pub(super) struct Gathering {
     tasks: RefCell<Vec<Poker>>,
     session: Poker,
     limit: Duration,
+    /// When its time has passed; `None` is without limit.
+    until: Option<Instant>,
 }
 
 /// What a task needs.
@@ -51,10 +53,11 @@ struct Errand {
     state: State,
     attributes: bool,
     renames: Renames,
+    mariadb: bool,
 }
 
 impl Gathering {
-    pub fn new(legs: Vec<Leg>, merger: Merger, session: Poker, limit: Duration) -> Rc<Self> {
+    pub fn new(legs: Vec<Leg>, merger: Merger, timer: &Timer, limit: Duration) -> Rc<Self> {
         Rc::new(Self {
             legs: RefCell::new(legs.into()),
             merger: RefCell::new(Some(merger)),
@@ -64,14 +67,15 @@ impl Gathering {
             failure: RefCell::default(),
             over: Cell::new(false),
             tasks: RefCell::default(),
-            session,
+            session: timer.poker(),
             limit,
+            until: (!limit.is_zero()).then(|| timer.now() + limit),
         })
     }
 
     /// The next part that nobody has begun.
     pub fn next(&self) -> Option<Leg> {
-        if self.enough.get() || self.over.get() || self.failure.borrow().is_some() {
+        if self.enough.get() || self.over.get() || self.has_failed() {
             return None;
         }
         self.legs.borrow_mut().pop_front()
@@ -92,6 +96,10 @@ impl Gathering {
 
     pub fn fail(&self, refusal: Refusal) {
         self.failure.borrow_mut().get_or_insert(refusal);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
     }
 
     pub fn failure(&self) -> Option<Refusal> {
@@ -123,6 +131,13 @@ impl Gathering {
     fn end_leg(&self) {
         self.running.set(self.running.get() - 1);
         self.session.poke();
+    }
+
+    /// How long a part may still take; zero is without limit.
+    fn left(&self, timer: &Timer) -> Duration {
+        /// Zero would be no limit.
+        const LEAST: Duration = Duration::from_millis(1);
+        self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(timer.now()).max(LEAST))
     }
 
     /// Waits for a task's future, unless the session waits for nothing more.
@@ -157,6 +172,7 @@ impl Session {
                 state: self.state.clone(),
                 attributes: self.has_attributes(),
                 renames: self.renames.clone(),
+                mariadb: self.is_on_mariadb(),
             };
             self.ctx.core.spawn(errand.run(gathering.clone()));
         }
@@ -165,19 +181,23 @@ impl Session {
     /// Waits for the parts that tasks have begun.
     pub(super) async fn await_tasks(&self, gathering: &Gathering) -> Result<(), Stop> {
         self.entry.wait();
-        let done = std::future::poll_fn(|_| {
-            let failed = gathering.failure.borrow().is_some();
-            if gathering.running.get() == 0 || failed || self.entry.is_interrupted() {
-                Poll::Ready(())
+        let done = std::future::poll_fn(|cx| {
+            if gathering.running.get() == 0 || gathering.has_failed() || self.entry.is_interrupted() {
+                Poll::Ready(Ok(()))
+            } else if self.client_is_gone(cx) {
+                Poll::Ready(Err(End::Quit))
             } else {
                 Poll::Pending
             }
         });
         let waited = self.wait(Duration::ZERO, Phase::Ending, done).await;
-        match (waited, self.entry.go_on()) {
-            (Err(_), _) => Err(self.ended().into()),
-            (Ok(()), true) => Ok(()),
-            (Ok(()), false) => Err(Refusal::interrupted().into()),
+        if !self.entry.go_on() {
+            // The link of the session has nothing to do with it.
+            gathering.fail(Refusal::interrupted());
+        }
+        match waited {
+            Ok(done) => done.map_err(Stop::from),
+            Err(_) => Err(self.ended().into()),
         }
     }
 }
@@ -200,7 +220,7 @@ impl Errand {
         }
         while let Some(leg) = gathering.begin_leg() {
             let asked = self.ask(&mut lease, leg, &gathering);
-            let asked = gathering.unless_over(&timer, gathering.limit, asked).await;
+            let asked = gathering.unless_over(&timer, gathering.left(&timer), asked).await;
             let is_whole = match asked {
                 Some(Ok(Asked::Done)) => true,
                 Some(Ok(Asked::Failed(err))) => {
@@ -215,7 +235,7 @@ impl Errand {
                 None => {
                     self.end_on_server(&lease);
                     if !gathering.over.get() {
-                        gathering.fail(Refusal::backend_timeout(gathering.limit));
+                        gathering.fail(Refusal::out_of_time(gathering.limit, self.mariadb));
                     }
                     false
                 }
@@ -253,7 +273,7 @@ impl Errand {
             if let Err(error) = taken {
                 gathering.fail(Refusal::merge(error));
             }
-            gathering.failure.borrow().is_none() && !gathering.enough.get()
+            !gathering.has_failed() && !gathering.enough.get()
         });
         match taken.await? {
             Gathered::Done { warnings } => {

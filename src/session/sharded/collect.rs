@@ -1,5 +1,8 @@
 //! A command whose reply is taken packet by packet instead of being passed on, since others belong to it.
 
+use std::cell::Cell;
+use std::task::Poll;
+
 use crate::net::{Buf, Payload};
 use crate::pool::LinkError;
 use crate::protocol::buf::Reader;
@@ -9,11 +12,12 @@ use crate::protocol::reply::Reply;
 use crate::protocol::response::OkPacket;
 
 use super::super::driver::{Session, Waited};
-use super::super::failure::{Refusal, Stop};
+use super::super::failure::{End, Refusal, Stop};
 use super::super::link::Use;
 use super::super::overtime::Clock;
 use super::super::registry::LinkId;
 use super::super::seen::Seen;
+use super::beside::Gathering;
 
 /// What a collected reply is read with: that of links, so that nothing of it changes on the way.
 pub(super) const COLLECTED: Capabilities = Capabilities::DEPRECATE_EOF;
@@ -28,6 +32,23 @@ pub(super) enum Part {
     Row(Vec<u8>),
     /// The end of a result without rows.
     Ok(Vec<u8>),
+}
+
+/// How a command is said whose reply is collected.
+pub(super) struct Asking<'a> {
+    pub reply: Reply,
+    pub clock: Clock,
+    /// The read that it is a part of: what ends that ends it.
+    pub of: Option<&'a Gathering>,
+}
+
+/// How such a reply ended.
+#[derive(Default)]
+pub(super) struct Collected {
+    /// What it was refused with by whoever took it.
+    pub refused: Option<Refusal>,
+    /// Somebody has ended the statement, which this part may have been too quick for.
+    pub killed: bool,
 }
 
 /// Who takes the parts of a reply.
@@ -72,16 +93,15 @@ impl Session {
         &mut self,
         link: &mut Use,
         command: Payload,
-        mut reply: Reply,
+        Asking { mut reply, mut clock, of }: Asking<'_>,
         seen: &mut Seen,
         take: &mut Take<'_>,
-    ) -> Result<Result<(), Refusal>, Stop> {
+    ) -> Result<Collected, Stop> {
         reply.rename(self.renames.clone());
         self.entry.on_link(LinkId::of(link.lease()));
-        let mut clock = self.clock();
         let mut packets = PacketReader::new(1, usize::MAX);
-        let (mut parts, mut refused, mut told) = (Parts::default(), None, false);
-        let mut chunk = self.ask(link, command, &mut clock).await?;
+        let (mut parts, mut refused, told) = (Parts::default(), None, Cell::new(false));
+        let mut chunk = self.unless_ended(of, &told, self.ask(link, command, &mut clock)).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, &mut reply, seen).map_err(before_any)?;
             let mut bytes = &payload[..];
@@ -100,28 +120,54 @@ impl Session {
                     refused = parts.of(payload, seen.error.is_some(), take).err();
                 }
             }
-            if refused.is_some() && !told {
-                told = true;
+            if refused.is_some() && !told.replace(true) {
                 self.end_on_server();
             }
             if scanned.awaits_file {
                 return Err(LinkError::Closed.into());
             }
             if scanned.done {
-                if self.entry.off_link() {
+                let killed = self.entry.off_link();
+                if killed {
                     Box::pin(self.kills_land(link.lease())).await;
                 }
+                let killed = killed && !told.get() && !clock.is_over();
                 if clock.is_over() {
                     // It is told of by what it makes of the end.
                     self.out_of_time(&clock, payload, seen, false);
                 }
-                return Ok(refused.map_or(Ok(()), Err));
+                return Ok(Collected { refused, killed });
             }
-            chunk = self.receive_in_time(link, &mut clock).await?;
+            chunk = self.unless_ended(of, &told, self.receive_in_time(link, &mut clock)).await?;
             if clock.is_hopeless(self.timer.now()) {
                 return Err(Refusal::backend_timeout(self.cluster().query_timeout).into());
             }
         }
+    }
+
+    /// Waits for the server. When the read fails elsewhere the server is told to end this part; when the client has gone nobody
+    /// waits for it.
+    async fn unless_ended(
+        &self,
+        of: Option<&Gathering>,
+        told: &Cell<bool>,
+        answer: impl Future<Output = Result<Buf, Stop>>,
+    ) -> Result<Buf, Stop> {
+        let mut answer = std::pin::pin!(answer);
+        let watched = std::future::poll_fn(|cx| {
+            let Some(gathering) = of else { return answer.as_mut().poll(cx) };
+            if gathering.has_failed() && !told.replace(true) {
+                self.end_on_server();
+            }
+            match answer.as_mut().poll(cx) {
+                Poll::Pending if self.client_is_gone(cx) => {
+                    self.end_on_server();
+                    Poll::Ready(Err(End::Quit.into()))
+                }
+                polled => polled,
+            }
+        });
+        watched.await
     }
 
     async fn receive_in_time(&self, link: &mut Use, clock: &mut Clock) -> Result<Buf, Stop> {

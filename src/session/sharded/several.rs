@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::circuit::Permit;
 use crate::net::Payload;
 use crate::parser::{Facts, Hazards};
+use crate::pool::LinkError;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
 use crate::protocol::packet::write_packet;
@@ -12,16 +12,16 @@ use crate::protocol::reply::Reply;
 use crate::protocol::response::OkPacket;
 use crate::protocol::resultset::ResultsetWriter;
 use crate::protocol::statement::ExecuteHeader;
-use crate::router::sharding::{MergeError, Merger};
+use crate::router::sharding::{MergeError, Merger, ShardSet};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::link::{Held, Use};
-use super::super::overtime::only_reads;
+use super::super::overtime::{Clock, INTERRUPTED, only_reads};
 use super::super::seen::Seen;
 use super::super::statements::StatementText;
 use super::beside::{Ends, Gathering};
-use super::collect::{COLLECTED, Part, Take};
+use super::collect::{Asking, COLLECTED, Part, Take};
 use super::done::Done;
 
 /// What a shard is told.
@@ -61,29 +61,17 @@ const TRANSACTION: [&str; 3] =
     ["BEGIN", "COMMIT AND NO CHAIN NO RELEASE", "ROLLBACK AND NO CHAIN NO RELEASE"];
 
 impl Session {
-    /// A permit and a link for a statement on these shards.
+    /// Permits and a link for a statement on these shards.
     pub(super) async fn link_for_several(
         &mut self,
         facts: Facts,
-        shards: impl Iterator<Item = u32>,
-    ) -> Result<(Use, Vec<Permit>), Stop> {
-        let mut permits = Vec::new();
-        let is_free = self.bound.is_none();
-        self.entry.wait();
-        for (at, shard) in shards.enumerate() {
-            if at == 0 {
-                // The link's own comes first: all sessions take them in the same order, and links behind permits.
-                self.shard = shard;
-                if is_free {
-                    self.permit = self.admitted().await?;
-                }
-            } else if is_free && let Some(permit) = self.admitted_on(shard).await? {
-                permits.push(permit);
-            }
-        }
+        mut shards: impl Iterator<Item = u32>,
+    ) -> Result<Use, Stop> {
+        self.shard = shards.next().unwrap_or(self.shard);
+        self.further_shards = shards.fold(ShardSet::EMPTY, |set, shard| set.union(ShardSet::of(shard)));
         let mut link = self.take_link(facts).await?;
         match self.clear_warnings(&mut link).await {
-            Ok(_) => Ok((link, permits)),
+            Ok(_) => Ok(link),
             Err(stop) => Err(self.lost_on_the_way(link, stop)),
         }
     }
@@ -91,7 +79,7 @@ impl Session {
     /// Reads from several shards, and gives the client one result.
     pub(super) async fn read_several(
         &mut self,
-        (mut link, _permits): (Use, Vec<Permit>),
+        mut link: Use,
         facts: Facts,
         legs: Vec<Leg>,
         merger: Merger,
@@ -100,27 +88,30 @@ impl Session {
         seen.only_reads = only_reads(facts);
         // What a stored function does, it does to its link.
         let tasks = if seen.effects.is_empty() { self.tasks_beside(&link, &legs) } else { 0 };
-        let gathering = Gathering::new(legs, merger, self.timer.poker(), self.cluster().query_timeout);
+        let gathering = Gathering::new(legs, merger, &self.timer, self.cluster().query_timeout);
         let _ends = Ends(gathering.clone());
         if tasks > 0 {
             let pool = link.lease().pool().clone();
             self.gather_beside(&pool, &gathering, tasks);
         }
+        let clock = self.clock();
         let read = async {
-            while seen.error.is_none()
-                && seen.out_of_time.is_none()
+            while !seen.has_failed()
                 && let Some(leg) = gathering.next()
             {
-                self.read_part(&mut link, leg, &gathering, &mut seen).await?;
+                match clock.of_next_part(self.timer.now()) {
+                    Some(clock) => self.read_part(&mut link, leg, &gathering, clock, &mut seen).await?,
+                    None => gathering.fail(self.took_too_long()),
+                }
             }
-            if tasks > 0 && seen.error.is_none() { self.await_tasks(&gathering).await } else { Ok(()) }
+            if tasks > 0 && !seen.has_failed() { self.await_tasks(&gathering).await } else { Ok(()) }
         };
         if let Err(stop) = read.await {
             return self.finish(link, facts, &seen, Err(stop));
         }
         seen.warnings = seen.warnings.saturating_add(gathering.warnings());
         let failure = gathering.failure();
-        let merged = gathering.take_merger().filter(|_| failure.is_none() && seen.error.is_none());
+        let merged = gathering.take_merger().filter(|_| failure.is_none() && !seen.has_failed());
         let merged = merged.map(|merger| self.result(merger, &mut seen).map_err(Refusal::merge)).transpose();
         match (failure, merged) {
             (None, Ok(Some(reply))) => self.finish_several(link, facts, &seen, reply),
@@ -170,10 +161,17 @@ impl Session {
         link: &mut Use,
         leg: Leg,
         gathering: &Gathering,
+        clock: Clock,
         seen: &mut Seen,
     ) -> Result<(), Stop> {
         let shard = leg.shard;
-        let command = self.command_of(link, leg)?;
+        let command = match self.command_of(link, leg) {
+            Ok(command) => command,
+            Err(refusal) => {
+                gathering.fail(refusal);
+                return Ok(());
+            }
+        };
         let mut columns = Vec::new();
         let take: &mut Take<'_> = &mut |part| match part {
             Part::Column(column) => {
@@ -185,7 +183,10 @@ impl Session {
             Part::Ok(_) => Err(Refusal::unsupported("a statement without rows over several shards")),
         };
         let reply = Reply::to_execute(COLLECTED, self.status, false);
-        if let Err(refusal) = self.collect(link, command, reply, seen, take).await? {
+        let asking = Asking { reply, clock, of: Some(gathering) };
+        let collected = self.collect(link, command, asking, seen, take).await?;
+        let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
+        if let Some(refusal) = collected.refused.or(killed) {
             gathering.fail(refusal);
         }
         Ok(())
@@ -194,7 +195,7 @@ impl Session {
     /// Writes to several shards, all or none of it, and gives the client one OK.
     pub(super) async fn write_several(
         &mut self,
-        (mut link, _permits): (Use, Vec<Permit>),
+        mut link: Use,
         facts: Facts,
         legs: Vec<Leg>,
         mut done: Done,
@@ -202,24 +203,31 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let alone = self.status.contains(StatusFlags::AUTOCOMMIT) && !self.holds.in_transaction();
         let [begin, end, undo] = if alone { TRANSACTION } else { SAVEPOINT };
+        let clock = self.clock();
         let outcome = async {
             self.say(&mut link, begin, &mut seen).await?;
+            // A savepoint that could not be set may be there from before.
+            let begun = alone || seen.error.is_none();
             for leg in legs {
                 if seen.error.is_some() {
                     break;
                 }
-                let command = self.command_of(&mut link, leg)?;
-                done.leg(self.collect_ok(&mut link, command, &mut seen).await?);
+                match (self.command_of(&mut link, leg), clock.of_next_part(self.timer.now())) {
+                    (Ok(command), Some(clock)) => {
+                        let (ok, killed) = self.collect_ok(&mut link, command, clock, &mut seen).await?;
+                        done.leg(ok);
+                        if killed && seen.error.is_none() {
+                            seen.fail(&Refusal::interrupted());
+                        }
+                    }
+                    (Ok(_), None) => seen.fail(&self.took_too_long()),
+                    (Err(refusal), _) => seen.fail(&refusal),
+                }
             }
             if seen.error.is_none() {
                 self.say(&mut link, end, &mut seen).await?;
-            } else {
-                let error = (seen.error.take(), seen.sqlstate, std::mem::take(&mut seen.message));
-                // After a deadlock nothing is left to be undone, and the server says so.
-                self.say(&mut link, undo, &mut seen).await?;
-                (seen.error, seen.sqlstate, seen.message) = error;
             }
-            Ok(())
+            if seen.error.is_some() && begun { self.undo(&mut link, undo, &mut seen).await } else { Ok(()) }
         };
         if let Err(stop) = outcome.await {
             return self.finish(link, facts, &seen, Err(stop));
@@ -228,26 +236,56 @@ impl Session {
         self.finish_several(link, facts, &seen, reply)
     }
 
+    /// Takes back what a write has done that fails. Its error stays the one that the client is told.
+    async fn undo(&mut self, link: &mut Use, undo: &str, seen: &mut Seen) -> Result<(), Stop> {
+        /// A KILL may meet this as well.
+        const ATTEMPTS: usize = 3;
+        let error = (seen.error.take(), seen.sqlstate, std::mem::take(&mut seen.message));
+        for _ in 0..ATTEMPTS {
+            seen.error = None;
+            self.say(link, undo, seen).await?;
+            // After a deadlock nothing is left to be undone, and the server says so.
+            if seen.error.is_none_or(|code| !INTERRUPTED.contains(&code)) {
+                (seen.error, seen.sqlstate, seen.message) = error;
+                return Ok(());
+            }
+        }
+        Err(LinkError::Closed.into())
+    }
+
     /// A definition on all shards, one after the other. Servers commit before and behind each, so what is done stays done: an
     /// error tells where.
     pub(super) async fn define_on_all(
         &mut self,
-        (mut link, _permits): (Use, Vec<Permit>),
+        mut link: Use,
         facts: Facts,
         legs: Vec<Leg>,
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
         let mut done = Done::default();
-        let mut finished = Vec::new();
+        let (mut finished, mut is_killed) = (Vec::new(), false);
         let all = legs.len();
         for leg in legs {
             let shard = leg.shard;
             let command = match self.command_of(&mut link, leg) {
-                Ok(command) => command,
-                Err(refusal) => return self.finish(link, facts, &seen, Err(refusal.into())),
+                Ok(_) if is_killed => Err(Refusal::interrupted()),
+                command => command,
             };
-            match self.collect_ok(&mut link, command, &mut seen).await {
-                Ok(ok) => done.leg(ok),
+            let command = match command {
+                Ok(command) => command,
+                Err(refusal) => {
+                    seen.fail(&refusal);
+                    let where_it_stands = report(shard, &finished, all);
+                    seen.message = [&seen.message[..], where_it_stands.as_bytes()].concat().into();
+                    break;
+                }
+            };
+            let clock = self.clock();
+            match self.collect_ok(&mut link, command, clock, &mut seen).await {
+                Ok((ok, killed)) => {
+                    done.leg(ok);
+                    is_killed = killed;
+                }
                 Err(stop) => return self.finish(link, facts, &seen, Err(stop)),
             }
             if seen.error.is_some() {
@@ -266,16 +304,18 @@ impl Session {
         let mut command = Vec::with_capacity(sql.len() + 8);
         let attributes: &[u8] = if self.has_attributes() { &[0, 1] } else { &[] };
         write_packet(&mut command, 0, &[&[Command::Query as u8], attributes, sql.as_bytes()].concat());
-        self.collect_ok(link, command.into(), seen).await.map(drop)
+        let clock = self.clock();
+        self.collect_ok(link, command.into(), clock, seen).await.map(drop)
     }
 
-    /// The OK packet of a command that has no rows; empty where it failed.
+    /// The OK packet of a command that has no rows, empty where it failed; and whether somebody has ended the statement.
     async fn collect_ok(
         &mut self,
         link: &mut Use,
         command: Payload,
+        clock: Clock,
         seen: &mut Seen,
-    ) -> Result<Vec<u8>, Stop> {
+    ) -> Result<(Vec<u8>, bool), Stop> {
         let mut ok = Vec::new();
         let take: &mut Take<'_> = &mut |part| {
             if let Part::Ok(packet) = part {
@@ -284,13 +324,19 @@ impl Session {
             Ok(())
         };
         let reply = Reply::to_execute(COLLECTED, self.status, false);
-        self.collect(link, command, reply, seen, take).await?.map(|()| ok).map_err(Stop::from)
+        let collected = self.collect(link, command, Asking { reply, clock, of: None }, seen, take).await?;
+        Ok((ok, collected.killed))
     }
 
     /// The error that some part ended in.
     fn error_of(&self, seen: &Seen) -> Payload {
         let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
         error.packet(1).into()
+    }
+
+    /// Its time has passed between two of its parts.
+    fn took_too_long(&self) -> Refusal {
+        Refusal::out_of_time(self.cluster().query_timeout, self.is_on_mariadb())
     }
 
     /// One OK packet for all parts.

@@ -11,7 +11,7 @@ use crate::router::sharding::physical;
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::seen::Seen;
-use super::collect::{COLLECTED, Part, Take};
+use super::collect::{Asking, COLLECTED, Part, Take};
 use super::tables::ShardedTables;
 use super::text::query;
 
@@ -169,9 +169,9 @@ impl Session {
             Ok(())
         };
         let reply = Reply::to_query(COLLECTED, self.status);
-        let outcome = self.collect(&mut link, command, reply, &mut seen, take).await;
-        let outcome = outcome.and_then(|taken| taken.map_err(Stop::from));
-        let outcome = outcome.map(|()| match seen.error {
+        let asking = Asking { reply, clock: self.clock(), of: None };
+        let outcome = self.collect(&mut link, command, asking, &mut seen, take).await;
+        let outcome = outcome.map(|_| match seen.error {
             Some(_) => seen.server_error().packet(1).into(),
             None => {
                 change(&mut columns, &mut rows);

@@ -141,11 +141,10 @@ impl Session {
         how: How,
     ) -> Result<Payload, Stop> {
         let seen = Seen { uses_table: Some(true), ..Seen::of(effects) };
-        let (mut link, permits) = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;
+        let mut link = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;
         if let Err(stop) = self.prepare_legs(&mut link, &legs).await {
             return Err(self.unprepared(link, stop));
         }
-        let link = (link, permits);
         match how {
             How::Read(merger) => self.read_several(link, facts, legs, *merger, seen).await,
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,

@@ -1,0 +1,218 @@
+//! The commands of prepared statements, and what older clients get, where a statement is for several shards.
+
+use super::common::TestResult;
+use super::common::stage::on_each_server;
+use super::common::wire::{Connection, Login, Value, capability, command};
+use super::faults::{code, four_shards, users};
+use super::{PLAIN, SHARDED};
+
+const UNKNOWN_STATEMENT: u16 = 1243;
+const REFUSED: u16 = 1235;
+const NO_CURSOR: u16 = 1421;
+
+const CURSOR_TYPE_READ_ONLY: u8 = 1;
+
+/// Where an EXECUTE has its flags.
+const FLAGS_AT: usize = 4;
+
+fn ids(client: &mut Connection) -> TestResult<Vec<String>> {
+    let rows = client.read_binary_reply()?.rows()?.rows;
+    Ok(rows.iter().map(|row| row[0].to_string()).collect())
+}
+
+#[test]
+fn cursors_are_declined() -> TestResult {
+    on_each_server("sharding_cursor", four_shards, |stage| {
+        let mut client = users(stage)?;
+        let statement = client.prepare("SELECT user_id FROM users WHERE user_id >= ? ORDER BY user_id")?;
+        for begin in ["SELECT 1", "BEGIN"] {
+            client.run(begin)?;
+            for from in 0..3 {
+                let mut arguments = statement.execution(&[Value::Int(from)]);
+                arguments[FLAGS_AT] = CURSOR_TYPE_READ_ONLY;
+                client.send(command::STMT_EXECUTE, &arguments)?;
+                let wanted: Vec<_> = (from..4).map(|id| id.to_string()).collect();
+                assert_eq!(ids(&mut client)?, wanted);
+                let fetch = [&statement.id.to_le_bytes()[..], &[10, 0, 0, 0]].concat();
+                let outcome = client.command_binary(command::STMT_FETCH, &fetch);
+                assert_eq!(code(&outcome), Some(NO_CURSOR), "{outcome:?}");
+                // The same without one.
+                let rows = client.execute(&statement, &[Value::Int(from)])?.rows()?.rows;
+                assert_eq!(rows.len(), wanted.len());
+                let rows = client.execute_as_before(&statement, &[Value::Int(3)])?.rows()?.rows;
+                assert_eq!(rows.concat(), [Value::Int(3)]);
+            }
+            client.run("COMMIT")?;
+        }
+        Ok(())
+    })
+}
+
+/// On one shard a cursor is the server's, and what the client has open there ends when the statement goes elsewhere.
+#[test]
+fn a_cursor_of_one_shard_and_then_several() -> TestResult {
+    on_each_server("sharding_cursor_one", four_shards, |stage| {
+        let mut client = users(stage)?;
+        client.run("INSERT INTO users (user_id, name) VALUES (4, 'e'), (8, 'f')")?;
+        let statement =
+            client.prepare("SELECT user_id FROM users WHERE user_id IN (?, ?) ORDER BY user_id")?;
+        for (pair, first) in [([0, 4], 2), ([0, 1], 2), ([4, 8], 2), ([2, 3], 2), ([1, 1], 1)] {
+            let values = pair.map(Value::Int);
+            let mut arguments = statement.execution(&values);
+            arguments[FLAGS_AT] = CURSOR_TYPE_READ_ONLY;
+            client.send(command::STMT_EXECUTE, &arguments)?;
+            let rows = client.read_binary_reply()?.rows()?.rows;
+            if rows.is_empty() {
+                let fetch = [&statement.id.to_le_bytes()[..], &[1, 0, 0, 0]].concat();
+                client.send(command::STMT_FETCH, &fetch)?;
+                // A row and its end, or the end alone.
+                client.stream().read_payload()?;
+                client.stream().read_payload()?;
+            } else {
+                assert_eq!(rows.len(), first);
+            }
+            assert_eq!(client.execute(&statement, &values)?.rows()?.rows.len(), first);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn types_of_before_and_others() -> TestResult {
+    on_each_server("sharding_types", four_shards, |stage| {
+        let mut client = users(stage)?;
+        let statement = client.prepare("SELECT user_id, name FROM users WHERE name >= ? OR user_id = ?")?;
+        for begin in ["SELECT 1", "BEGIN"] {
+            client.run(begin)?;
+            for _ in 0..3 {
+                let rows = client.execute(&statement, &[Value::text("b"), Value::Int(0)])?.rows()?.rows;
+                assert_eq!(rows.len(), 4);
+                let again = [Value::text("d"), Value::Int(1)];
+                assert_eq!(client.execute_as_before(&statement, &again)?.rows()?.rows.len(), 2);
+                let others = [Value::text("c"), Value::text("0")];
+                assert_eq!(client.execute(&statement, &others)?.rows()?.rows.len(), 3);
+                assert_eq!(client.execute_as_before(&statement, &others)?.rows()?.rows.len(), 3);
+                let null = [Value::Null, Value::Int(2)];
+                assert_eq!(client.execute(&statement, &null)?.rows()?.rows.len(), 1);
+            }
+            client.run("COMMIT")?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn statements_keep_their_schema() -> TestResult {
+    on_each_server("sharding_use", four_shards, |stage| {
+        let mut client = users(stage)?;
+        stage.server.sql(&format!("CREATE DATABASE {PLAIN}"))?;
+        client.run(&format!("USE {PLAIN}"))?;
+        client.run("CREATE TABLE users (user_id BIGINT PRIMARY KEY, name VARCHAR(20))")?;
+        client.run("INSERT INTO users (user_id, name) VALUES (7, 'plain')")?;
+        client.run(&format!("USE {SHARDED}"))?;
+        let read = client.prepare("SELECT name FROM users ORDER BY user_id")?;
+        let write = client.prepare("UPDATE users SET name = CONCAT(name, ?)")?;
+        for round in 0..4 {
+            client.run(&format!("USE {}", [PLAIN, SHARDED][round % 2]))?;
+            assert_eq!(client.execute(&write, &[Value::text("!")])?.ok()?.affected_rows, 4);
+            let names = client.execute(&read, &[])?.rows()?.rows.concat();
+            let marks = "!".repeat(round + 1);
+            let wanted = ["a", "b", "c", "d"].map(|name| Value::text(&format!("{name}{marks}")));
+            assert_eq!(names, wanted, "round {round}");
+            let names = client.query("SELECT name FROM users ORDER BY user_id")?.rows()?.rows.concat();
+            match round % 2 {
+                0 => assert_eq!(names, [Value::text("plain")]),
+                _ => assert_eq!(names, wanted),
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn parameters_sent_ahead_are_refused() -> TestResult {
+    on_each_server("sharding_long_data", four_shards, |stage| {
+        let mut client = users(stage)?;
+        for sql in [
+            "SELECT user_id FROM users WHERE name = ?",
+            "SELECT name FROM users WHERE user_id = 1 AND name <> ?",
+        ] {
+            let statement = client.prepare(sql)?;
+            for _ in 0..3 {
+                client.send_long_data(&statement, 0, b"a")?;
+                let outcome = client.execute(&statement, &[Value::LongData]);
+                assert_eq!(code(&outcome), Some(REFUSED), "{outcome:?}");
+                let message = outcome.expect_err("it is refused").to_string();
+                assert!(message.contains("COM_STMT_SEND_LONG_DATA"), "{message}");
+                client.command(command::STMT_RESET, &statement.id.to_le_bytes())?.ok()?;
+                let rows = client.execute(&statement, &[Value::text("a")])?.rows()?.rows;
+                assert_eq!(rows.len(), 1, "{sql}");
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn statements_end() -> TestResult {
+    on_each_server("sharding_close", four_shards, |stage| {
+        let mut client = users(stage)?;
+        let sql = "SELECT user_id FROM users ORDER BY user_id";
+        for begin in ["SELECT 1", "BEGIN"] {
+            client.run(begin)?;
+            let (kept, closed) = (client.prepare(sql)?, client.prepare(sql)?);
+            for statement in [&kept, &closed, &kept] {
+                assert_eq!(client.execute(statement, &[])?.rows()?.rows.len(), 4);
+                client.command(command::STMT_RESET, &statement.id.to_le_bytes())?.ok()?;
+            }
+            client.close(&closed)?;
+            assert_eq!(code(&client.execute(&closed, &[])), Some(UNKNOWN_STATEMENT));
+            assert_eq!(client.execute(&kept, &[])?.rows()?.rows.len(), 4);
+            client.command(command::RESET_CONNECTION, &[])?.ok()?;
+            assert_eq!(code(&client.execute(&kept, &[])), Some(UNKNOWN_STATEMENT));
+            let again = client.prepare(sql)?;
+            assert_eq!(client.execute(&again, &[])?.rows()?.rows.len(), 4);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn clients_that_know_no_other_end_than_eof() -> TestResult {
+    on_each_server("sharding_eof", four_shards, |stage| {
+        let mut modern = users(stage)?;
+        let login = Login::app().database(SHARDED).without(capability::DEPRECATE_EOF);
+        let mut client = stage.login(&login)?;
+        for begin in ["SELECT 1", "BEGIN"] {
+            client.run(begin)?;
+            for sql in [
+                "SELECT * FROM users ORDER BY user_id",
+                "SELECT name, COUNT(*) FROM users GROUP BY name ORDER BY name",
+                "SELECT user_id FROM users WHERE user_id < 0",
+                "SELECT user_id FROM users ORDER BY user_id LIMIT 0",
+                "SHOW TABLES",
+                "SHOW TABLES LIKE 'u%'",
+                "SHOW CREATE TABLE users",
+                "SHOW COLUMNS FROM users",
+                "DESCRIBE users",
+            ] {
+                let (theirs, ours) = (modern.query(sql)?.rows()?, client.query(sql)?.rows()?);
+                assert_eq!((theirs.columns, theirs.rows), (ours.columns, ours.rows), "{sql}");
+                assert_eq!(client.scalar("SELECT 'in step'")?, "in step", "{sql}");
+                if sql.starts_with("SELECT") {
+                    let (new, old) = (modern.prepare(sql)?, client.prepare(sql)?);
+                    for _ in 0..2 {
+                        let (theirs, ours) =
+                            (modern.execute(&new, &[])?.rows()?, client.execute(&old, &[])?.rows()?);
+                        assert_eq!((theirs.columns, theirs.rows), (ours.columns, ours.rows), "{sql}");
+                    }
+                }
+            }
+            let ok = client.query("UPDATE users SET name = CONCAT(name, '!')")?.ok()?;
+            assert_eq!(ok.affected_rows, 4);
+            client.run("ROLLBACK")?;
+            client.run("UPDATE users SET name = REPLACE(name, '!', '')")?;
+        }
+        Ok(())
+    })
+}
