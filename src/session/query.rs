@@ -53,6 +53,11 @@ impl Session {
         {
             return Ok(reply);
         }
+        if facts.hazards.contains(Hazards::SERVER_TABLES)
+            && let Some(reply) = Box::pin(self.schema_of_shards(&command, facts)).await?
+        {
+            return Ok(reply);
+        }
         self.query_at_home(command, facts).await
     }
 

@@ -53,6 +53,23 @@ fn tables_are_listed_once() -> TestResult {
                 text.starts_with("CREATE TABLE `orders` (") && text.contains("REFERENCES `users` ("),
                 "{text}"
             );
+            client.run("ANALYZE TABLE users")?;
+            let status = client.query("SHOW TABLE STATUS LIKE 'user_'")?.rows()?;
+            assert_eq!(status.rows.len(), 1);
+            assert_eq!(
+                (status.rows[0][0].to_string(), status.rows[0][4].to_string()),
+                ("users".into(), "2".into())
+            );
+            assert_eq!(
+                column(&mut client, "SHOW TABLE STATUS", 0)?,
+                ["orders", "places", "users", "users_9"]
+            );
+            let names =
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1";
+            assert_eq!(column(&mut client, names, 0)?, ["orders", "places", "users", "users_9"]);
+            let columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'sharded' AND table_name IN ('users', 'places') ORDER BY 1, 2";
+            assert_eq!(column(&mut client, columns, 0)?, ["places", "users", "users"]);
+            assert_eq!(column(&mut client, columns, 1)?, ["place", "name", "user_id"]);
             let plan = client.query("EXPLAIN SELECT * FROM users WHERE user_id = 1")?.rows()?;
             assert!(!plan.rows.is_empty());
             Ok(())

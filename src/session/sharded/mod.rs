@@ -4,13 +4,15 @@
 //! what words. A statement of one shard goes on as any other does. One of several is `several`: its parts are said one after
 //! the other on a link (`collect` takes their replies; `beside` has reads on further links at the same time), and what they answer is made one, rows by the merger of
 //! `router::sharding`, OK packets by `done`. `text` and `prepared` are the ways in. `show` is about what servers say of their
-//! tables, `explain` about what Athena says of statements.
+//! tables, `schema` about what `information_schema` does, `explain` about what Athena says of
+//! statements.
 
 mod beside;
 mod collect;
 mod done;
 mod explain;
 mod prepared;
+mod schema;
 mod several;
 mod show;
 mod tables;

@@ -1,8 +1,11 @@
 //! What servers say of their tables, with the names that clients know.
 
+use foldhash::HashMap;
+
 use crate::net::Payload;
 use crate::parser::{Facts, Sketch, SketchKind};
 use crate::protocol::buf::{Reader, WriteExt};
+use crate::protocol::column_definition::ColumnDefinition;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::reply::{Renames, Reply};
 use crate::protocol::resultset::{TextValue, text_resultset};
@@ -18,15 +21,17 @@ use super::text::query;
 /// What stands for NULL in a text row.
 const NULL: u8 = 0xFB;
 
-/// SHOW TABLES.
+/// SHOW TABLES, SHOW TABLE STATUS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ShowTables {
+    /// Rows have what a table is, and the sizes of parts add up.
+    has_status: bool,
     /// Where its LIKE begins, in bytes of the text: the server is not asked that.
     like_at: Option<usize>,
     pattern: Option<Vec<u8>>,
 }
 
-/// Reads a SHOW TABLES. `None` for anything else.
+/// Reads one of them. `None` for anything else.
 ///
 /// # Errors
 /// It has a WHERE, which the server would look at with its own names.
@@ -40,22 +45,23 @@ pub(super) fn show_tables(sql: &[u8], sketch: &Sketch) -> Option<Result<ShowTabl
     while is(at, "full") || is(at, "extended") {
         at += 1;
     }
-    if !is(at, "tables") {
+    let has_status = is(at, "table") && is(at + 1, "status");
+    if !has_status && !is(at, "tables") {
         return None;
     }
-    at += 1;
+    at += if has_status { 2 } else { 1 };
     if is(at, "from") || is(at, "in") {
         at += 2;
     }
     let token = |at: u32| sketch.tokens.get(at as usize);
     match token(at) {
-        None => Some(Ok(ShowTables { like_at: None, pattern: None })),
+        None => Some(Ok(ShowTables { has_status, like_at: None, pattern: None })),
         Some(like) if is(at, "like") && token(at + 1).is_some_and(|next| next.kind == SketchKind::String) => {
             let quoted = word(at + 1);
             let pattern = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_vec();
-            Some(Ok(ShowTables { like_at: Some(like.start as usize), pattern: Some(pattern) }))
+            Some(Ok(ShowTables { has_status, like_at: Some(like.start as usize), pattern: Some(pattern) }))
         }
-        Some(_) if word(at) == b";" => Some(Ok(ShowTables { like_at: None, pattern: None })),
+        Some(_) if word(at) == b";" => Some(Ok(ShowTables { has_status, like_at: None, pattern: None })),
         Some(_) => Some(Err(Refusal::show_where())),
     }
 }
@@ -92,7 +98,7 @@ impl ShardedTables {
 }
 
 impl Session {
-    /// SHOW TABLES: each sharded table once.
+    /// SHOW TABLES and SHOW TABLE STATUS: each sharded table once.
     pub(super) async fn show_tables(
         &mut self,
         head: &[u8],
@@ -105,8 +111,11 @@ impl Session {
         let command = query(head, asked)?;
         let is_like = show.pattern.clone();
         self.answered_with_changes(command, facts, |columns, rows| {
-            if let (Some(pattern), Some(first)) = (&is_like, columns.first_mut()) {
+            if let (false, Some(pattern), Some(first)) = (show.has_status, &is_like, columns.first_mut()) {
                 *first = named_like(first, pattern);
+            }
+            if show.has_status {
+                add_up(columns, rows, |name| tables.logical(name));
             }
             rows.retain_mut(|row| {
                 let Some(Some(name)) = row.first_mut() else { return true };
@@ -151,7 +160,7 @@ impl Session {
     }
 
     /// Says a command, and gives the client another result.
-    async fn answered_with_changes(
+    pub(super) async fn answered_with_changes(
         &mut self,
         command: Payload,
         facts: Facts,
@@ -183,6 +192,33 @@ impl Session {
         let outcome = self.finish(link, facts, &seen, outcome);
         self.is_last = false;
         outcome
+    }
+}
+
+/// What the sizes of a table's parts are together: in the row of the first shard.
+fn add_up(columns: &[Vec<u8>], rows: &mut [Vec<TextValue>], logical: impl Fn(&[u8]) -> Option<(&[u8], u32)>) {
+    const SIZES: [&[u8]; 4] = [b"Rows", b"Data_length", b"Index_length", b"Data_free"];
+    let is_size =
+        |column: &Vec<u8>| ColumnDefinition::parse(column).is_ok_and(|column| SIZES.contains(&column.name));
+    let sizes: Vec<_> = (0..).zip(columns).filter(|(_, column)| is_size(column)).map(|(at, _)| at).collect();
+    let number = |value: &TextValue| -> u64 {
+        value.as_ref().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0)
+    };
+    let mut sums: HashMap<(Vec<u8>, usize), u64> = HashMap::default();
+    for row in rows.iter() {
+        let Some((table, _)) = row.first().and_then(|name| logical(name.as_deref()?)) else { continue };
+        for at in &sizes {
+            *sums.entry((table.to_vec(), *at)).or_default() += row.get(*at).map_or(0, number);
+        }
+    }
+    for row in rows.iter_mut() {
+        let Some((table, 0)) = row.first().and_then(|name| logical(name.as_deref()?)) else { continue };
+        let table = table.to_vec();
+        for at in &sizes {
+            if let (Some(value), Some(sum)) = (row.get_mut(*at), sums.get(&(table.clone(), *at))) {
+                *value = Some(sum.to_string().into_bytes());
+            }
+        }
     }
 }
 
@@ -237,7 +273,9 @@ fn like(name: &[u8], pattern: &[u8]) -> bool {
 
 impl Refusal {
     fn show_where() -> Self {
-        Self::sharding(&"SHOW TABLES with a WHERE, where tables are sharded: use LIKE".into())
+        Self::sharding(
+            &"SHOW TABLES and SHOW TABLE STATUS with a WHERE, where tables are sharded: use LIKE".into(),
+        )
     }
 }
 
@@ -273,10 +311,12 @@ mod tests {
         };
         let like =
             read("SHOW FULL TABLES FROM `a b` LIKE 'u%'").expect("it is one").expect("it can be asked");
-        assert_eq!(like, ShowTables { like_at: Some(28), pattern: Some(b"u%".to_vec()) });
+        let status = read("SHOW TABLE STATUS LIKE 'users'").expect("it is one").expect("it can be asked");
+        assert!(status.has_status && status.pattern.is_some());
+        assert_eq!(like, ShowTables { has_status: false, like_at: Some(28), pattern: Some(b"u%".to_vec()) });
         assert!(read("show tables;").is_some_and(|show| show.is_ok()));
         assert!(read("SHOW TABLES WHERE 1").is_some_and(|show| show.is_err()));
-        for other in ["SHOW TABLE STATUS", "SHOW COLUMNS FROM t", "SELECT 1"] {
+        for other in ["SHOW TABLE", "SHOW COLUMNS FROM t", "SELECT 1"] {
             assert!(read(other).is_none(), "{other}");
         }
     }
