@@ -291,6 +291,11 @@ impl Link {
         Ok(None)
     }
 
+    /// Keeps at least so many statements from now on: one command needs them all.
+    pub fn keep_statements(&mut self, least: usize) {
+        self.statements.make_room(least);
+    }
+
     /// Whether the server reports on transactions, unless the session has chosen another use of the query cache.
     pub fn tracks_transactions(&self) -> bool {
         self.trackers.transactions

@@ -29,6 +29,13 @@ impl Statements {
         Self(LruCache::new(NonZeroUsize::new(max).unwrap_or(NonZeroUsize::MIN)))
     }
 
+    /// Room for at least so many.
+    pub fn make_room(&mut self, least: usize) {
+        if let Some(least) = NonZeroUsize::new(least).filter(|least| *least > self.0.cap()) {
+            self.0.resize(least);
+        }
+    }
+
     /// The statement, which becomes the most recently used.
     pub fn get(&mut self, key: StatementKey) -> Option<&mut OnLink> {
         self.0.get_mut(&key)
@@ -77,6 +84,9 @@ mod tests {
         assert_eq!(statements.get(10).map(|s| s.id), Some(4));
         assert_eq!(statements.get(20), None);
         assert_eq!(statements.remove(30).map(|s| s.id), Some(3));
+        statements.make_room(3);
+        statements.make_room(1);
+        assert_eq!([40, 50].map(|key| statements.insert(key, 9)), [None, None]);
         statements.clear();
         assert_eq!(statements.get(10), None);
     }

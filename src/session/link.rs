@@ -22,7 +22,7 @@ pub(super) const ASKS_BACK: Hazards =
     Hazards::READS_DIAGNOSTICS.union(Hazards::FOUND_ROWS).union(Hazards::ROW_COUNT);
 
 /// What may read LAST_INSERT_ID(): in the text itself, or unseen.
-const INSERT_ID: Hazards =
+pub(super) const INSERT_ID: Hazards =
     Hazards::LAST_INSERT_ID.union(Hazards::CALL).union(Hazards::TEXT_PREPARE).union(Hazards::UNSURE);
 
 /// What may set LAST_INSERT_ID().

@@ -216,3 +216,86 @@ fn clients_that_know_no_other_end_than_eof() -> TestResult {
         Ok(())
     })
 }
+
+/// What a session has set, and what it may ask about its statements before, is the same in all parts.
+#[test]
+fn all_parts_are_of_one_session() -> TestResult {
+    on_each_server("sharding_session", four_shards, |stage| {
+        let mut client = users(stage)?;
+        client.run("CREATE TABLE drawn (id INT PRIMARY KEY AUTO_INCREMENT, a INT)")?;
+        client.run("INSERT INTO users (user_id, name) VALUES (4, 'e'), (5, 'f'), (6, 'g'), (7, 'h')")?;
+        // Links that others have used.
+        let mut other = stage.login(&Login::app().database(SHARDED))?;
+        other.run("SET @mine = 'theirs', time_zone = '-03:00'")?;
+        other.run("INSERT INTO drawn (a) VALUES (1)")?;
+        for round in 0..4 {
+            other.scalar("SELECT COUNT(*) FROM users")?;
+            client.run(&format!("SET @mine = 'ours{round}', time_zone = '+0{round}:00'"))?;
+            client.run("INSERT INTO drawn (a) VALUES (1)")?;
+            let id = client.scalar("SELECT LAST_INSERT_ID()")?;
+            let sql = "SELECT user_id, LAST_INSERT_ID(), @mine, @@time_zone, DATABASE() FROM users";
+            let statement = client.prepare(sql)?;
+            for rows in [client.query(sql)?.rows()?, client.execute(&statement, &[])?.rows()?] {
+                assert_eq!(rows.rows.len(), 8);
+                for row in rows.rows {
+                    let got = row[1..].iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+                    assert_eq!(got, format!("{id} ours{round} +0{round}:00 {SHARDED}"));
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A link keeps fewer statements than there are shards.
+#[test]
+fn links_that_keep_few_statements() -> TestResult {
+    for (name, keeps) in [("sharding_keeps_1", "1"), ("sharding_keeps_3", "3")] {
+        let few = |config| four_shards(config).set("pool", "max_prepared_statements", keeps);
+        on_each_server(name, few, |stage| {
+            let mut client = users(stage)?;
+            let read = client.prepare("SELECT name FROM users WHERE user_id >= ? ORDER BY user_id")?;
+            let write = client.prepare("UPDATE users SET name = CONCAT(name, ?)")?;
+            for (round, begin) in ["SELECT 1", "BEGIN", "SELECT 1"].into_iter().enumerate() {
+                client.run(begin)?;
+                for _ in 0..2 {
+                    let ok = client.execute(&write, &[Value::text("!")])?.ok()?;
+                    assert_eq!(ok.affected_rows, 4);
+                    assert_eq!(client.execute(&read, &[Value::Int(0)])?.rows()?.rows.len(), 4);
+                    let names = client.execute_as_before(&read, &[Value::Int(2)])?.rows()?.rows;
+                    assert_eq!(names.len(), 2, "round {round}");
+                }
+                client.run("COMMIT")?;
+            }
+            assert_eq!(client.scalar("SELECT name FROM users WHERE user_id = 3")?, "d!!!!!!");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What may be asked about a statement of several shards.
+#[test]
+fn questions_about_the_statement_before() -> TestResult {
+    on_each_server("sharding_before", four_shards, |stage| {
+        let mut client = users(stage)?;
+        for begin in ["SELECT 1", "BEGIN"] {
+            client.run(begin)?;
+            client.run("UPDATE users SET name = CONCAT(name, '!') WHERE user_id <> 2")?;
+            assert_eq!(client.scalar("SELECT ROW_COUNT()")?, "3");
+            assert_eq!(client.query("SELECT user_id FROM users LIMIT 3")?.rows()?.rows.len(), 3);
+            assert_eq!(client.scalar("SELECT FOUND_ROWS()")?, "3");
+            client.run("SELECT user_id FROM users WHERE user_id > 0")?;
+            assert_eq!(client.scalar("SELECT FOUND_ROWS()")?, "3");
+            client.run("SELECT user_id FROM users")?;
+            assert_eq!(client.scalar("SELECT ROW_COUNT()")?, "-1");
+            assert!(client.query("SHOW WARNINGS")?.rows()?.rows.is_empty());
+            let error = client.query("UPDATE users SET name = REPEAT('x', 300)").expect_err("too long");
+            let rows = client.query("SHOW WARNINGS")?.rows()?.rows;
+            assert_eq!(rows.first().map(|row| row[1].to_string()), error.code().map(|code| code.to_string()));
+            assert!(!rows.iter().any(|row| row[2].to_string().contains("users_")), "{rows:?}");
+            client.run("ROLLBACK")?;
+        }
+        Ok(())
+    })
+}

@@ -50,7 +50,7 @@ pub(super) fn wait_for_parts(stage: &Stage, text: &str, least: usize) -> Vec<Str
     })
 }
 
-fn assert_gone(stage: &Stage, text: &str) {
+pub(super) fn assert_gone(stage: &Stage, text: &str) {
     eventually("no part of the statement runs", Duration::from_secs(5), || {
         let parts = parts_of(stage, text)?;
         if parts.is_empty() { Ok(()) } else { Err(format!("{parts:?}")) }

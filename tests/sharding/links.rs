@@ -220,6 +220,32 @@ fn reads_go_to_replicas(stage: &mut ClusterStage) -> TestResult {
     Ok(())
 }
 
+/// A replica that dies in the middle of a read: the read is said again elsewhere, whichever part had its link there.
+fn reads_outlive_a_replica(stage: &mut ClusterStage) -> TestResult {
+    stage.wait_until_well();
+    stage.servers.primary.sql(&format!("CREATE DATABASE {SHARDED}"))?;
+    stage.servers.wait_for_replicas(PATIENCE)?;
+    let mut client = stage.login(&Login::app().database(SHARDED))?;
+    client.run("CREATE TABLE users (user_id BIGINT PRIMARY KEY, name VARCHAR(200))")?;
+    client.run("INSERT INTO users (user_id, name) VALUES (0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')")?;
+    stage.servers.wait_for_replicas(PATIENCE)?;
+    client.send(command::QUERY, b"SELECT user_id, SLEEP(1.1) FROM users")?;
+    let sql = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SLEEP(1.1)%' AND INFO NOT LIKE '%PROCESSLIST%'";
+    let busy = eventually("a replica reads", PATIENCE, || {
+        let count = |server: &Server| server.sql(sql).is_ok_and(|count| count != "0");
+        stage.servers.replicas.iter().position(count).ok_or_else(|| "none".to_owned())
+    });
+    stage.servers.replicas[busy].kill();
+    assert_eq!(client.read_reply()?.rows()?.rows.len(), 4);
+    assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
+    Ok(())
+}
+
+#[test]
+fn a_read_of_several_shards_outlives_a_replica() -> TestResult {
+    on_each_cluster("sharding_replica", |config| split(four_shards(config)), reads_outlive_a_replica)
+}
+
 #[test]
 fn reads_of_several_shards_go_to_replicas() -> TestResult {
     on_each_cluster("sharding_split", |config| split(four_shards(config)), reads_go_to_replicas)

@@ -12,6 +12,7 @@ mod oracle;
 mod schema;
 mod shop;
 mod shows;
+mod storms;
 mod sysbench;
 mod writes;
 

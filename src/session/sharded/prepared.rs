@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{Sketch, SqlMode};
 use crate::protocol::command::Command;
+use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::parameter::raw_parameters;
 use crate::protocol::row::RowEncoding;
@@ -181,12 +183,24 @@ impl Session {
 
     /// Has the statement prepared on the link in the words of all these shards.
     pub(super) async fn prepare_legs(&mut self, link: &mut Use, legs: &[Leg]) -> Result<(), Stop> {
-        for leg in legs {
-            if let Say::Execute(execute) = &leg.say {
+        /// To prepare one may take a reset of the link, after which it has none of those before.
+        const ATTEMPTS: usize = 3;
+        let executes = || {
+            legs.iter().filter_map(|leg| match &leg.say {
+                Say::Execute(execute) => Some(execute),
+                Say::Text(_) => None,
+            })
+        };
+        link.lease().keep_statements(executes().count());
+        for _ in 0..ATTEMPTS {
+            for execute in executes() {
                 self.have_prepared(link, execute.id, &execute.text, false).await?;
             }
+            if executes().all(|execute| link.lease().statement(execute.text.key).is_some()) {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(Refusal::unprepared_part().into())
     }
 
     /// The command for one of them.
@@ -194,6 +208,10 @@ impl Session {
         match leg.say {
             Say::Text(command) => Ok(command),
             Say::Execute(Execute { id, text, payload, header, .. }) => {
+                if link.lease().statement(text.key).is_none() {
+                    // The server has something else by that id.
+                    return Err(Refusal::unprepared_part());
+                }
                 let mut command = Vec::with_capacity(payload.len() + HEADER_LEN);
                 write_packet(&mut command, 0, &payload);
                 self.bound_to_link(link, id, &text, command.into(), &header)
@@ -209,6 +227,11 @@ impl ShardedStatement {
 }
 
 impl Refusal {
+    fn unprepared_part() -> Self {
+        let message = "The statement could not be kept prepared for all of its shards: prepare it again";
+        Self::new(ErrorKind::Internal, ErrorCode::UnknownStmtHandler, message)
+    }
+
     fn bulk_of_shards() -> Self {
         Self::sharding(&Reason::from(
             "A bulk execution of a statement about a sharded table: execute it once for each row (the drivers have an option: \

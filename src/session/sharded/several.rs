@@ -16,7 +16,7 @@ use crate::router::sharding::{MergeError, Merger, ShardSet};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
-use super::super::link::{Held, Use};
+use super::super::link::{Held, INSERT_ID, Use};
 use super::super::overtime::{Clock, INTERRUPTED, only_reads};
 use super::super::seen::Seen;
 use super::super::statements::StatementText;
@@ -87,7 +87,7 @@ impl Session {
     ) -> Result<Payload, Stop> {
         seen.only_reads = only_reads(facts);
         // What a stored function does, it does to its link.
-        let tasks = if seen.effects.is_empty() { self.tasks_beside(&link, &legs) } else { 0 };
+        let tasks = if seen.effects.is_empty() { self.tasks_beside(facts, &link, &legs) } else { 0 };
         let gathering = Gathering::new(legs, merger, &self.timer, self.cluster().query_timeout);
         let _ends = Ends(gathering.clone());
         if tasks > 0 {
@@ -107,6 +107,8 @@ impl Session {
             if tasks > 0 && !seen.has_failed() { self.await_tasks(&gathering).await } else { Ok(()) }
         };
         if let Err(stop) = read.await {
+            // What was read so far is worth nothing: the statement may be said again as a whole.
+            seen.status = None;
             return self.finish(link, facts, &seen, Err(stop));
         }
         seen.warnings = seen.warnings.saturating_add(gathering.warnings());
@@ -114,6 +116,10 @@ impl Session {
         let merged = gathering.take_merger().filter(|_| failure.is_none() && !seen.has_failed());
         let merged = merged.map(|merger| self.result(merger, &mut seen).map_err(Refusal::merge)).transpose();
         match (failure, merged) {
+            (Some(refusal), _) if refusal.is_lost_link() && self.is_split() => {
+                seen.status = None;
+                self.finish(link, facts, &seen, Err(refusal.into()))
+            }
             (None, Ok(Some(reply))) => self.finish_several(link, facts, &seen, reply),
             (None, Ok(None)) => {
                 let error = self.error_of(&seen);
@@ -142,7 +148,7 @@ impl Session {
     }
 
     /// How many further links a read may have. One that is bound to its link stays there: only that has what it has done.
-    fn tasks_beside(&self, link: &Use, legs: &[Leg]) -> usize {
+    fn tasks_beside(&self, facts: Facts, link: &Use, legs: &[Leg]) -> usize {
         let most = self.cluster().tables.as_ref().map_or(1, |tables| tables.max_fan_out);
         // Elsewhere they would have to be prepared in another schema or state.
         let is_here = |leg: &Leg| match &leg.say {
@@ -150,6 +156,8 @@ impl Session {
             Say::Execute(execute) => execute.text.schema == self.schema && execute.text.state == self.state,
         };
         match &link.held {
+            // Only this one has the session's LAST_INSERT_ID().
+            _ if facts.hazards.intersects(INSERT_ID) => 0,
             Held::Free(_) if legs.iter().all(is_here) => legs.len().min(most) - 1,
             _ => 0,
         }
@@ -369,8 +377,12 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let is_bound = matches!(link.held, Held::Bound(_));
         let outcome = self.finish(link, facts, seen, Ok(reply));
-        // The server's own answers are about one part only.
+        // The server's own answers are about one part only, and of an error it may have been told something else since.
         self.is_last = false;
+        if seen.has_failed() {
+            let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
+            self.answered_with_error(&error, false);
+        }
         debug_assert!(!facts.hazards.contains(Hazards::MULTI) || is_bound, "one statement");
         outcome
     }
