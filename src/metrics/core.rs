@@ -6,7 +6,7 @@ use super::cell::{Age, ByLabel, Counter, Gauge, Peak};
 use super::histogram::Histogram;
 use super::label::{
     BoundReason, BreakerState, CatchUp, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason,
-    RefusedReason, RetryReason, RouteReason, Target,
+    RefusedReason, RetryReason, RouteReason, Sharded, Target,
 };
 use crate::protocol::command::Command;
 
@@ -29,6 +29,7 @@ pub struct CoreMetrics {
     /// How long statements took; [`CoreMetrics::query`] records them.
     pub query_duration: Histogram,
     pub queries_routed: Counters<Target, { Target::COUNT }>,
+    pub sharded: Counters<Sharded, { Sharded::COUNT }>,
     /// Statements that went to the primary, where there are replicas.
     pub routed_to_primary: Counters<RouteReason, { RouteReason::COUNT }>,
     pub routed_to_replica: Counters<RouteReason, { RouteReason::COUNT }>,

@@ -120,6 +120,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Read::SumByLabel("target", |core, visit| counters(&core.queries_routed, visit)),
     ),
     counter(
+        "athena_sharded_statements_total",
+        "Statements about sharded tables, by what became of them.",
+        Read::SumByLabel("shards", |core, visit| counters(&core.sharded, visit)),
+    ),
+    counter(
         "athena_routing_decisions_total",
         "Statements in clusters with replicas, by where they went and why.",
         Read::SumByLabels(["target", "reason"], |core, visit| {

@@ -53,6 +53,20 @@ labels! {
         Local = "local",
     }
 
+    /// What became of a statement about sharded tables.
+    Sharded {
+        /// It was for one shard.
+        One = "one",
+        /// It was read from several, and merged.
+        Read = "read_of_several",
+        /// It was written to several.
+        Write = "write_of_several",
+        /// It was for all, one after the other.
+        Definition = "definition",
+        /// It can't be done with certainty.
+        Refused = "refused",
+    }
+
     /// Why a statement went where it went, in a cluster with replicas.
     RouteReason {
         /// It only reads.

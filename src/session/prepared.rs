@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::metrics::label::ErrorKind;
+use crate::metrics::label::{ErrorKind, Sharded};
 use crate::net::Payload;
 use crate::parser::{
     Diagnostics, Effect, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table,
@@ -141,11 +141,15 @@ impl Session {
                 self.digest = Some(text.digest(self.sql_mode()));
             }
             self.place(text.facts, || text.effects.clone())?;
-            match self.execution(id, payload, &header, &sharded)? {
+            let execution = self.execution(id, payload, &header, &sharded);
+            match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
                 Execution::Several(texts) => {
                     return Box::pin(self.execute_on_several(id, command, header, &sharded, texts)).await;
                 }
-                Execution::One(of_shard) => text = of_shard,
+                Execution::One(of_shard) => {
+                    self.count_sharded(Sharded::One);
+                    text = of_shard;
+                }
             }
         }
         if self.account.classes.need_digest() {

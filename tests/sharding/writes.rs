@@ -111,6 +111,8 @@ fn what_is_refused_does_nothing() -> TestResult {
                 assert_eq!(error.code(), Some(REFUSED), "{sql}: {error}");
                 assert!(error.to_string().len() > 40, "{sql}: it says what to change: {error}");
             }
+            let refused = stage.athena.metric("athena_sharded_statements_total", &[("shards", "refused")])?;
+            assert!(refused >= 16.0, "{refused}");
             assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
             stage.assert_serves()
         },

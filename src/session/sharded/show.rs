@@ -9,7 +9,7 @@ use crate::protocol::column_definition::ColumnDefinition;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
 use crate::protocol::reply::{Renames, Reply};
 use crate::protocol::resultset::{TextValue, text_resultset};
-use crate::router::sharding::physical;
+use crate::router::sharding::{MergeError, physical};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
@@ -169,19 +169,29 @@ impl Session {
         debug_assert!(command.len() > HEADER_LEN);
         let mut link = self.take_link(facts).await?;
         let (mut columns, mut rows, mut seen) = (Vec::new(), Vec::new(), Seen::default());
+        let max = self.cluster().tables.as_ref().map_or(0, |tables| tables.budget.max_bytes);
+        let mut bytes = 0;
         let take: &mut Take<'_> = &mut |part| {
             match part {
                 Part::Column(column) => columns.push(column),
-                Part::Row(row) => rows.push(values(&row)),
+                Part::Row(row) => {
+                    bytes += row.len();
+                    if bytes > max {
+                        return Err(Refusal::merge(MergeError::too_many_bytes(max)));
+                    }
+                    rows.push(values(&row));
+                }
                 Part::Rows | Part::Ok(_) => {}
             }
             Ok(())
         };
         let reply = Reply::to_query(COLLECTED, self.status);
         let asking = Asking { reply, clock: self.clock(), of: None };
-        let outcome = self.collect(&mut link, command, asking, &mut seen, take).await;
+        let mut outcome = self.collect(&mut link, command, asking, &mut seen, take).await;
+        let refused = outcome.as_mut().ok().and_then(|collected| collected.refused.take());
         let outcome = outcome.map(|_| match seen.error {
             Some(_) => seen.server_error().packet(1).into(),
+            None if refused.is_some() => Payload::from(Vec::new()),
             None => {
                 change(&mut columns, &mut rows);
                 seen.rows = Some(rows.len() as u64);
@@ -191,7 +201,10 @@ impl Session {
         });
         let outcome = self.finish(link, facts, &seen, outcome);
         self.is_last = false;
-        outcome
+        match refused {
+            Some(refusal) => outcome.and(Err(refusal.into())),
+            None => outcome,
+        }
     }
 }
 

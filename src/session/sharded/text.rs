@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::metrics::label::ErrorKind;
+use crate::metrics::label::{ErrorKind, Sharded};
 use crate::net::Payload;
 use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind};
 use crate::protocol::command::Command;
@@ -45,8 +45,15 @@ impl Session {
         match tables.look_at(text, mode) {
             Verdict::Home => Ok(None),
             Verdict::Sharded(plan) => Ok(Some(plan)),
-            Verdict::Refused(reason) => Err(Refusal::sharding(&reason)),
+            Verdict::Refused(reason) => {
+                self.count_sharded(Sharded::Refused);
+                Err(Refusal::sharding(&reason))
+            }
         }
+    }
+
+    pub(in crate::session) fn count_sharded(&self, what: Sharded) {
+        self.ctx.metrics.sharded.of(what).inc();
     }
 
     /// COM_QUERY with such a text, which was just looked at.
@@ -56,7 +63,9 @@ impl Session {
         facts: Facts,
         plan: Rc<Plan>,
     ) -> Result<Payload, Stop> {
-        match self.parts(&command, facts, &plan)? {
+        let parts =
+            self.parts(&command, facts, &plan).inspect_err(|_| self.count_sharded(Sharded::Refused))?;
+        match parts {
             Parts::One(_, command)
                 if plan.action == Action::Describe && facts.kind != StatementKind::Explain =>
             {
@@ -64,6 +73,7 @@ impl Session {
             }
             Parts::One(shard, command) => {
                 self.shard = shard;
+                self.count_sharded(Sharded::One);
                 self.query_at_home(command, facts).await
             }
             Parts::Several(legs, how, effects) => self.on_several(facts, effects, legs, how).await,
@@ -140,6 +150,11 @@ impl Session {
         legs: Vec<Leg>,
         how: How,
     ) -> Result<Payload, Stop> {
+        self.count_sharded(match &how {
+            How::Read(_) => Sharded::Read,
+            How::Write(_) => Sharded::Write,
+            How::Define => Sharded::Definition,
+        });
         let seen = Seen { uses_table: Some(true), ..Seen::of(effects) };
         let mut link = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;
         if let Err(stop) = self.prepare_legs(&mut link, &legs).await {

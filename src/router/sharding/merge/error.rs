@@ -35,6 +35,11 @@ pub enum MergeError {
 }
 
 impl MergeError {
+    /// More bytes are kept than may be.
+    pub fn too_many_bytes(max: usize) -> MergeError {
+        MergeError::TooMuch { setting: "[sharding_defaults] max_merge_bytes", max }
+    }
+
     /// For a column that rows are ordered or grouped by, or that MIN or MAX is taken of.
     pub(super) fn untold(column: &str, why: Untold) -> MergeError {
         MergeError::Untold(match why {
