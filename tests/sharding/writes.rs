@@ -114,6 +114,15 @@ fn what_is_refused_does_nothing() -> TestResult {
             let refused = stage.athena.metric("athena_sharded_statements_total", &[("shards", "refused")])?;
             assert!(refused >= 16.0, "{refused}");
             assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
+            // Each shard would give as many.
+            client.run("SET sql_select_limit = 1")?;
+            assert_eq!(code(&mut client, "SELECT name FROM users"), Some(REFUSED));
+            let prepared = client.prepare("SELECT name FROM users WHERE user_id < ?")?;
+            let error = client.execute(&prepared, &[Value::Int(3)]).expect_err("a limit of rows");
+            assert_eq!(error.code(), Some(REFUSED));
+            assert_eq!(client.scalar("SELECT name FROM users WHERE user_id = 1")?, "b");
+            client.run("SET sql_select_limit = DEFAULT")?;
+            assert_eq!(client.query("SELECT name FROM users")?.rows()?.rows.len(), 4);
             stage.assert_serves()
         },
     )

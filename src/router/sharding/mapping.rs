@@ -116,6 +116,10 @@ impl Evaluation<'_> {
             Condition::Any => self.all(),
             Condition::Never => ShardSet::EMPTY,
             Condition::Equals(operand) => self.equals(operand),
+            Condition::Stored(operand) => {
+                let placed = (self.values)(operand).and_then(|value| place(self.rule, &value, self.reading));
+                placed.map_or_else(|_| self.all(), ShardSet::of)
+            }
             Condition::Between { .. } => self.all_of(std::slice::from_ref(condition)),
             Condition::And(conditions) => self.all_of(conditions),
             Condition::Or(conditions) => {

@@ -25,6 +25,8 @@ pub enum Condition {
     Never,
     /// `key = value`; IN is several of them in an [`Condition::Or`].
     Equals(Operand),
+    /// The key of a row that is written is this value.
+    Stored(Operand),
     /// `low <= key <= high`, one of the two at least.
     Between {
         low: Option<Bound>,

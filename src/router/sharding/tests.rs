@@ -361,6 +361,7 @@ fn holds(condition: &Condition, compare: &dyn Fn(usize) -> Option<Ordering>) -> 
         Condition::Equals(operand) => row(operand) == Some(Ordering::Equal),
         Condition::Between { low, high } => within(low, Ordering::Less) && within(high, Ordering::Greater),
         Condition::And(parts) => parts.iter().all(|part| holds(part, compare)),
+        Condition::Stored(_) => true,
         Condition::Or(parts) => parts.iter().any(|part| holds(part, compare)),
     }
 }

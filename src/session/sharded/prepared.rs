@@ -119,6 +119,7 @@ impl Session {
         if prepared.facts.hazards.intersects(OF_ONE_LINK) {
             return Err(Refusal::of_one_link().into());
         }
+        self.check_row_limit(&sharded.plan, &sharded.sql)?;
         self.renames = tables.renames(&sharded.plan, &values, set);
         let edits = match &sharded.plan.action {
             Action::Read { scatter: Ok(scatter), .. } => &scatter.edits,

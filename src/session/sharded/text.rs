@@ -116,6 +116,7 @@ impl Session {
         if facts.hazards.intersects(OF_ONE_LINK) {
             return Err(Refusal::of_one_link().into());
         }
+        self.check_row_limit(plan, sql)?;
         let how = how(&tables, plan, &values, RowEncoding::Text)?;
         self.renames = tables.renames(plan, &values, targets.all());
         let legs = match (&targets, &plan.action) {
@@ -164,6 +165,20 @@ impl Session {
             How::Read(merger) => self.read_several(link, facts, legs, *merger, seen).await,
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
             How::Define => self.define_on_all(link, facts, legs, seen).await,
+        }
+    }
+
+    /// Each shard would keep to the session's limit of rows for itself.
+    pub(super) fn check_row_limit(&self, plan: &Plan, sql: &[u8]) -> Result<(), Refusal> {
+        const NONE: &[u8] = b"18446744073709551615";
+        let limited = self.state.variable(b"sql_select_limit").is_some_and(|limit| limit != NONE);
+        let has = |word: &[u8]| sql.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+        match matches!(plan.action, Action::Read { .. }) && (limited || (has(b"/*+") && has(b"SET_VAR"))) {
+            true => Err(Refusal::sharding(&Reason::from(
+                "sql_select_limit and SET_VAR hold for each shard by itself: SET sql_select_limit = DEFAULT and use LIMIT, or \
+                 say the sharding column's value",
+            ))),
+            false => Ok(()),
         }
     }
 

@@ -51,6 +51,10 @@ impl MergeError {
                 "JSON can't be compared across shards, column `{column}` is JSON: write CAST(`{column}` AS CHAR), or the \
                  CAST of a part of it"
             ),
+            Untold::Shortened => format!(
+                "FLOAT is shown with fewer digits than it has, so rows of several shards can't be compared by column \
+                 `{column}`: write `{column}` + 0e0, or prepare the statement"
+            ),
             Untold::Geometry => format!(
                 "GEOMETRY can't be compared across shards, column `{column}` is GEOMETRY: write ST_AsBinary(`{column}`)"
             ),

@@ -35,6 +35,8 @@ pub(super) enum Untold {
     Enumerated,
     Json,
     Geometry,
+    /// A text has fewer digits than the number.
+    Shortened,
 }
 
 impl Kind {

@@ -67,11 +67,11 @@ impl Layout {
     ) -> Result<Layout, MergeError> {
         let definitions: Vec<Vec<u8>> = definitions.iter().map(|payload| payload.as_ref().to_vec()).collect();
         let columns = definitions.iter().map(|payload| ColumnDefinition::parse(payload));
-        let columns = Columns { all: columns.collect::<Result<_, _>>()?, hidden: merge.hidden };
+        let columns = Columns { all: columns.collect::<Result<_, _>>()?, hidden: merge.hidden, encoding };
         let order: Result<_, MergeError> = merge
             .order
             .iter()
-            .map(|key| Ok(KeyPart { descending: key.descending, ..columns.key_part(key.by)? }))
+            .map(|key| Ok(KeyPart { descending: key.descending, ..columns.exact_part(key.by)? }))
             .collect();
         let (by, aggregates) = match &merge.rows {
             Rows::Each => (&[][..], &[][..]),
@@ -181,6 +181,7 @@ pub(super) fn name(column: &ColumnDefinition<'_>) -> String {
 pub(super) struct Columns<'a> {
     all: Vec<ColumnDefinition<'a>>,
     hidden: usize,
+    encoding: RowEncoding,
 }
 
 impl<'a> Columns<'a> {
@@ -210,7 +211,18 @@ impl<'a> Columns<'a> {
             Err(key::Untold::Enumerated) => {
                 Ok(KeyPart { value, weight, kind: Kind::Bytes, descending: false })
             }
-            _ => self.key_part(by),
+            _ => self.exact_part(by),
+        }
+    }
+
+    /// Where values that differ must not be alike.
+    fn exact_part(&self, by: Compared) -> Result<KeyPart, MergeError> {
+        let part = self.key_part(by)?;
+        match (part.kind, self.encoding) {
+            (Kind::Float, RowEncoding::Text) => {
+                Err(MergeError::untold(&name(self.get(part.value)?), key::Untold::Shortened))
+            }
+            _ => Ok(part),
         }
     }
 

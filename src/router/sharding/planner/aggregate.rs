@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query,
-    Select, Value, ValueWithSpan, Visit, Visitor,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, Query, SearchModifier, Select, Value, ValueWithSpan, Visit, Visitor,
 };
 
 use super::walk::last_ident;
@@ -45,6 +45,14 @@ pub(super) struct Contents {
     pub(super) parameters: bool,
     pub(super) queries: bool,
     pub(super) unsteady: bool,
+    /// MATCH, of which a server tells more than yes or no by all rows of a table.
+    pub(super) relevance: bool,
+    /// MATCH that looks for words of the rows that it finds, too.
+    pub(super) expansion: bool,
+    /// A division: a server goes on with more digits than it shows.
+    pub(super) divides: bool,
+    /// There is a column in it.
+    pub(super) columns: bool,
     /// Columns without a qualifier.
     pub(super) names: Vec<String>,
     depth: usize,
@@ -89,7 +97,23 @@ impl Visitor for Contents {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Identifier(name) => self.names.push(name.value.clone()),
+            Expr::Identifier(name) => {
+                self.columns = true;
+                self.names.push(name.value.clone());
+            }
+            Expr::CompoundIdentifier(_) => self.columns = true,
+            Expr::BinaryOp { op: BinaryOperator::Divide, .. } => self.divides = true,
+            Expr::MatchAgainst { opt_search_modifier, .. } => {
+                self.columns = true;
+                self.relevance = true;
+                self.expansion |= matches!(
+                    opt_search_modifier,
+                    Some(
+                        SearchModifier::WithQueryExpansion
+                            | SearchModifier::InNaturalLanguageModeWithQueryExpansion
+                    )
+                );
+            }
             Expr::Function(function) => {
                 let name = function_name(function);
                 let is_of = |names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one));
@@ -110,10 +134,11 @@ pub(super) fn function_name(function: &Function) -> &str {
     }
 }
 
-/// Whether a SELECT makes one row of several.
-pub(super) fn aggregates(select: &Select) -> bool {
+/// Whether a query's SELECT makes one row of several.
+pub(super) fn aggregates(query: &Query, select: &Select) -> bool {
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-    grouped || select.having.is_some() || Contents::of(&select.projection).aggregates
+    let has_call = Contents::of(&select.projection).aggregates || Contents::of(&query.order_by).aggregates;
+    grouped || select.having.is_some() || has_call
 }
 
 /// A call of an aggregate function that is a whole expression.

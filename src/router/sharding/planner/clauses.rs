@@ -7,6 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::super::plan::Reason;
+use super::aggregate::function_name;
 use super::text::{Text, unreadable};
 
 /// What may begin behind a clause.
@@ -75,7 +76,11 @@ impl<'q> Clauses<'q> {
         }
         let by =
             match &select.group_by {
-                GroupByExpr::Expressions(by, modifiers) if modifiers.is_empty() => by.as_slice(),
+                GroupByExpr::Expressions(by, modifiers)
+                    if modifiers.is_empty() && !by.iter().any(is_several_groupings) =>
+                {
+                    by.as_slice()
+                }
                 _ => return Err(
                     "GROUP BY ... WITH ROLLUP is not supported on several shards: sum up in the application"
                         .into(),
@@ -88,6 +93,17 @@ impl<'q> Clauses<'q> {
             return Err(unclear());
         }
         Ok(Clauses { items: items(text, start..from, &select.projection)?, from, group, order, limit })
+    }
+}
+
+fn is_several_groupings(by: &Expr) -> bool {
+    match by {
+        Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => true,
+        Expr::Function(call) => {
+            let name = function_name(call);
+            name.eq_ignore_ascii_case("ROLLUP") || name.eq_ignore_ascii_case("CUBE")
+        }
+        _ => false,
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{Expr, Value};
+use sqlparser::ast::{Expr, UnaryOperator, Value};
 
 use super::super::plan::{Column, Compared, Reason};
 use super::aggregate::Contents;
 use super::clauses::{Clauses, Item, Key};
 use super::walk::Walk;
 use crate::parser::SketchKind;
+
+pub(super) const DIVIDES: &str = "on several shards rows cannot be grouped or added up by a division, of which a server does not \
+     show all digits: use DIV, or divide in the application";
 
 pub(super) struct Columns<'m, 'q, 'a> {
     walk: &'m Walk<'a>,
@@ -55,18 +58,26 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
 
     /// The weight of a value: of a text, the bytes by which its collation compares it. Collations that ignore blanks at
     /// the end are told by their names, and a blank that all texts end in makes an empty one's weight come before that of
-    /// a text of control characters.
+    /// a text of control characters. In a group all are the same, which a server may not know of an expression.
     pub(super) fn weight(&mut self, expr: &Expr, tokens: Range<u32>) -> Result<Column, Reason> {
         let e = self.copy(expr, tokens)?;
         let text = format!(
             "IF(COLLATION({e}) REGEXP '_0900_|nopad|^binary$', WEIGHT_STRING({e}), \
              WEIGHT_STRING(CONCAT(RTRIM({e}), ' ')))"
         );
-        Ok(self.hide_text(text))
+        let grouped = !self.clauses.group.is_empty() && !Contents::of(expr).aggregates;
+        Ok(self.hide_text(if grouped { format!("MIN({text})") } else { text }))
     }
 
     /// An expression that is no visible column.
     pub(super) fn expression(&mut self, expr: &Expr, tokens: Range<u32>) -> Result<Compared, Reason> {
+        let contents = Contents::of(expr);
+        if !contents.columns && !contents.aggregates {
+            return Err(
+                "on several shards ORDER BY and GROUP BY must be by columns, or by plain numbers of columns"
+                    .into(),
+            );
+        }
         let value = self.hide(expr, "", tokens.clone())?;
         Ok(Compared { value, weight: self.weight(expr, tokens)? })
     }
@@ -85,7 +96,7 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
 
     /// The item that a number in GROUP BY or ORDER BY means.
     fn position(&mut self, expr: &Expr) -> Result<Option<usize>, Reason> {
-        let Expr::Value(value) = expr else { return Ok(None) };
+        let Expr::Value(value) = bare(expr) else { return Ok(None) };
         let at = match &value.value {
             Value::Number(digits, _) => digits.parse::<usize>().ok().and_then(|at| at.checked_sub(1)),
             _ => None,
@@ -202,6 +213,14 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
             _ => false,
         }
     }
+}
+
+/// Without the parentheses and plus signs that a server does not see: `ORDER BY (2)` is by the second column.
+fn bare(mut expr: &Expr) -> &Expr {
+    while let Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } = expr {
+        expr = inner;
+    }
+    expr
 }
 
 /// A column's qualifier and name.

@@ -87,19 +87,19 @@ impl Walk<'_> {
         let follower = scope.and_then(|scope| self.key_of(item, *scope).map(|key| (key, *scope)));
         if let (true, Some((follower, scope))) = (plain, follower)
             && self.is_in_every_row(follower, scope)
-            && self.keeps_key(select, follower, scope)
+            && self.keeps_key(query, select, follower, scope)
         {
             self.groups.follow(follower, leader);
         }
     }
 
     /// Whether each row of a query is made of rows of one value of the sharding column.
-    fn keeps_key(&self, select: &Select, key: usize, scope: usize) -> bool {
+    fn keeps_key(&self, query: &Query, select: &Select, key: usize, scope: usize) -> bool {
         match &select.group_by {
             GroupByExpr::Expressions(by, modifiers) if !by.is_empty() => {
                 modifiers.is_empty() && by.iter().any(|by| self.key_of(by, scope) == Some(key))
             }
-            _ => !aggregates(select),
+            _ => !aggregates(query, select),
         }
     }
 
@@ -131,9 +131,10 @@ impl Walk<'_> {
             }
             Expr::Between { expr, negated: false, low, high } if is_key(expr) => {
                 let bound = |expr| self.text.operand(expr).map(|value| Bound { value, inclusive: true });
+                // What is not known of one end decides how both are compared.
                 match (bound(low), bound(high)) {
-                    (None, None) => Condition::Any,
-                    (low, high) => Condition::Between { low, high },
+                    (Some(low), Some(high)) => Condition::Between { low: Some(low), high: Some(high) },
+                    _ => Condition::Any,
                 }
             }
             _ => Condition::Any,

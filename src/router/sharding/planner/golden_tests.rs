@@ -6,13 +6,14 @@ use super::super::plan::*;
 use super::{Tables, plan};
 use crate::parser::{Sketch, SqlMode};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/router/sharding/planner/golden.txt");
+pub(super) const GOLDEN: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/src/router/sharding/planner/golden.txt");
 
 /// The shard whose text is shown.
 const SHARD: u32 = 3;
 
 /// `users`, `orders` and `items` by `user_id`; `accounts` and `transfers` by `account`.
-struct Shop;
+pub(super) struct Shop;
 
 impl Tables for Shop {
     fn rule_of(&self, table: &[u8]) -> Option<usize> {
@@ -33,13 +34,13 @@ impl Tables for Shop {
 }
 
 /// A statement as the golden file shows it.
-struct Shown<'a> {
-    sql: &'a str,
-    sketch: Sketch,
+pub(super) struct Shown<'a> {
+    pub(super) sql: &'a str,
+    pub(super) sketch: Sketch,
 }
 
 impl Shown<'_> {
-    fn new(sql: &str) -> Shown<'_> {
+    pub(super) fn new(sql: &str) -> Shown<'_> {
         let mut sketch = Sketch::default();
         sketch.read(sql.as_bytes(), SqlMode::default());
         Shown { sql, sketch }
@@ -144,6 +145,7 @@ impl Shown<'_> {
             Condition::Any => "any".to_owned(),
             Condition::Never => "never".to_owned(),
             Condition::Equals(value) => format!("={}", self.operand(value)),
+            Condition::Stored(value) => format!(":={}", self.operand(value)),
             Condition::Between { low, high } => {
                 let mut text = String::new();
                 for (bound, sign) in [(low, '>'), (high, '<')] {

@@ -9,7 +9,7 @@ use super::aggregate::{Contents, aggregates};
 use super::scatter::{is_partitioned, is_whole_key};
 use super::text::unreadable;
 use super::walk::{Walk, last_ident};
-use super::write::{columns, key_assigned};
+use super::write::{columns, is_named, key_assigned};
 use crate::parser::SketchKind;
 
 impl Walk<'_> {
@@ -31,6 +31,15 @@ impl Walk<'_> {
             || insert.multi_table_insert_type.is_some();
         if foreign {
             return Err(unreadable("the INSERT has clauses that are not supported with sharded tables"));
+        }
+        if let (Some(alias), Some(table)) = (&insert.insert_alias, last_ident(name)) {
+            let row = last_ident(&alias.row_alias).map_or("", |name| &name.value);
+            if is_named(row, &table.value) {
+                return Err(format!(
+                    "`{row}` cannot be the name of the rows of this INSERT: use another one"
+                )
+                .into());
+            }
         }
         let Some((rule, table)) = self.table_name(name)? else { return self.insert_home(insert, name) };
         let token = self.text.ident(table)?;
@@ -186,7 +195,7 @@ impl Walk<'_> {
                 })?;
                 if let Some(target) = self.occurrences.first_mut() {
                     let domain = target.domain;
-                    target.conditions.push((Condition::Equals(value), domain));
+                    target.conditions.push((Condition::Stored(value), domain));
                 }
             }
         }
@@ -200,7 +209,7 @@ impl Walk<'_> {
             && source.limit_clause.is_none()
             && select.distinct.is_none()
             && insert.returning.is_none()
-            && !aggregates(select)
+            && !aggregates(source, select)
             && !Contents::of(source).windows;
         match plain {
             true => Ok(()),

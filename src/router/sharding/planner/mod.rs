@@ -28,6 +28,8 @@ mod write;
 
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod soup_tests;
 
 pub use statement::{mentions, plan};
 

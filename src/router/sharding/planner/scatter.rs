@@ -1,13 +1,13 @@
 //! A SELECT on several shards: what each of them is asked, and how the answers become one.
 
-use sqlparser::ast::{Distinct, Expr, LimitClause, Query, Select, SetExpr};
+use sqlparser::ast::{Distinct, Expr, LimitClause, Query, Select, SetExpr, Visit};
 
 use super::super::plan::{
     Aggregate, Column, Compared, Edit, Limit, Merge, Operand, OrderKey, Piece, Reason, Rows, Scatter,
 };
 use super::aggregate::{Call, Contents, aggregates};
 use super::clauses::{Clauses, Item, Key};
-use super::columns::Columns;
+use super::columns::{Columns, DIVIDES};
 use super::walk::Walk;
 
 pub(super) const NOT_TOGETHER: &str = "the sharded tables of the statement are not all joined by their sharding \
@@ -19,6 +19,11 @@ const NOT_SELECTED: &str = "on several shards ORDER BY beside DISTINCT, GROUP BY
 /// Whether each row that a statement is about belongs to just one shard: there is one group, and it has a table that is
 /// in every row of the scope.
 pub(super) fn is_partitioned(walk: &Walk<'_>, scope: usize) -> Result<(), Reason> {
+    if counts_rows(walk) {
+        return Err(
+            "ROWNUM counts the rows of each shard: use LIMIT, or qualify a column of that name".into()
+        );
+    }
     let leaders = walk.groups.leaders();
     let [leader] = leaders.as_slice() else { return Err(NOT_TOGETHER.into()) };
     let members = walk.groups.members(*leader);
@@ -30,6 +35,11 @@ pub(super) fn is_partitioned(walk: &Walk<'_>, scope: usize) -> Result<(), Reason
                 .into())
         }
     }
+}
+
+/// Whether there may be MariaDB's ROWNUM.
+fn counts_rows(walk: &Walk<'_>) -> bool {
+    (0..walk.text.len()).any(|token| walk.text.is(token, "ROWNUM") && !walk.text.is_qualified(token))
 }
 
 /// Whether an expression is the sharding column of a table that is in every row, so that equal values of it are on one
@@ -55,7 +65,7 @@ pub(super) fn scatter(
         return (Err(reason.into()), false);
     };
     let clauses = is_partitioned(walk, scope)
-        .and_then(|()| plain(select))
+        .and_then(|()| plain(query, select))
         .and_then(|()| Clauses::of(walk.text, query, select));
     match clauses {
         Ok(clauses) => {
@@ -69,7 +79,7 @@ pub(super) fn scatter(
 }
 
 /// What is not done on several shards, whatever the columns are.
-fn plain(select: &Select) -> Result<(), Reason> {
+fn plain(query: &Query, select: &Select) -> Result<(), Reason> {
     if select.into.is_some() {
         return Err(
             "SELECT ... INTO is not supported on several shards: read the rows in the application".into()
@@ -78,10 +88,15 @@ fn plain(select: &Select) -> Result<(), Reason> {
     if select.select_modifiers.as_ref().is_some_and(|modifiers| modifiers.sql_calc_found_rows) {
         return Err("SQL_CALC_FOUND_ROWS is not supported on several shards: ask for COUNT(*)".into());
     }
-    if !select.named_window.is_empty() || Contents::of(select).windows {
+    let contents = Contents::of(query);
+    if !select.named_window.is_empty() || contents.windows {
         return Err(
             "window functions are not supported on several shards: say the sharding column's value".into()
         );
+    }
+    let told = [Contents::of(&select.projection), Contents::of(&query.order_by)];
+    if contents.expansion || told.iter().any(|contents| contents.relevance) {
+        return Err("MATCH tells relevance by the rows of its shard: use it in WHERE only, and without QUERY EXPANSION".into());
     }
     Ok(())
 }
@@ -120,7 +135,7 @@ impl Merging<'_, '_, '_> {
             Some(Distinct::Distinct) => true,
             Some(Distinct::On(_)) => return Err("MySQL does not have DISTINCT ON".into()),
         };
-        let grouped = aggregates(self.select);
+        let grouped = aggregates(self.query, self.select);
         let whole = |expr: &Expr| is_whole_key(self.walk, expr, self.scope);
         let disjoint = self.clauses.group.iter().any(|key| whole(key.expr));
         if grouped && !disjoint {
@@ -149,7 +164,16 @@ impl Merging<'_, '_, '_> {
             }
             by.push(self.columns.item(at)?);
         }
+        self.check_no_division(&self.select.projection)?;
         Ok(Rows::Grouped { by, aggregates: Vec::new() })
+    }
+
+    /// Whether groups are told apart by digits that are not shown.
+    fn check_no_division<T: Visit>(&self, part: &T) -> Result<(), Reason> {
+        match Contents::of(part).divides || Contents::of(&self.select.from).divides {
+            true => Err(DIVIDES.into()),
+            false => Ok(()),
+        }
     }
 
     /// Groups of which each may be on several shards.
@@ -163,6 +187,10 @@ impl Merging<'_, '_, '_> {
         let mut grouped = Vec::new();
         for key in &self.clauses.group {
             let item = self.columns.item_of_group_key(key)?;
+            self.check_no_division(key.expr)?;
+            if let Some(expr) = item.and_then(|at| self.clauses.items.get(at)?.expr) {
+                self.check_no_division(expr)?;
+            }
             by.push(match item {
                 Some(item) => self.columns.item(item)?,
                 None => self.columns.expression(key.expr, key.tokens.clone())?,
@@ -203,6 +231,9 @@ impl Merging<'_, '_, '_> {
             [argument] => *argument,
             _ => None,
         };
+        if matches!(call.name.as_str(), "SUM" | "AVG") {
+            self.check_no_division(expr)?;
+        }
         let is_key = argument.is_some_and(|argument| self.walk.key_of(argument, self.scope).is_some());
         match (call.name.as_str(), call.distinct) {
             ("COUNT", false) => Ok(Aggregate::Count),

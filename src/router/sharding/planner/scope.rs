@@ -3,6 +3,7 @@
 use sqlparser::ast::{Expr, Ident};
 
 use super::walk::Walk;
+use super::write::folded;
 
 /// What is known of the tables of one FROM clause.
 #[derive(Debug, Default)]
@@ -102,6 +103,6 @@ impl Walk<'_> {
 
     pub(super) fn is_key(&self, occurrence: usize, column: &Ident) -> bool {
         let rule = self.occurrences.get(occurrence).map(|occurrence| occurrence.rule);
-        rule.is_some_and(|rule| self.tables.column(rule).eq_ignore_ascii_case(&column.value))
+        rule.is_some_and(|rule| folded(self.tables.column(rule)) == folded(&column.value))
     }
 }

@@ -9,6 +9,7 @@ use super::definition::definition;
 use super::scatter::scatter;
 use super::text::Text;
 use super::walk::Walk;
+use super::write::is_physical;
 use super::{Tables, Use};
 use crate::parser::{Sketch, SketchKind, is_server_schema};
 
@@ -82,6 +83,7 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     if walk.occurrences.iter().any(|occurrence| occurrence.rule != rule) {
         return Err("tables of several sharding rules cannot be in one statement".into());
     }
+    walk.check_no_physical()?;
     Ok(Use::Sharded { rule, action, edits: walk.edits, of_this_text })
 }
 
@@ -99,6 +101,11 @@ impl Walk<'_> {
             Statement::Update(update) => Ok((self.update(update)?, false)),
             Statement::Delete(delete) => Ok((self.delete(delete)?, false)),
             Statement::Insert(insert) => Ok((self.insert(insert)?, false)),
+            Statement::Explain { statement, analyze: true, .. }
+                if !matches!(**statement, Statement::Query(_)) =>
+            {
+                Err("EXPLAIN ANALYZE of a statement that writes is not supported with sharded tables".into())
+            }
             Statement::Explain { statement, .. } => {
                 self.statement(statement)?;
                 Ok((Action::Describe, false))
@@ -107,6 +114,15 @@ impl Walk<'_> {
                 Err("a statement of this kind cannot use sharded tables: address the physical tables".into())
             }
         }
+    }
+
+    /// That no table, and no alias, is named as a shard of a table beside it: replies would take it for that one.
+    fn check_no_physical(&self) -> Result<(), Reason> {
+        let names = self.scopes.iter().flat_map(|scope| &scope.tables).map(|table| &table.name);
+        let is_of = |name: &str| self.occurrences.iter().any(|of| is_physical(name, &of.table));
+        names.into_iter().find(|name| is_of(name)).map_or(Ok(()), |name| {
+            Err(format!("`{name}` is the name of a shard of a table beside it: use another alias").into())
+        })
     }
 
     fn read(&mut self, query: &Query) -> Result<(Action, bool), Reason> {

@@ -46,8 +46,8 @@ pub(super) struct Walk<'a> {
     pub(super) edits: Vec<Edit>,
     /// The scope of a SELECT, by where that is in memory.
     pub(super) scope_of_select: HashMap<usize, usize>,
-    /// Names that a WITH has given.
-    ctes: Vec<String>,
+    /// Names that any WITH has given.
+    named: Vec<String>,
 }
 
 /// Whether a physical table gets the logical one's name as an alias.
@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
             groups: Groups::default(),
             edits: Vec::new(),
             scope_of_select: HashMap::new(),
-            ctes: Vec::new(),
+            named: Vec::new(),
         }
     }
 
@@ -94,16 +94,8 @@ impl<'a> Walk<'a> {
 
     /// A query and all within it. The answer is the scope of its SELECT, if it is just one.
     pub(super) fn query(&mut self, query: &Query, parent: Option<usize>) -> Result<Option<usize>, Reason> {
-        let known = self.ctes.len();
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            if self.tables.rule_of(cte.alias.name.value.as_bytes()).is_some() {
-                return Err(format!(
-                    "WITH gives `{}` the name of a sharded table: use another name",
-                    cte.alias.name.value
-                )
-                .into());
-            }
-            self.ctes.push(cte.alias.name.value.clone());
+            self.named.push(cte.alias.name.value.clone());
             self.query(&cte.query, parent)?;
         }
         let scope = self.body(&query.body, parent)?;
@@ -117,7 +109,6 @@ impl<'a> Walk<'a> {
         if foreign {
             return Err(unreadable("the statement has clauses that MySQL does not have"));
         }
-        self.ctes.truncate(known);
         Ok(scope)
     }
 
@@ -280,8 +271,16 @@ impl<'a> Walk<'a> {
             _ => return Err(unreadable("a table's name has more than two parts")),
         };
         let server = schema.is_some_and(|schema| is_server_schema(schema.value.as_bytes()));
-        let is_cte = schema.is_none() && self.ctes.contains(&table.value);
-        let rule = self.tables.rule_of(table.value.as_bytes()).filter(|_| !server && !is_cte);
+        let rule = self.tables.rule_of(table.value.as_bytes()).filter(|_| !server);
+        // Some servers tell names of WITH apart by their case, others do not.
+        let is_like = |cte: &String| cte.eq_ignore_ascii_case(&table.value);
+        if rule.is_some() && schema.is_none() && self.named.iter().any(is_like) {
+            return Err(format!(
+                "WITH gives `{}` the name of a sharded table: use another name",
+                table.value
+            )
+            .into());
+        }
         Ok(rule.map(|rule| (rule, table)))
     }
 

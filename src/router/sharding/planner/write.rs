@@ -170,6 +170,28 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a name is a table's, or that of one of its shards.
+pub(super) fn is_named(name: &str, table: &str) -> bool {
+    name.eq_ignore_ascii_case(table) || is_physical(name, table)
+}
+
+pub(super) fn is_physical(name: &str, table: &str) -> bool {
+    let start = name.get(..table.len()).filter(|start| start.eq_ignore_ascii_case(table));
+    let shard = start.and_then(|_| name.get(table.len()..)?.strip_prefix('_'));
+    shard.is_some_and(|shard| !shard.is_empty() && shard.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A column's name as servers compare it.
+pub(super) fn folded(name: &str) -> String {
+    let fold = |letter: char| match letter {
+        '\u{130}' | '\u{131}' => 'i',
+        '\u{17F}' => 's',
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).collect()
+}
+
 pub(super) fn key_assigned(column: &Ident) -> Reason {
     format!("the sharding column `{}` cannot be changed: delete the row and insert it again", column.value)
         .into()
