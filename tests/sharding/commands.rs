@@ -290,6 +290,8 @@ fn questions_about_the_statement_before() -> TestResult {
             client.run("SELECT user_id FROM users")?;
             assert_eq!(client.scalar("SELECT ROW_COUNT()")?, "-1");
             assert!(client.query("SHOW WARNINGS")?.rows()?.rows.is_empty());
+            client.run("SELECT CAST('x' AS SIGNED) FROM users")?;
+            assert_eq!(client.scalar("SELECT @@warning_count")?, "4", "one of each shard");
             let error = client.query("UPDATE users SET name = REPEAT('x', 300)").expect_err("too long");
             let rows = client.query("SHOW WARNINGS")?.rows()?.rows;
             assert_eq!(rows.first().map(|row| row[1].to_string()), error.code().map(|code| code.to_string()));

@@ -5,11 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use athena_perf::lab::APP_USER;
+use athena_perf::process::Signal;
 
 use super::SHARDED;
 use super::common::random::Random;
 use super::common::stage::{Stage, on_each_server};
-use super::common::wire::{Connection, ResultSet, Value, command};
+use super::common::wire::{Connection, Reply, ResultSet, Value, command};
 use super::common::{PATIENCE, TestResult, eventually, join};
 use super::faults::{assert_gone, client, code, four_shards, users, wait_for_parts};
 
@@ -114,7 +115,10 @@ fn links_die_at_any_moment() -> TestResult {
         })?;
         stage.assert_back_to(before);
         eventually("others are served", PATIENCE, || match other.query("SELECT user_id FROM users") {
-            Ok(reply) => Ok(assert_whole(&reply.rows().map_err(|error| error.to_string())?)),
+            Ok(reply) => {
+                assert_whole(&reply.rows().map_err(|error| error.to_string())?);
+                Ok(())
+            }
             Err(error) => Err(error.to_string()),
         });
         let open = stage.server.sql("SELECT COUNT(*) FROM information_schema.INNODB_TRX")?;
@@ -135,11 +139,10 @@ fn reads_and_writes(stage: &Stage, number: u64, over: &AtomicBool) -> TestResult
             0 => client.query("BEGIN"),
             1 => client.query("COMMIT"),
             2 => client.query("UPDATE users SET name = CONCAT('x', SLEEP(0.002))"),
-            _ => client.query("SELECT user_id, SLEEP(0.005) FROM users").map(|reply| {
-                if let super::common::wire::Reply::Rows(rows) = &reply {
+            _ => client.query("SELECT user_id, SLEEP(0.005) FROM users").inspect(|reply| {
+                if let Reply::Rows(rows) = reply {
                     assert_whole(rows);
                 }
-                reply
             }),
         };
         match outcome {
@@ -196,7 +199,7 @@ fn a_server_that_starts_anew() -> TestResult {
             assert!(client.read_reply().is_err());
             let rows = eventually("it goes on", PATIENCE, || {
                 let reply = client.execute(&statement, &[Value::Int(4)]);
-                reply.and_then(super::common::wire::Reply::rows).map_err(|error| error.to_string())
+                reply.and_then(Reply::rows).map_err(|error| error.to_string())
             });
             assert_whole(&rows);
             assert_whole(&client.query("SELECT user_id FROM users")?.rows()?);
@@ -267,4 +270,64 @@ fn rows_of_several_packets() -> TestResult {
         assert_eq!(client.scalar(&format!("SELECT DATABASE() = '{SHARDED}'"))?, "1");
         Ok(())
     })
+}
+
+/// Commands that are sent before the one in front is answered, and a client that leaves behind them.
+#[test]
+fn commands_that_are_sent_at_once() -> TestResult {
+    on_each_server("sharding_pipelined", four_shards, |stage| {
+        let mut client = users(stage)?;
+        for _ in 0..20 {
+            for sql in [
+                "SELECT user_id, SLEEP(0.01) FROM users",
+                "UPDATE users SET name = CONCAT('x', user_id)",
+                "SELECT user_id FROM users ORDER BY user_id DESC",
+            ] {
+                client.send(command::QUERY, sql.as_bytes())?;
+            }
+            assert_whole(&client.read_pipelined_reply()?.rows()?);
+            assert_eq!(client.read_pipelined_reply()?.status() & 1, 0);
+            assert_whole(&client.read_pipelined_reply()?.rows()?);
+        }
+        // What was sent is done, as a server does it.
+        client.send(command::QUERY, b"SELECT user_id, SLEEP(0.3) FROM users")?;
+        client.send(command::QUERY, b"UPDATE users SET name = 'last'")?;
+        client.send(command::QUIT, &[])?;
+        drop(client);
+        let mut other = self::client(stage)?;
+        eventually("the write is done", PATIENCE, || {
+            let count = other.scalar("SELECT COUNT(*) FROM users WHERE name = 'last'");
+            match count.map_err(|error| error.to_string())?.as_str() {
+                "4" => Ok(()),
+                count => Err(count.to_owned()),
+            }
+        });
+        Ok(())
+    })
+}
+
+/// SIGTERM: what runs has its time, and no longer.
+#[test]
+fn athena_ends_in_the_middle_of_a_read() -> TestResult {
+    for (name, slow, whole) in
+        [("sharding_drain", "SLEEP(1.2)", true), ("sharding_drain_end", "SLEEP(60.9)", false)]
+    {
+        let configure = |config| four_shards(config).set("server", "drain_timeout_ms", "4000");
+        on_each_server(name, configure, |stage| {
+            let mut client = users(stage)?;
+            client.send(command::QUERY, format!("SELECT user_id, {slow} FROM users").as_bytes())?;
+            wait_for_parts(stage, slow, 2);
+            stage.athena.signal(Signal::SIGTERM);
+            match client.read_reply() {
+                Ok(reply) => {
+                    assert!(whole);
+                    assert_whole(&reply.rows()?);
+                }
+                Err(error) => assert!(!whole, "{error}"),
+            }
+            assert!(stage.athena.wait(PATIENCE).is_some_and(|status| status.success()));
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

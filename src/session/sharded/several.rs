@@ -192,7 +192,9 @@ impl Session {
         };
         let reply = Reply::to_execute(COLLECTED, self.status, false);
         let asking = Asking { reply, clock, of: Some(gathering) };
+        let warnings = std::mem::take(&mut seen.warnings);
         let collected = self.collect(link, command, asking, seen, take).await?;
+        seen.warnings = seen.warnings.saturating_add(warnings);
         let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
         if let Some(refusal) = collected.refused.or(killed) {
             gathering.fail(refusal);
