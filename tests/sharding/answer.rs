@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::common::wire::{Connection, Error, Result, command};
+use super::common::wire::{Connection, Error, Result, Value, command};
 
 /// Rows that are shown where it is their order that differs.
 const SHOWN: usize = 30;
@@ -48,14 +48,14 @@ impl Answer {
         Self::read(client)
     }
 
-    /// Prepares a text, and executes it.
-    pub fn of_prepared(client: &mut Connection, sql: &str) -> Result<Self> {
+    /// Prepares a text, and executes it with these parameters.
+    pub fn of_prepared(client: &mut Connection, sql: &str, parameters: &[Value]) -> Result<Self> {
         let statement = match client.prepare(sql) {
             Ok(statement) => statement,
             Err(Error::Server { code, state, message }) => return Ok(Self::Err { code, state, message }),
             Err(error) => return Err(error),
         };
-        client.send(command::STMT_EXECUTE, &statement.execution(&[]))?;
+        client.send(command::STMT_EXECUTE, &statement.execution(parameters))?;
         let answer = Self::read(client)?;
         client.close(&statement)?;
         Ok(answer)

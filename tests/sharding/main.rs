@@ -9,6 +9,7 @@ mod faults;
 mod grammar;
 mod links;
 mod oracle;
+mod parameters;
 mod schema;
 mod shapes;
 mod shop;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Query, SearchModifier, Select, Value, ValueWithSpan, Visit, Visitor,
+    GroupByExpr, Query, SearchModifier, Select, TableFactor, Value, ValueWithSpan, Visit, Visitor,
 };
 
 use super::walk::last_ident;
@@ -139,6 +139,82 @@ pub(super) fn aggregates(query: &Query, select: &Select) -> bool {
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     let has_call = Contents::of(&select.projection).aggregates || Contents::of(&query.order_by).aggregates;
     grouped || select.having.is_some() || has_call
+}
+
+/// The calls of aggregate functions in sub-queries, and the tables that these have.
+#[derive(Default)]
+struct Inner {
+    depth: usize,
+    tables: Vec<String>,
+    /// Of each call the qualifiers of its columns.
+    calls: Vec<Vec<Option<String>>>,
+}
+
+/// Whether a call in a sub-query may be an aggregate of the query around it, as one is whose columns all are of that query.
+pub(super) fn may_aggregate_outside<T: Visit>(part: &T, is_outside: impl Fn(&str) -> bool) -> bool {
+    let mut inner = Inner::default();
+    let _ = part.visit(&mut inner);
+    let is_inside = |qualifier: &Option<String>| {
+        qualifier.as_ref().is_some_and(|name| {
+            !is_outside(name) && inner.tables.iter().any(|table| table.eq_ignore_ascii_case(name))
+        })
+    };
+    inner.calls.iter().any(|columns| !columns.is_empty() && !columns.iter().any(is_inside))
+}
+
+impl Visitor for Inner {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. } = factor
+        {
+            self.tables.push(alias.name.value.clone());
+        } else if let TableFactor::Table { name, .. } = factor {
+            self.tables.extend(last_ident(name).map(|name| name.value.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr
+            && self.depth > 0
+            && AGGREGATES.iter().any(|name| name.eq_ignore_ascii_case(function_name(function)))
+        {
+            let mut columns = Qualifiers::default();
+            let _ = function.args.visit(&mut columns);
+            self.calls.push(columns.0);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[derive(Default)]
+struct Qualifiers(Vec<Option<String>>);
+
+impl Visitor for Qualifiers {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(_) => self.0.push(None),
+            Expr::CompoundIdentifier(parts) => {
+                self.0.push(parts.iter().rev().nth(1).map(|table| table.value.clone()));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// A call of an aggregate function that is a whole expression.

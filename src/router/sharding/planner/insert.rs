@@ -6,7 +6,7 @@ use sqlparser::ast::{
 
 use super::super::plan::{Action, Condition, Operand, Reason, Row};
 use super::aggregate::{Contents, aggregates};
-use super::scatter::{is_partitioned, is_whole_key};
+use super::scatter::{aggregates_inside, is_partitioned, is_whole_key};
 use super::text::unreadable;
 use super::walk::{Walk, last_ident};
 use super::write::{columns, is_named, key_assigned};
@@ -205,6 +205,7 @@ impl Walk<'_> {
     /// Whether each shard can insert its own part of the rows.
     fn splits(&self, insert: &Insert, source: &Query, select: &Select, scope: usize) -> Result<(), Reason> {
         is_partitioned(self, scope)?;
+        aggregates_inside(self, source, select, scope)?;
         let plain = source.with.is_none()
             && source.limit_clause.is_none()
             && select.distinct.is_none()

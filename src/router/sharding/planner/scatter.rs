@@ -1,11 +1,11 @@
 //! A SELECT on several shards: what each of them is asked, and how the answers become one.
 
-use sqlparser::ast::{Distinct, Expr, LimitClause, Query, Select, SetExpr, Visit};
+use sqlparser::ast::{Distinct, Expr, GroupByExpr, LimitClause, Query, Select, SetExpr, Visit};
 
 use super::super::plan::{
     Aggregate, Column, Compared, Edit, Limit, Merge, Operand, OrderKey, Piece, Reason, Rows, Scatter,
 };
-use super::aggregate::{Call, Contents, aggregates};
+use super::aggregate::{Call, Contents, aggregates, may_aggregate_outside};
 use super::clauses::{Clauses, Item, Key};
 use super::columns::{Columns, DIVIDES};
 use super::walk::Walk;
@@ -66,6 +66,7 @@ pub(super) fn scatter(
     };
     let clauses = is_partitioned(walk, scope)
         .and_then(|()| plain(query, select))
+        .and_then(|()| aggregates_inside(walk, query, select, scope))
         .and_then(|()| Clauses::of(walk.text, query, select));
     match clauses {
         Ok(clauses) => {
@@ -99,6 +100,26 @@ fn plain(query: &Query, select: &Select) -> Result<(), Reason> {
         return Err("MATCH tells relevance by the rows of its shard: use it in WHERE only, and without QUERY EXPANSION".into());
     }
     Ok(())
+}
+
+/// Without GROUP BY, no sub-query makes one row of all that the SELECT has.
+pub(super) fn aggregates_inside(
+    walk: &Walk<'_>,
+    query: &Query,
+    select: &Select,
+    scope: usize,
+) -> Result<(), Reason> {
+    let outside =
+        |name: &str| walk.tables_of(scope).iter().any(|table| table.name.eq_ignore_ascii_case(name));
+    let may =
+        may_aggregate_outside(&select.projection, outside) || may_aggregate_outside(&query.order_by, outside);
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    match may && !grouped {
+        true => Err("an aggregate in a sub-query may be one of the query around it: qualify its columns with a table of the \
+                     sub-query"
+            .into()),
+        false => Ok(()),
+    }
 }
 
 struct Merging<'m, 'q, 'a> {
