@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::machine;
 use super::median::Spread;
@@ -81,7 +81,29 @@ pub fn run(plan: &ShardsPlan) -> Result<String> {
             let _ = writeln!(text, "| {workload} | {name} | {} | {} |", Spread::of(cpu), Spread::of(rate));
         }
     }
+    let (slowest, all) = scatter(&sharded)?;
+    let _ = writeln!(
+        text,
+        "\nA read of four shards, whose parts take 0.1, 0.2, 0.3 and 0.4 s: {:.2} of the time of the slowest alone (the sum is 2.50).",
+        all.as_secs_f64() / slowest.as_secs_f64()
+    );
     Ok(text)
+}
+
+/// How long a read of the slowest of four shards takes, and of all of them. The best of some.
+fn scatter(athena: &Athena) -> Result<(Duration, Duration)> {
+    let client = athena.client();
+    client.run(&format!("CREATE TABLE {SHARDED}.sbtest_sleep (id INT PRIMARY KEY)"))?;
+    client.run(&format!("INSERT INTO {SHARDED}.sbtest_sleep (id) VALUES (1), (2), (3), (4)"))?;
+    let best = |filter: &str| {
+        let sql = format!("SELECT SLEEP(id / 10) FROM {SHARDED}.sbtest_sleep {filter}");
+        let times = (0..5).map(|_| {
+            let since = Instant::now();
+            client.run(&sql).map(|_| since.elapsed())
+        });
+        Ok(times.collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or_default())
+    };
+    Ok((best("WHERE id = 4")?, best("")?))
 }
 
 fn sysbench(workload: &str, athena: &Athena, is_sharded: bool) -> Result<Sysbench> {
