@@ -1,5 +1,7 @@
 //! Writes to several shards: all of it or nothing, and each row where its rule says.
 
+use std::time::Duration;
+
 use super::common::TestResult;
 use super::common::stage::{Stage, on_each_server};
 use super::common::wire::{Connection, Login, Value};
@@ -77,6 +79,44 @@ fn all_or_nothing() -> TestResult {
             assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE name LIKE '%!'")?, "5");
             // Nobody is left in a transaction.
             assert_eq!(stage.server.sql("SELECT COUNT(*) FROM information_schema.INNODB_TRX")?, "0");
+            Ok(())
+        },
+    )
+}
+
+/// A read without autocommit begins a transaction on its link: on that of the session, and on no other, which somebody else would
+/// find it on.
+#[test]
+fn a_read_begins_one_transaction() -> TestResult {
+    on_each_server(
+        "sharding_read",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = stage_with_users(stage)?;
+            let transactions = || {
+                // The table is as old as that where somebody has just read it.
+                std::thread::sleep(Duration::from_millis(200));
+                stage.server.sql("SELECT COUNT(*) FROM information_schema.INNODB_TRX")
+            };
+            // There are links for all parts.
+            for _ in 0..5 {
+                assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE SLEEP(0.05) = 0")?, "4");
+            }
+            client.run("SET autocommit = 0")?;
+            for _ in 0..5 {
+                assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE SLEEP(0.05) = 0")?, "4");
+                assert_eq!(transactions()?, "1");
+                client.run("ROLLBACK")?;
+                assert_eq!(transactions()?, "0");
+            }
+            // Others see what has been committed since.
+            client.scalar("SELECT COUNT(*) FROM users")?;
+            let mut other = stage.login(&Login::app().database(SHARDED))?;
+            other.run("UPDATE users SET name = 'changed' WHERE user_id = 1")?;
+            for _ in 0..8 {
+                assert_eq!(other.scalar("SELECT COUNT(*) FROM users WHERE name = 'changed'")?, "1");
+            }
+            client.run("COMMIT")?;
             Ok(())
         },
     )

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::metrics::label::ClosedReason;
 use crate::net::{Poker, Timer};
 use crate::pool::{Brought, Gathered, Lease, LinkError, ResultPart, State, StatelessPool, Want};
+use crate::protocol::capability::StatusFlags;
 use crate::protocol::reply::Renames;
 use crate::protocol::response::ErrPacket;
 use crate::protocol::statement::{insert_types, set_statement_id};
@@ -245,7 +246,11 @@ impl Errand {
                 return lease.close(ClosedReason::Dirty);
             }
         }
-        lease.give_back();
+        match lease.status.contains(StatusFlags::IN_TRANS) {
+            // Nobody is to find it, however it came about.
+            true => lease.close(ClosedReason::Dirty),
+            false => lease.give_back(),
+        }
     }
 
     /// Says a part, and gives the merger what comes.

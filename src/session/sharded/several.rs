@@ -156,6 +156,8 @@ impl Session {
             Say::Execute(execute) => execute.text.schema == self.schema && execute.text.state == self.state,
         };
         match &link.held {
+            // Without autocommit a read begins a transaction, on each link that it is on.
+            _ if self.holds.may_begin_unseen() => 0,
             // Only this one has the session's LAST_INSERT_ID().
             _ if facts.hazards.intersects(INSERT_ID) => 0,
             Held::Free(_) if legs.iter().all(is_here) => legs.len().min(most) - 1,
