@@ -277,6 +277,16 @@ impl Holds {
             || self.savepoint
     }
 
+    /// Whether statements may be in a transaction now: one whose characteristics are set has not begun.
+    pub fn may_have_begun(&self) -> bool {
+        self.in_transaction || self.untold || self.tracked || self.xa || self.savepoint
+    }
+
+    /// LOCK TABLES: a BEGIN would end it.
+    pub fn locks_tables(&self) -> bool {
+        self.locked || self.tables_locked
+    }
+
     /// Whether a transaction is under way. A session with autocommit off that has done nothing since its last COMMIT is
     /// not at work: it needs no permit, and a drain need not wait for it.
     pub fn has_work(&self) -> bool {

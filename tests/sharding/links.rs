@@ -80,6 +80,13 @@ fn nobody_is_stuck(name: &str, links: &'static str, permits: Option<&'static str
     on_each_server(name, few(links, permits), |stage| {
         let mut other = users(stage)?;
         other.scalar("SELECT COUNT(*) FROM users")?;
+        // Whoever was there before may be on the way out.
+        eventually("there is one client", PATIENCE, || {
+            match stage.athena.metric("athena_connections", &[]).map_err(|error| error.to_string())? {
+                1.0 => Ok(()),
+                count => Err(count.to_string()),
+            }
+        });
         let before = stage.settled_census();
         all_work(stage, true)?;
         stage.assert_back_to(before);

@@ -11,6 +11,10 @@ use super::{SHARDED, sharded};
 const DUPLICATE: u16 = 1062;
 /// `ER_NOT_SUPPORTED_YET`
 const REFUSED: u16 = 1235;
+/// `ER_TABLE_NOT_LOCKED`
+const NOT_LOCKED: u16 = 1100;
+/// `ER_LOCK_WAIT_TIMEOUT`
+const LOCK_WAIT: u16 = 1205;
 /// `ER_NO_SUCH_TABLE`
 const NO_SUCH_TABLE: u16 = 1146;
 
@@ -77,6 +81,19 @@ fn all_or_nothing() -> TestResult {
             let ok = client.query("UPDATE users SET name = CONCAT(name, '!')")?.ok()?;
             assert_eq!(ok.affected_rows, 5);
             assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE name LIKE '%!'")?, "5");
+            // Characteristics of the next transaction are not the transaction.
+            client.run("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")?;
+            assert_eq!(code(&mut client, bad), Some(DUPLICATE));
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "5");
+            // Nor are locks given up for one.
+            client.run("CREATE TABLE places (place INT)")?;
+            client.run("LOCK TABLES places WRITE")?;
+            assert_eq!(code(&mut client, "UPDATE users SET name = 'x'"), Some(NOT_LOCKED));
+            let mut other = stage.login(&Login::app().database(SHARDED))?;
+            other.run("SET lock_wait_timeout = 1")?;
+            assert_eq!(code(&mut other, "INSERT INTO places VALUES (1)"), Some(LOCK_WAIT));
+            client.run("UNLOCK TABLES")?;
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE name = 'x'")?, "0");
             // Nobody is left in a transaction.
             assert_eq!(stage.server.sql("SELECT COUNT(*) FROM information_schema.INNODB_TRX")?, "0");
             Ok(())

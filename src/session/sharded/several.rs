@@ -213,7 +213,9 @@ impl Session {
         mut done: Done,
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
-        let alone = self.status.contains(StatusFlags::AUTOCOMMIT) && !self.holds.in_transaction();
+        let alone = self.status.contains(StatusFlags::AUTOCOMMIT)
+            && !self.holds.may_have_begun()
+            && !self.holds.locks_tables();
         let [begin, end, undo] = if alone { TRANSACTION } else { SAVEPOINT };
         let clock = self.clock();
         let outcome = async {
