@@ -43,18 +43,18 @@ impl Link {
         let mut conversation = Conversation::new(&self.socket, 0).with_packets_up_to(usize::MAX);
         conversation.send(0, payload);
         conversation.expect_reply();
-        let first = conversation.receive().await?.payload;
+        let first = next(&mut conversation).await?;
         let mut takes = true;
         let end = match first.first() {
             Some(&ErrPacket::HEADER | &OkPacket::HEADER) => first,
             _ => {
                 for _ in 0..Reader::new(&first).lenenc_int()? {
-                    let column = conversation.receive().await?.payload;
+                    let column = next(&mut conversation).await?;
                     takes = takes && take(ResultPart::Column(column));
                 }
                 takes = takes && take(ResultPart::Columns);
                 loop {
-                    let packet = conversation.receive().await?.payload;
+                    let packet = next(&mut conversation).await?;
                     if ends_rows(&packet) {
                         break packet;
                     }
@@ -73,6 +73,16 @@ impl Link {
             self.warnings_of = Some(Self::NO_SESSION);
         }
         Ok(Gathered::Done { warnings: ok.warnings })
+    }
+}
+
+/// The next packet that is no report of how far the statement has come.
+async fn next(conversation: &mut Conversation<'_>) -> Result<Vec<u8>, LinkError> {
+    loop {
+        let packet = conversation.receive().await?.payload;
+        if !ErrPacket::is_progress(&packet) {
+            return Ok(packet);
+        }
     }
 }
 

@@ -105,6 +105,11 @@ pub struct ErrPacket {
 impl ErrPacket {
     pub const HEADER: u8 = 0xFF;
 
+    /// Whether a packet only looks like one: it is a report of MariaDB's of how far the statement has come.
+    pub fn is_progress(payload: &[u8]) -> bool {
+        payload.starts_with(&[Self::HEADER, 0xFF, 0xFF])
+    }
+
     /// Takes both forms: with the SQLSTATE, and without it as before the client's capabilities are known.
     pub fn parse(payload: &[u8]) -> Result<ErrPacket, Malformed> {
         let mut reader = Reader::new(payload);

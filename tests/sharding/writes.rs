@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::common::TestResult;
 use super::common::stage::{Stage, on_each_server};
-use super::common::wire::{Connection, Login, Value};
+use super::common::wire::{Connection, Login, Value, capability};
 use super::{SHARDED, sharded};
 
 /// `ER_DUP_ENTRY`
@@ -213,6 +213,24 @@ fn definitions_are_for_all_shards() -> TestResult {
             Ok(())
         },
     )
+}
+
+/// A MariaDB tells clients that ask for it how far a long statement has come, in packets that look like errors.
+#[test]
+fn reports_of_progress_are_no_errors() -> TestResult {
+    let stage = Stage::start_with("sharding_progress", |config| sharded(config, "mod", "shard_count = 4\n"))?;
+    stage.server.sql(&format!("CREATE DATABASE {SHARDED}"))?;
+    let login = Login::app().database(SHARDED).with_extended(capability::EXTENDED_PROGRESS);
+    let mut client = stage.login(&login)?;
+    client.run("CREATE TABLE users (user_id INT PRIMARY KEY, name VARCHAR(100))")?;
+    stage.server.sql(&format!(
+        "INSERT INTO {SHARDED}.users_1 SELECT seq * 4 + 1, REPEAT('x', 100) FROM {SHARDED}.seq_1_to_1200000"
+    ))?;
+    client.run("SET progress_report_time = 1")?;
+    let ok = client.query("ALTER TABLE users MODIFY name VARCHAR(120), ALGORITHM=COPY")?.ok()?;
+    assert_eq!(ok.affected_rows, 1_200_000);
+    assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "1200000");
+    Ok(())
 }
 
 #[test]

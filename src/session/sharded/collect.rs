@@ -9,7 +9,7 @@ use crate::protocol::buf::Reader;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::packet::PacketReader;
 use crate::protocol::reply::Reply;
-use crate::protocol::response::OkPacket;
+use crate::protocol::response::{ErrPacket, OkPacket};
 
 use super::super::driver::{Session, Waited};
 use super::super::failure::{End, Refusal, Stop};
@@ -20,7 +20,7 @@ use super::super::seen::Seen;
 use super::beside::Gathering;
 
 /// What a collected reply is read with: that of links, so that nothing of it changes on the way.
-pub(super) const COLLECTED: Capabilities = Capabilities::DEPRECATE_EOF;
+const COLLECTED: Capabilities = Capabilities::DEPRECATE_EOF;
 
 /// A packet of a reply, without its header.
 #[derive(Debug)]
@@ -84,6 +84,12 @@ impl Parts {
 }
 
 impl Session {
+    /// The reply to a command that is collected.
+    pub(super) fn collected_reply(&self) -> Reply {
+        let reports = self.capabilities & Capabilities::MARIADB_PROGRESS;
+        Reply::to_execute(COLLECTED | reports, self.status, false)
+    }
+
     /// Sends a command on the link and gives the parts of its reply to `take`. Where that refuses one, the reply is read to its
     /// end all the same, and the server told to end it: the link stays whole.
     ///
@@ -107,6 +113,9 @@ impl Session {
             let mut bytes = &payload[..];
             let mut last = None;
             while let Some(packet) = packets.feed(&mut bytes).map_err(|_| LinkError::Closed)? {
+                if ErrPacket::is_progress(&packet.payload) {
+                    continue;
+                }
                 // The last packet ends the reply, unless it is all of it.
                 if let Some(before) = last.replace(packet.payload)
                     && refused.is_none()

@@ -8,7 +8,6 @@ use crate::pool::LinkError;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
 use crate::protocol::packet::write_packet;
-use crate::protocol::reply::Reply;
 use crate::protocol::response::OkPacket;
 use crate::protocol::resultset::ResultsetWriter;
 use crate::protocol::statement::ExecuteHeader;
@@ -21,7 +20,7 @@ use super::super::overtime::{Clock, INTERRUPTED, only_reads};
 use super::super::seen::Seen;
 use super::super::statements::StatementText;
 use super::beside::{Ends, Gathering};
-use super::collect::{Asking, COLLECTED, Part, Take};
+use super::collect::{Asking, Part, Take};
 use super::done::Done;
 
 /// What a shard is told.
@@ -192,7 +191,7 @@ impl Session {
             Part::Row(row) => gathering.row(shard, &row).map_err(Refusal::merge),
             Part::Ok(_) => Err(Refusal::unsupported("a statement without rows over several shards")),
         };
-        let reply = Reply::to_execute(COLLECTED, self.status, false);
+        let reply = self.collected_reply();
         let asking = Asking { reply, clock, of: Some(gathering) };
         let warnings = std::mem::take(&mut seen.warnings);
         let collected = self.collect(link, command, asking, seen, take).await?;
@@ -337,7 +336,7 @@ impl Session {
             }
             Ok(())
         };
-        let reply = Reply::to_execute(COLLECTED, self.status, false);
+        let reply = self.collected_reply();
         let collected = self.collect(link, command, Asking { reply, clock, of: None }, seen, take).await?;
         Ok((ok, collected.killed))
     }

@@ -7,14 +7,14 @@ use crate::parser::{Facts, Sketch, SketchKind};
 use crate::protocol::buf::{Reader, WriteExt};
 use crate::protocol::column_definition::ColumnDefinition;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
-use crate::protocol::reply::{Renames, Reply};
+use crate::protocol::reply::Renames;
 use crate::protocol::resultset::{TextValue, text_resultset};
 use crate::router::sharding::{MergeError, physical};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::seen::Seen;
-use super::collect::{Asking, COLLECTED, Part, Take};
+use super::collect::{Asking, Part, Take};
 use super::tables::ShardedTables;
 use super::text::query;
 
@@ -185,7 +185,7 @@ impl Session {
             }
             Ok(())
         };
-        let reply = Reply::to_query(COLLECTED, self.status);
+        let reply = self.collected_reply();
         let asking = Asking { reply, clock: self.clock(), of: None };
         let mut outcome = self.collect(&mut link, command, asking, &mut seen, take).await;
         let refused = outcome.as_mut().ok().and_then(|collected| collected.refused.take());
