@@ -144,7 +144,7 @@ fn the_example_is_valid_with_every_line_uncommented() {
     let path = folder.join("every-key.toml");
     let text = text.lines().map(on).collect::<Vec<_>>().join("\n");
     // A replica that takes over what [backend] has needs no files of its own.
-    let text = text.replace("\"as_backend\"", "\"disabled\"");
+    let text = text.replace("\"as_backend\"", "\"disabled\"").replace("\"as_shard\"", "\"disabled\"");
     std::fs::write(&path, text.replace("/etc/athena", &folder.display().to_string())).expect("written");
     Config::load(&path, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
 }

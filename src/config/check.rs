@@ -14,10 +14,15 @@ pub(super) fn contradictions(document: &Document<'_>, config: &Config) {
     metrics_port(document, config);
     endpoints(document, config);
     for cluster in &config.clusters {
-        pool(document, &cluster.pool);
-        proxy_loop(document, config, &cluster.primary, "backend");
+        let is_home = cluster.name == "default";
+        let (own, of_replicas) =
+            if is_home { ("backend", "backend.replicas") } else { ("shards", "shards.replicas") };
+        if is_home {
+            pool(document, &cluster.pool);
+        }
+        proxy_loop(document, config, &cluster.primary, own);
         for replica in &cluster.replicas {
-            proxy_loop(document, config, &replica.instance, "backend.replicas");
+            proxy_loop(document, config, &replica.instance, of_replicas);
         }
     }
 }

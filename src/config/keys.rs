@@ -82,15 +82,15 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
 }
 
 /// Sections of which there can be several, written `[[name]]`.
-pub(super) const REPEATED: &[&str] = &["users", "limits", "backend.replicas", "sharding"];
+pub(super) const REPEATED: &[&str] =
+    &["users", "limits", "backend.replicas", "sharding", "shards", "shards.replicas"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
-    ("shards", "the tables of all shards live on [backend]; remove it"),
     ("sharding_defaults.global_tables", "what no [[sharding]] covers is one table; remove it"),
     (
         "sharding_defaults.cross_shard_transactions",
-        "all shards live on one server, whose transactions cover them; remove it",
+        "a transaction covers one server: that of its first statement about a table; remove it",
     ),
     ("clusters", "one process serves one cluster; write it as [backend] and [[users]]"),
 ];
@@ -280,6 +280,37 @@ pub const KEYS: &[Key] = &[
     Key { section: "sharding", name: "shard_count", form: Form::Number { range: 1..=SHARDS_MAX + 1, absent: Absent::Unset("required, but for \"range\"") }, doc: "how many physical tables a table is: users_0, users_1 and so on" },
     Key { section: "sharding", name: "boundaries", form: Form::Scalars("required for \"range\""), doc: "the first keys of all shards but the first, ascending; for \"range\" only" },
     choice("sharding", "key_type", "integer", &["integer", "text", "binary", "decimal", "date", "datetime"], &[], "what the column is: \"integer\", \"text\", \"binary\", \"decimal\", \"date\" or \"datetime\""),
+
+    text("shards", "name", Absent::Refused, "what the server is called in errors, logs and metrics"),
+    Key { section: "shards", name: "indexes", form: Form::Scalars("required"), doc: "the shards that are there, such as [0, 1]: of every rule those of these numbers; each is in one section" },
+    text("shards", "host", Absent::Unset("[backend]'s server, which has these shards then"), "host name or IP address of the server that has these shards"),
+    Key { section: "shards", name: "port", form: Form::Number { range: 1..=65_535, absent: Absent::Means(3306) }, doc: "its TCP port" },
+    text("shards", "unix_socket", Absent::Unset("none: by TCP"), "path of its Unix socket, in the place of host and port"),
+    text("shards", "user", Absent::Unset("[backend] user"), "account with which links to it log in"),
+    text("shards", "password", Absent::Unset("[backend]'s, unless user is given"), "its password"),
+    text("shards", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
+    text("shards", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    text("shards", "database", Absent::Unset("[backend] database"), "the same as in [backend], if it is given: a schema has the same name on all servers"),
+    choice("shards", "tls", "as_backend", &["as_backend", "disabled", "preferred", "required", "verify_ca", "verify_identity"], &[], "encryption of links to it, as in [backend]; \"as_backend\" takes that and its files over"),
+    text("shards", "ca", Absent::Unset("none"), "as in [backend]"),
+    text("shards", "cert", Absent::Unset("none"), "as in [backend]"),
+    text("shards", "key", Absent::Unset("none"), "as in [backend]"),
+
+    text("shards.replicas", "host", Absent::Unset("none: one of host and unix_socket is required"), "host name or IP address of a server that follows that of the shards, and may take its place"),
+    Key { section: "shards.replicas", name: "port", form: Form::Number { range: 1..=65_535, absent: Absent::Means(3306) }, doc: "its TCP port" },
+    text("shards.replicas", "unix_socket", Absent::Unset("none: by TCP"), "path of its Unix socket, in the place of host and port"),
+    number("shards.replicas", "weight", 1, 0..=1_000_000, "as in [[backend.replicas]]"),
+    text("shards.replicas", "group", Absent::Unset("none"), "as in [[backend.replicas]]"),
+    flag("shards.replicas", "draining", false, "as in [[backend.replicas]]"),
+    text("shards.replicas", "user", Absent::Unset("[[shards]] user"), "account with which links to it log in"),
+    text("shards.replicas", "password", Absent::Unset("[[shards]]'s, unless user is given"), "its password"),
+    text("shards.replicas", "password_file", Absent::Unset("none"), "file that holds the password, instead of password"),
+    text("shards.replicas", "password_env", Absent::Unset("none"), "environment variable that holds the password, instead of password"),
+    text("shards.replicas", "database", Absent::Unset("[backend] database"), "the same as in [backend], if it is given"),
+    choice("shards.replicas", "tls", "as_shard", &["as_shard", "disabled", "preferred", "required", "verify_ca", "verify_identity"], &[], "encryption of links to it, as in [backend]; \"as_shard\" takes that of its [[shards]] over"),
+    text("shards.replicas", "ca", Absent::Unset("none"), "as in [backend]"),
+    text("shards.replicas", "cert", Absent::Unset("none"), "as in [backend]"),
+    text("shards.replicas", "key", Absent::Unset("none"), "as in [backend]"),
 
     number("sharding_defaults", "max_fan_out", 8, 1..=256, "backend connections that a read of several shards uses at a time"),
     number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "rows that Athena keeps to merge the answers of several shards; one more is an error"),

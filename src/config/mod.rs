@@ -7,7 +7,7 @@
 //! - `document` parses the text and knows the line of everything in it; `unknown` finds what the table does not
 //!   have; `section` reads one typed value at a time; `password` fetches secrets, `tls` certificates and keys (with
 //!   `verifier` for what a server need not prove); `resolve` builds the types,
-//!   `users` those of the accounts, `replicas` those of the servers beside the primary.
+//!   `users` those of the accounts, `replicas` those of the servers beside the primary, `shards` those of the servers that have shards.
 //! - `sharding` has the rules of tables that are several.
 //! - `check` looks for values that are each fine and contradict one another.
 //! - `problem` holds every reason for a refusal, as a line `path:line: key: reason`.
@@ -28,6 +28,7 @@ mod replicas;
 mod resolve;
 mod section;
 pub mod sharding;
+mod shards;
 #[cfg(test)]
 mod tests;
 mod tls;

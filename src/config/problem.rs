@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::sharding::RuleError;
+use super::shards::ShardsError;
 
 /// All that is wrong with a configuration; shown as one line `path:line: key: reason` for each, in order of lines.
 ///
@@ -179,7 +180,7 @@ pub(super) enum Reason {
     NoBackendUser,
     #[error("the user of line {0} has the same name")]
     DuplicateUser(usize),
-    #[error("{0} is named twice among [backend] and [[backend.replicas]]")]
+    #[error("{0} is named twice among [backend], [[shards]] and their replicas")]
     DuplicateInstance(String),
     #[error("is another one than in [backend]: servers that replicate have the same databases")]
     OtherDatabase,
@@ -191,6 +192,8 @@ pub(super) enum Reason {
     NothingIsLimited,
     #[error(transparent)]
     Rule(RuleError),
+    #[error(transparent)]
+    Shards(ShardsError),
     #[error("{value} is more than {limit_key} = {limit}")]
     MoreThan { value: usize, limit_key: &'static str, limit: usize },
     #[error("{0} is where clients connect ([server]): give the HTTP endpoint another port")]

@@ -64,7 +64,6 @@ fn names_that_are_not_known_come_with_a_hint() {
 #[test]
 fn what_is_not_built_says_so() {
     let texts = [
-        "[[shards]]\nname = \"a\"",
         "[sharding_defaults]\nglobal_tables = []",
         "[sharding_defaults]\ncross_shard_transactions = true",
         "[[clusters]]\nname = \"a\"",
@@ -363,6 +362,46 @@ fn replicas_that_cannot_be_are_refused() {
     ];
     for (text, expected) in cases {
         let problems = bad_after_backend(text);
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
+    }
+}
+
+#[test]
+fn servers_of_shards_that_cannot_be_are_refused() {
+    const RULE: &str =
+        "[[sharding]]\nname = \"r\"\ntable_pattern = \"t\"\nshard_column = \"id\"\nshard_count = 2\n";
+    let both = |more: &str| format!("[[shards]]\nname = \"x\"\nindexes = [0, 1]\n{more}");
+    let cases = [
+        (both("host = \"db\""), "shards.host: db:3306 is named twice among [backend], [[shards]]"),
+        (both("host = \"b\"\ndatabase = \"other\""), "shards.database: is another one than in [backend]"),
+        (both("port = 3309"), "shards.port: is for a server: give host, or unix_socket"),
+        (both("host = \"b\"\nuser = \"c\""), "shards.password: the password is missing"),
+        (both("host = \"b\"\nca = \"c.pem\""), "shards.ca: it needs tls as well"),
+        (both("host = \"b\"\n[[shards.replicas]]\nhost = \"b\""), "shards.replicas.host: b:3306 is named twice"),
+        (both("host = \"b\"\n[[shards.replicas]]\nhost = \"c\"\nwieght = 1"), "shards.replicas.wieght: unknown key, did you mean weight?"),
+        ("[[shards]]\nname = \"x\"\nindexes = [0]\nhost = \"b\"".to_owned(), "shards.indexes: shard 1 is on no server"),
+        (
+            "[[shards]]\nname = \"x\"\nindexes = [0, 1, 2]\nhost = \"b\"".to_owned(),
+            "shards.indexes: no rule has a shard 2: they count from 0",
+        ),
+        (
+            both("host = \"b\"\n[[shards]]\nname = \"y\"\nindexes = [1]\nhost = \"c\""),
+            "shards.indexes: shard 1 is named on line",
+        ),
+        (
+            "[[shards]]\nname = \"x\"\nindexes = [0, 1]\nhost = \"b\"\n[[shards]]\nname = \"y\"\nhost = \"c\"".to_owned(),
+            "shards.indexes: the key is missing, or names no shard",
+        ),
+        (
+            "[[shards]]\nname = \"x\"\nindexes = [0]\nhost = \"b\"\n[[shards]]\nname = \"x\"\nindexes = [1]\nhost = \"c\""
+                .to_owned(),
+            "shards.name: the section of line",
+        ),
+        (both("host = \"b\"").replace("\"x\"", "\"default\""), "shards.name: is the name of [backend]"),
+        ("[[shards]]\nname = \"x\"\nindexes = [\"a\", 0, 1]\nhost = \"b\"".to_owned(), "shards.indexes: \"a\" is no number"),
+    ];
+    for (text, expected) in cases {
+        let problems = bad_after_backend(&format!("{RULE}{text}"));
         assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
     }
 }

@@ -8,16 +8,29 @@ use super::resolve::{place, routines};
 use super::section::Section;
 use super::tls;
 
-/// What a replica takes over from `[backend]` with its `tls`.
-const TLS_OF_BACKEND: [&str; 4] = ["backend.tls", "backend.ca", "backend.cert", "backend.key"];
+/// What says how links are encrypted.
+const OF_TLS: [&str; 4] = ["tls", "ca", "cert", "key"];
 
-/// The `[[backend.replicas]]`.
-pub(super) fn replicas(document: &Document<'_>, primary: &Instance, env: Env<'_>) -> Vec<Replica> {
-    let group = Section::open(document, "routing").name("group");
-    let sections = Section::open_all(document, "backend.replicas");
-    let mut known = vec![primary.to_string()];
+/// Words of `tls` for a server that is reached as the one that it belongs to.
+const AS_BASE: [&str; 2] = ["as_backend", "as_shard"];
+
+/// What a server takes over from another one, where its own section says nothing.
+pub(super) struct Base<'a> {
+    pub instance: Instance,
+    /// The section that says how its links are encrypted.
+    pub tls: Section<'a>,
+}
+
+/// The replicas of a server, each in a section of its own. None of them is among the servers that are `known`.
+pub(super) fn replicas(
+    sections: &[Section<'_>],
+    base: &Base<'_>,
+    known: &mut Vec<String>,
+    env: Env<'_>,
+) -> Vec<Replica> {
     let replicas = sections.iter().map(|section| {
-        let instance = instance(section, primary, env);
+        let group = Section::open(section.document, "routing").name("group");
+        let Base { instance, .. } = server(section, base, env);
         if known.contains(&instance.to_string()) {
             section.refuse("host", Reason::DuplicateInstance(instance.to_string()));
         }
@@ -32,49 +45,51 @@ pub(super) fn replicas(document: &Document<'_>, primary: &Instance, env: Env<'_>
     replicas.collect()
 }
 
-/// As `[backend]`, but for what is given.
-fn instance(section: &Section<'_>, primary: &Instance, env: Env<'_>) -> Instance {
+/// As `base`, but for what is given.
+pub(super) fn server<'a>(section: &Section<'a>, base: &Base<'a>, env: Env<'_>) -> Base<'a> {
     let (host, unix_socket) = place(section);
     let gives_password = password::OWN.iter().any(|way| section.gives(way));
     let user = section.name("user");
     let password = match user.is_some() || gives_password {
         true => password::resolve(section, env),
-        false => primary.password.clone(),
+        false => base.instance.password.clone(),
     };
-    let tls = match section.choice("tls") {
-        "as_backend" => {
-            for file in ["ca", "cert", "key"].into_iter().filter(|file| section.gives(file)) {
-                section.refuse(file, Reason::Needs("tls"));
-            }
-            let of_backend = Section::open(section.document, "backend");
-            match section.document.sound(&TLS_OF_BACKEND) {
-                true => tls::of_links(&of_backend, &host, unix_socket.is_some()),
-                false => primary.tls.clone(),
-            }
+    let as_base = AS_BASE.contains(&section.choice("tls"));
+    if as_base {
+        for file in ["ca", "cert", "key"].into_iter().filter(|file| section.gives(file)) {
+            section.refuse(file, Reason::Needs("tls"));
         }
-        _ => tls::of_links(section, &host, unix_socket.is_some()),
+    }
+    let of_tls = if as_base { base.tls.clone() } else { section.clone() };
+    let tls = match !as_base || of_tls.is_sound(&OF_TLS) {
+        true => tls::of_links(&of_tls, &host, unix_socket.is_some()),
+        false => base.instance.tls.clone(),
     };
-    if section.name("database").is_some_and(|database| primary.database.as_ref() != Some(&database)) {
+    if section.name("database").is_some_and(|database| base.instance.database.as_ref() != Some(&database)) {
         section.refuse("database", Reason::OtherDatabase);
     }
-    Instance {
+    let instance = Instance {
         tls,
         host,
         port: section.port("port").unwrap_or_default(),
         unix_socket,
-        compression: primary.compression,
-        proxy_protocol: primary.proxy_protocol,
-        user: user.unwrap_or_else(|| primary.user.clone()),
+        compression: base.instance.compression,
+        proxy_protocol: base.instance.proxy_protocol,
+        user: user.unwrap_or_else(|| base.instance.user.clone()),
         password,
-        database: primary.database.clone(),
-    }
+        database: base.instance.database.clone(),
+    };
+    Base { instance, tls: of_tls }
 }
 
 /// `[routing]`.
 pub(super) fn routing(document: &Document<'_>) -> Routing {
     let section = Section::open(document, "routing");
     let read_write_split = section.flag("read_write_split");
-    let replicas = Section::open_all(document, "backend.replicas");
+    let of_shards = Section::open_all(document, "shards").into_iter();
+    let of_shards = of_shards.flat_map(|shard| shard.open_inner("shards.replicas"));
+    let replicas: Vec<_> =
+        Section::open_all(document, "backend.replicas").into_iter().chain(of_shards).collect();
     if read_write_split && replicas.is_empty() {
         section.refuse("read_write_split", Reason::NoReplicas);
     }

@@ -16,8 +16,9 @@ use super::model::{
 };
 use super::password::{self, Env};
 use super::problem::{Problems, Reason};
+use super::replicas::Base;
 use super::section::Section;
-use super::{check, replicas, sharding, tls, unknown, users};
+use super::{check, replicas, sharding, shards, tls, unknown, users};
 
 impl Config {
     /// Reads and checks the file at `path`; `env` looks up variables of the environment, for passwords.
@@ -54,7 +55,7 @@ impl Config {
             server,
             auth: auth(&document, auth_plugin),
             runtime: runtime(&Section::open(&document, "runtime")),
-            clusters: vec![default_cluster(&document, auth_plugin, env)],
+            clusters: clusters(&document, auth_plugin, env),
             log: log(&Section::open(&document, "log")),
         };
         check::contradictions(&document, &config);
@@ -164,9 +165,11 @@ fn cpus(text: &str) -> Result<Cpus, Reason> {
     Ok(Cpus::List(list))
 }
 
-/// The cluster that the flat form describes.
-fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_>) -> Cluster {
-    let primary = instance(&Section::open(document, "backend"), env);
+/// What the flat form describes: a cluster named `default`, and one for each of `[[shards]]` behind it.
+fn clusters(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_>) -> Vec<Cluster> {
+    let backend = Section::open(document, "backend");
+    let base = Base { instance: instance(&backend, env), tls: backend };
+    let primary = base.instance.clone();
     let accounts = users::accounts(&Section::open_all(document, "users"), &primary, auth_plugin, env);
     let limits = Section::open_all(document, "limits");
     if Section::open(document, "auth").choice("source") != "backend" {
@@ -177,9 +180,15 @@ fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_
             }
         }
     }
-    Cluster {
+    let mut known = vec![primary.to_string()];
+    let home = Cluster {
         name: "default".to_owned(),
-        replicas: replicas::replicas(document, &primary, env),
+        replicas: replicas::replicas(
+            &Section::open_all(document, "backend.replicas"),
+            &base,
+            &mut known,
+            env,
+        ),
         routing: replicas::routing(document),
         health: replicas::health(&Section::open(document, "health"), env),
         sharding: sharding::sharding(document),
@@ -187,7 +196,8 @@ fn default_cluster(document: &Document<'_>, auth_plugin: AuthPlugin, env: Env<'_
         accounts,
         pool: pool(&Section::open(document, "pool"), &Section::open(document, "circuit")),
         circuit: circuit(&Section::open(document, "circuit"), &limits),
-    }
+    };
+    shards::with_shards(document, home, &base, &mut known, env)
 }
 
 fn instance(section: &Section<'_>, env: Env<'_>) -> Instance {

@@ -13,6 +13,7 @@ use super::nearest::nearest;
 use super::problem::Reason;
 
 /// A section, present or absent.
+#[derive(Clone)]
 pub(super) struct Section<'a> {
     pub(super) document: &'a Document<'a>,
     name: &'static str,
@@ -39,6 +40,24 @@ impl<'a> Section<'a> {
             Some(Self { document, name, line: document.line(value.span()), table: Some(table) })
         });
         sections.collect()
+    }
+
+    /// The sections inside this one, written any number of times: `shards.replicas` of one of the `shards`.
+    pub(super) fn open_inner(&self, name: &'static str) -> Vec<Self> {
+        let inner = name.rsplit('.').next().unwrap_or(name);
+        let list = self.value(inner).and_then(DeValue::as_array);
+        let sections = list.into_iter().flatten().filter_map(|value| {
+            let table = value.get_ref().as_table()?;
+            let line = self.document.line(value.span());
+            Some(Self { document: self.document, name, line, table: Some(table) })
+        });
+        sections.collect()
+    }
+
+    /// True when nothing is wrong with any of these keys, so far.
+    pub(super) fn is_sound(&self, names: &[&str]) -> bool {
+        let keys: Vec<_> = names.iter().map(|name| format!("{}.{name}", self.name)).collect();
+        self.document.sound(&keys.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// True when the file has the section.

@@ -238,7 +238,7 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
             );
             section = key.section;
             // Present, they need files or name tables.
-            if matches!(section, "server.tls" | "sharding") {
+            if matches!(section, "server.tls" | "sharding" | "shards" | "shards.replicas") {
                 continue;
             }
             text.push_str(&if matches!(section, "users" | "limits" | "backend.replicas") {
@@ -249,7 +249,7 @@ fn the_table_names_each_key_once_and_its_defaults_are_valid() {
         }
         let default = key.default_text();
         match (section, key.name) {
-            ("server.tls" | "sharding", _) => {}
+            ("server.tls" | "sharding" | "shards" | "shards.replicas", _) => {}
             ("backend.replicas", "host") => text.push_str("host = \"y\"\n"),
             ("backend" | "users", "host" | "user" | "name" | "password") => {
                 text.push_str(&format!("{} = \"x\"\n", key.name))
@@ -317,4 +317,31 @@ fn replicas_are_as_the_backend_but_for_what_they_give() {
     assert_eq!(found, expected);
     assert_eq!(cluster.instances().count(), 4);
     assert_eq!(cluster.accounts[0].read_write_split, Some(false));
+}
+
+const SHARDED: &str = "[backend]\nhost = \"a\"\nuser = \"u\"\npassword = \"p\"\ndatabase = \"d\"\n\
+     [[sharding]]\nname = \"r\"\ntable_pattern = \"t\"\nshard_column = \"id\"\nshard_count = 4\n";
+
+#[test]
+fn servers_of_shards_are_clusters_behind_the_backend() {
+    let config = good(&format!(
+        "{SHARDED}[[shards]]\nname = \"x\"\nindexes = [0, 3]\nhost = \"b\"\nport = 3307\n\
+         [[shards.replicas]]\nhost = \"c\"\nweight = 2\n\
+         [[shards]]\nname = \"y\"\nindexes = [1]\nunix_socket = \"/run/y\"\nuser = \"v\"\npassword = \"q\"\n\
+         [[shards]]\nname = \"own\"\nindexes = [2]\n[pool]\nmax_connections = 7\n[circuit]\n"
+    ));
+    let [home, x, y] = &config.clusters[..] else { panic!("{} clusters", config.clusters.len()) };
+    assert_eq!(home.sharding.servers, [1, 2, 0, 1]);
+    assert_eq!([&*home.name, &*x.name, &*y.name], ["default", "x", "y"]);
+    assert_eq!(x.primary.to_string(), "b:3307");
+    assert_eq!((&*x.primary.user, x.primary.password.expose()), ("u", &b"p"[..]));
+    assert_eq!(x.primary.database.as_deref(), Some("d"));
+    assert_eq!((x.replicas[0].instance.to_string(), x.replicas[0].weight), ("c:3306".to_owned(), 2));
+    assert_eq!((&*y.primary.user, y.primary.password.expose()), ("v", &b"q"[..]));
+    for shards in [x, y] {
+        assert_eq!(shards.pool.max_connections, 7);
+        assert!(shards.accounts.is_empty() && shards.sharding.rules.is_empty() && !shards.circuit.enabled);
+    }
+    let home = good(&format!("{SHARDED}[[shards]]\nname = \"own\"\nindexes = [0, 1, 2, 3]\n"));
+    assert_eq!((home.clusters.len(), home.clusters[0].sharding.servers.len()), (1, 0));
 }

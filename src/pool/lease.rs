@@ -69,7 +69,12 @@ impl Lease {
         }
     }
 
-    /// The number of its server among the members of the cluster.
+    /// The number of its server's cluster.
+    pub fn cluster(&self) -> usize {
+        self.pool.cluster
+    }
+
+    /// The number of its server among the members of that.
     pub fn member(&self) -> usize {
         self.pool.member
     }

@@ -13,7 +13,7 @@ use crate::protocol::statement::PrepareOk;
 use crate::protocol::tracked::Tracked;
 
 use super::base::Base;
-use super::connect::{Connected, query};
+use super::connect::{Connected, query, query_of};
 use super::conversation::Conversation;
 use super::era::LoginSpan;
 use super::error::LinkError;
@@ -255,6 +255,11 @@ impl Link {
     /// As [`Link::command`], with COM_QUERY.
     pub async fn query(&mut self, sql: &str) -> Result<SmallReply, LinkError> {
         self.command(&query(sql, self.identity.flags)).await
+    }
+
+    /// The same for a text in whatever character set.
+    pub async fn query_text(&mut self, sql: &[u8]) -> Result<SmallReply, LinkError> {
+        self.command(&query_of(sql, self.identity.flags)).await
     }
 
     /// Changes the default schema (COM_INIT_DB).

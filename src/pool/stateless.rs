@@ -46,7 +46,9 @@ const PASSED_OVER_MAX: Duration = Duration::from_millis(50);
 /// The pool of one instance on one core.
 pub struct StatelessPool {
     pub instance: Instance,
-    /// Its number among the members of the cluster.
+    /// The number of its cluster.
+    pub cluster: usize,
+    /// Its number among the members of that.
     pub member: usize,
     /// The instance's own account: of sessions that have no other, of Athena itself.
     pub account: Rc<BackendAccount>,
@@ -105,7 +107,7 @@ impl StatelessPool {
     )]
     pub fn new(
         instance: Instance,
-        member: usize,
+        (cluster, member): (usize, usize),
         settings: config::Pool,
         addresses: Arc<[SocketAddr]>,
         eras: Eras,
@@ -119,6 +121,7 @@ impl StatelessPool {
         Rc::new(Self {
             account: BackendAccount::new(instance.user.as_bytes(), secret),
             instance,
+            cluster,
             member,
             settings,
             core: core.clone(),

@@ -50,6 +50,10 @@ pub enum Phase {
 
 /// One cluster on this core.
 pub struct Cluster {
+    /// As the configuration calls it.
+    pub name: Rc<str>,
+    /// The account of `[backend]`, in the place of which each server may have another.
+    pub own: Rc<BackendAccount>,
     /// Links to each of its servers: that of `[backend]`, then the replicas in the order of the file.
     pub members: Vec<Rc<StatelessPool>>,
     /// What is known of them.
@@ -81,9 +85,11 @@ impl Cluster {
 
     /// The same rights on another member: its own account in the place of that of `[backend]`.
     pub(super) fn identity_on(&self, member: usize, identity: &Identity) -> Identity {
-        let own = self.members.first().is_some_and(|first| Rc::ptr_eq(&identity.account, &first.account));
+        let own = Rc::ptr_eq(&identity.account, &self.own);
         match self.members.get(member) {
-            Some(pool) if own && member > 0 => Identity { account: pool.account.clone(), ..identity.clone() },
+            Some(pool) if own && !Rc::ptr_eq(&pool.account, &self.own) => {
+                Identity { account: pool.account.clone(), ..identity.clone() }
+            }
             _ => identity.clone(),
         }
     }

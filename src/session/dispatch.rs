@@ -49,8 +49,10 @@ impl Session {
                 Box::pin(self.finish_oversized(command, bytes, outcome)).await
             }
         };
+        let outcome = outcome.map_err(|stop| self.with_shard(stop));
         self.entry.end(self.timer.now());
         self.attempts.end();
+        self.sit_back();
         let reply = match outcome {
             Ok(reply) => reply,
             Err(Stop::End(end)) => return Err(end),
@@ -213,7 +215,7 @@ impl Session {
         if let Some(state) = self.cluster().pool().states.changed(&self.state, &with_role) {
             self.state = state;
         }
-        if let Some(profile) = self.cluster().profile() {
+        if let Some(profile) = self.profile() {
             self.identity.reset(&profile);
         }
         Ok(self.ok())

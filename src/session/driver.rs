@@ -13,7 +13,7 @@ use tracing::Instrument;
 use crate::circuit::Permit;
 use crate::metrics::label::Direction;
 use crate::net::{Buf, Exchange, ExchangeError, Payload, Socket, Timer};
-use crate::pool::{Bound, Era, Identity, State};
+use crate::pool::{Bound, Era, Identity, ServerProfile, State};
 use crate::protocol::auth::Salt;
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::reply::Renames;
@@ -32,6 +32,7 @@ use super::retry::Attempts;
 use super::route::{Route, Wish};
 use super::statements::Statements;
 use super::unread::Unread;
+use super::visit::{Opening, Seat};
 use super::written::Written;
 
 /// Time in which a core surely goes through its loop.
@@ -63,6 +64,14 @@ pub(super) struct Session {
     /// As of the last OK packet that the client got.
     pub status: StatusFlags,
     pub statements: Statements,
+    /// The cluster whose servers the command that runs is for: the account's, or one that has some of its shards.
+    pub at: usize,
+    /// What the session has at other clusters.
+    pub seats: Vec<Seat>,
+    /// How the transaction has begun that may be for another cluster.
+    pub opening: Opening,
+    /// Its own link is as it was left for another cluster.
+    pub comes_back: bool,
     /// The link that is the session's own, while it holds something there.
     pub bound: Option<Bound>,
     /// What limits tell the statement by that runs, where they do.
@@ -165,8 +174,14 @@ impl Drop for Leaves {
 }
 
 impl Session {
+    /// Where the session is.
     pub fn cluster(&self) -> &Cluster {
-        &self.ctx.clusters[self.account.cluster]
+        &self.ctx.clusters[self.at]
+    }
+
+    /// What servers say of themselves: those where the session is, or others before these have said anything.
+    pub fn profile(&self) -> Option<Rc<ServerProfile>> {
+        self.cluster().profile().or_else(|| self.home().profile())
     }
 
     /// By reference: a future keeps a place for what is moved into it, and one more where it is moved on.

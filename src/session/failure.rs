@@ -70,6 +70,12 @@ impl Refusal {
         Self { kind: None, error, fatal: false, seq: Some(1) }
     }
 
+    /// With more behind its message.
+    pub fn with(mut self, more: &str) -> Self {
+        self.error.message = [&self.error.message[..], more].concat().into();
+        self
+    }
+
     /// The session ends after this.
     pub fn fatal(mut self) -> Self {
         self.fatal = true;

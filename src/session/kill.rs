@@ -82,7 +82,7 @@ pub(super) async fn carry_out(ctx: &Rc<Context>, order: KillOrder) -> Killed {
 impl Context {
     /// Who tells the server of a link that it is to end something there, and as whom.
     fn where_to_kill(&self, who: &Who, link: LinkId) -> Option<(Rc<StatelessPool>, Identity)> {
-        let cluster = self.clusters.get(who.cluster)?;
+        let cluster = self.clusters.get(link.cluster)?;
         let pool = cluster.members.get(link.member)?.clone();
         Some((pool, cluster.identity_on(link.member, &who.identity)))
     }
@@ -251,7 +251,7 @@ impl Session {
 
     /// Whether the server behind is a MariaDB.
     pub(super) fn is_on_mariadb(&self) -> bool {
-        self.cluster().profile().is_some_and(|profile| profile.is_mariadb())
+        self.profile().is_some_and(|profile| profile.is_mariadb())
     }
 
     /// Why a wait of this session was ended.

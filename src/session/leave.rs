@@ -89,7 +89,7 @@ impl Session {
     }
 
     /// COMMIT of a transaction that reads.
-    async fn end_transaction(&mut self) -> Result<(), Stop> {
+    pub async fn end_transaction(&mut self) -> Result<(), Stop> {
         let Some(bound) = self.bound.take() else { return Ok(()) };
         let mut link = Use { held: Held::Bound(bound), permit: self.permit.take() };
         // Whatever `completion_type` is.

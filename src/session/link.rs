@@ -87,6 +87,12 @@ impl Session {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(permit).await?,
         };
+        if std::mem::take(&mut self.comes_back) && matches!(link.held, Held::Bound(_)) {
+            link = Box::pin(self.in_state_again(link)).await?;
+        }
+        if self.has_opening_along() {
+            link = Box::pin(self.begin_along(link)).await?;
+        }
         if std::mem::take(&mut self.takes_transaction_along) {
             link = Box::pin(self.begin_read_only(link)).await?;
         }
@@ -148,6 +154,21 @@ impl Session {
         let fits = lease.carries.as_ref() == Some(&self.state)
             && (self.schema.is_none() || self.schema == lease.schema);
         if fits { Ok(Ok(link)) } else { Box::pin(self.bring(link)).await }
+    }
+
+    /// The session's own link, in the state that the session has by now.
+    async fn in_state_again(&mut self, mut link: Use) -> Result<Use, Stop> {
+        // What is on a link of which the state is not known would not survive a reset.
+        if link.lease().carries.is_none() {
+            return Ok(link);
+        }
+        match self.brought(link).await? {
+            Ok(link) => Ok(link),
+            Err((link, err)) => {
+                self.keep_or_give_back(link);
+                Err(Refusal::not_replayed(err).into())
+            }
+        }
     }
 
     async fn bring(&mut self, mut link: Use) -> Result<Result<Use, (Use, ErrPacket)>, Stop> {
@@ -300,7 +321,7 @@ impl Session {
 
     /// A permit if there is one at once; `Some(None)` where statements are not limited.
     async fn try_admit(&self) -> Option<Option<Permit>> {
-        let Some(gate) = &self.cluster().gate else { return Some(None) };
+        let Some(gate) = &self.home().gate else { return Some(None) };
         let mut permits = Vec::new();
         for shard in std::iter::once(self.shard).chain(self.further_shards.iter()) {
             let mut admission = gate.enter(self.permit_key(shard));
@@ -339,7 +360,7 @@ impl Session {
 
     /// The same on a certain shard.
     async fn admitted_on(&self, shard: u32) -> Result<Option<Permit>, Stop> {
-        let Some(gate) = self.cluster().gate.clone() else { return Ok(None) };
+        let Some(gate) = self.home().gate.clone() else { return Ok(None) };
         let key = self.permit_key(shard);
         let mut admission = gate.enter(key);
         // Mostly there is one at once, and then there is nothing to wait for.
@@ -356,7 +377,7 @@ impl Session {
     }
 
     async fn queue_for_permit<F: Future>(&self, key: Key, admission: F) -> Result<F::Output, Stop> {
-        let limit = self.cluster().classes.borrow().queue_timeout(key.class);
+        let limit = self.home().classes.borrow().queue_timeout(key.class);
         let rejected = |reason| self.ctx.metrics.rate_limit_rejected.of(reason).inc();
         match self.in_queue(limit, admission).await {
             Ok(Some(admitted)) => Ok(admitted),
@@ -398,7 +419,7 @@ impl Session {
 
     /// How the server reads this session's texts of statements.
     pub fn sql_mode(&self) -> SqlMode {
-        let profile = self.cluster().profile();
+        let profile = self.profile();
         let reading = self.state.reading();
         let server = profile.as_ref().map_or_else(Server::default, |profile| profile.server);
         let default = profile.as_ref().map_or(0, |profile| profile.collation);
@@ -431,6 +452,7 @@ impl Session {
 
     /// The session ends: its link goes back if a reset makes it clean, otherwise it closes.
     pub fn part_with_link(&mut self) {
+        self.leave_seats_behind();
         if self.holds.reason().is_none() && !self.holds.needs_reset() {
             self.forget_unread();
             if let Some(bound) = self.bound.take() {
@@ -447,6 +469,7 @@ impl Session {
 
     /// The same for a session that starts anew: what it held is free before it goes on.
     pub async fn part_with_link_first(&mut self) {
+        self.leave_seats_behind();
         let Some((lease, can_be_reset)) = self.give_up_link() else { return };
         let part = async {
             match can_be_reset {

@@ -20,6 +20,7 @@
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share; `view` what it knows of a cluster's servers.
+//! - `visit` goes from server to server, where shards have servers of their own.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
 mod arrival;
@@ -31,6 +32,8 @@ mod dispatch;
 mod driver;
 mod failure;
 mod holds;
+#[cfg(test)]
+mod holds_tests;
 mod input;
 mod kill;
 mod leave;
@@ -60,6 +63,7 @@ mod statements;
 mod trackers;
 mod unread;
 mod view;
+mod visit;
 mod written;
 
 pub use arrival::receive;

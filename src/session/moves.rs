@@ -226,7 +226,7 @@ impl Session {
 
     /// Whether the server is a MariaDB that has the older names of two variables.
     fn has_old_names(&self) -> bool {
-        let server = self.cluster().profile().map(|profile| profile.server);
+        let server = self.profile().map(|profile| profile.server);
         server.is_some_and(|server| server.mariadb && server.version < 110_100)
     }
 

@@ -28,6 +28,7 @@ use super::reprepare::MAX_PREPARED_STATEMENTS;
 use super::seen::Seen;
 use super::sharded::Execution;
 use super::statements::{Meant, Statement, StatementText};
+use super::visit::Errand;
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
 const STATEMENTS_MAX: usize = 16_382;
@@ -63,6 +64,10 @@ impl Session {
         let sharded = self.prepare_sharded(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode)?;
         if let Some(planned) = &sharded {
             command = prepare_command(&planned.words)?;
+        }
+        if self.has_shard_servers() {
+            let at = sharded.as_ref().map_or(self.account.cluster, |planned| self.server_of(planned.shard));
+            Box::pin(self.go_to(at, Errand::Question)).await?;
         }
         let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
         let named = facts.has_effects() || facts.kind == StatementKind::Ddl;
@@ -136,24 +141,27 @@ impl Session {
         let mut header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
-        if let Some(sharded) = self.statements.get(id).and_then(|statement| statement.sharded.clone()) {
-            if self.account.classes.need_digest() {
-                self.digest = Some(text.digest(self.sql_mode()));
-            }
-            self.place(text.facts, || text.effects.clone())?;
+        let sharded = self.statements.get(id).and_then(|statement| statement.sharded.clone());
+        if self.account.classes.need_digest() {
+            let of_text = || text.digest(self.sql_mode());
+            self.digest = Some(sharded.as_ref().map_or_else(of_text, |sharded| sharded.digest));
+        }
+        if let Some(sharded) = sharded {
             let execution = self.execution(id, payload, &header, &sharded);
             match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
                 Execution::Several(texts) => {
+                    self.place(text.facts, || text.effects.clone())?;
                     return Box::pin(self.execute_on_several(id, command, header, &sharded, texts)).await;
                 }
-                Execution::One(of_shard) => {
-                    self.count_sharded(Sharded::One);
-                    text = of_shard;
-                }
+                Execution::One(of_shard) => text = of_shard,
             }
-        }
-        if self.account.classes.need_digest() {
-            self.digest = Some(text.digest(self.sql_mode()));
+            self.count_sharded(Sharded::One);
+            let at = self.server_of(self.shard);
+            if at != self.at {
+                Box::pin(self.go_with(at, text.facts, || text.effects.clone())).await?;
+            }
+        } else if self.has_shard_servers() {
+            Box::pin(self.go_home_for(&text.text, text.facts, self.sql_mode())).await?;
         }
         let mut facts = text.facts;
         if facts.ids.needs_parameters() {

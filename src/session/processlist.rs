@@ -68,7 +68,7 @@ impl Session {
     /// `text` is the statement itself.
     pub(super) async fn process_list(&mut self, full: bool, text: Option<&[u8]>) -> Result<Payload, Stop> {
         let before = self.all_sessions().await?;
-        let primary = self.cluster().view.last_primary();
+        let primary = (self.account.cluster, self.home().view.last_primary());
         let table = self.servers_list(primary, full).await?;
         let mut sessions = self.all_sessions().await?;
         sessions.sort_by_key(|session| session.id);
@@ -78,8 +78,11 @@ impl Session {
         let held: HashMap<u32, (LinkId, u32)> =
             before.iter().filter_map(|session| Some((session.id, session.link?))).collect();
         let columns = table.columns.len();
-        let others: BTreeSet<usize> =
-            held.values().map(|(link, _)| link.member).filter(|member| *member != primary).collect();
+        let others: BTreeSet<(usize, usize)> = held
+            .values()
+            .map(|(link, _)| (link.cluster, link.member))
+            .filter(|one| *one != primary)
+            .collect();
         let mut lists = vec![(primary, table.rows)];
         for member in others {
             // Of a server that does not answer, sessions are listed without what it would say of them.
@@ -87,9 +90,9 @@ impl Session {
                 lists.push((member, list.rows));
             }
         }
-        let of_server = |(member, rows): &(usize, Vec<Vec<TextValue>>)| {
-            let member = *member;
-            let row = |row: &Vec<TextValue>| Some((LinkId { member, id: id_of(row)? }, row.clone()));
+        let of_server = |((cluster, member), rows): &((usize, usize), Vec<Vec<TextValue>>)| {
+            let (cluster, member) = (*cluster, *member);
+            let row = |row: &Vec<TextValue>| Some((LinkId { cluster, member, id: id_of(row)? }, row.clone()));
             rows.iter().filter_map(row).collect::<Vec<_>>()
         };
         let by_id: HashMap<LinkId, Vec<TextValue>> = lists.iter().flat_map(of_server).collect();
@@ -123,10 +126,11 @@ impl Session {
     }
 
     /// The server's list in the character set of this session.
-    async fn servers_list(&self, member: usize, full: bool) -> Result<Table, Stop> {
+    async fn servers_list(&self, of: (usize, usize), full: bool) -> Result<Table, Stop> {
         let sql = if full { "SHOW FULL PROCESSLIST" } else { "SHOW PROCESSLIST" };
-        let pool = self.cluster().members[member].clone();
-        let identity = self.cluster().identity_on(member, &self.identity);
+        let (cluster, member) = (&self.ctx.clusters[of.0], of.1);
+        let pool = cluster.members[member].clone();
+        let identity = cluster.identity_on(member, &self.identity);
         let errand = pool.errand(Some(identity), sql);
         match self.wait(Duration::ZERO, Phase::Ending, errand).await {
             Ok(Ok(Told::Table(table))) if table.columns.len() >= COLUMNS_MIN => Ok(table),

@@ -20,6 +20,7 @@ use super::link::{NO_SQL, Use, schema_name};
 use super::overtime::only_reads;
 use super::own::allowed_oversized;
 use super::seen::Seen;
+use super::visit::Errand;
 
 /// Where arguments begin: behind the header and the command byte.
 const ARGUMENTS: usize = HEADER_LEN + 1;
@@ -47,6 +48,9 @@ impl Session {
         let text = self.text(command.get(HEADER_LEN..).unwrap_or_default()).unwrap_or_default();
         if let Some(plan) = self.sharded(text, mode)? {
             return Box::pin(self.sharded_query(command, facts, plan)).await;
+        }
+        if self.has_shard_servers() {
+            Box::pin(self.go_home_for(text, facts, mode)).await?;
         }
         if facts.kind == StatementKind::Show
             && let Some(reply) = Box::pin(self.show_of_shards(&command, facts)).await?
@@ -199,9 +203,11 @@ impl Session {
 
     /// COM_FIELD_LIST.
     pub async fn field_list(&mut self, mut command: Payload) -> Result<Payload, Stop> {
+        let mut at = self.account.cluster;
         if let Some(of_first_shard) = self.fields_of_first_shard(&command) {
-            command = of_first_shard;
+            (command, at) = (of_first_shard, self.server_of(0));
         }
+        Box::pin(self.go_to(at, Errand::Question)).await?;
         let reply = Reply::to_field_list(self.capabilities, self.status);
         self.run_on_link(command, NO_SQL, reply).await
     }

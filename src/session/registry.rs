@@ -34,7 +34,8 @@ pub(super) enum Stage {
 /// A link by its server's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LinkId {
-    /// The server's number among the members of the cluster.
+    /// The server's cluster, and its number among the members of that.
+    pub cluster: usize,
     pub member: usize,
     pub id: u32,
 }
@@ -70,7 +71,7 @@ pub(super) struct Entry {
 
 impl LinkId {
     pub fn of(lease: &Lease) -> Self {
-        Self { member: lease.member(), id: lease.connection_id }
+        Self { cluster: lease.cluster(), member: lease.member(), id: lease.connection_id }
     }
 }
 

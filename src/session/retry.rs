@@ -128,7 +128,7 @@ impl Attempts {
 impl Session {
     /// A command begins. What it is about is not known yet; it is kept if it may have to be said again.
     pub fn begin_command(&mut self, command: Command, bytes: &Payload) {
-        if !self.is_split() {
+        if !self.is_split() && !self.has_shard_servers() {
             return;
         }
         self.route = self.route_of_command();

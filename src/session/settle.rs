@@ -116,6 +116,7 @@ impl Session {
         {
             self.unread.transaction = false;
         }
+        self.note_transaction(facts, seen.error.is_some());
         if seen.changes_state(facts) {
             self.take_in_state(link.lease(), facts, seen);
         }

@@ -52,7 +52,7 @@ impl Session {
     /// What the client has just asked for.
     async fn now_tracked(&self, link: &mut Use) -> Result<Tracked, Stop> {
         let now = self.backend(link.lease().tracked(&self.tracked)).await?.ok_or(LinkError::Closed)?;
-        let profile = self.cluster().profile();
+        let profile = self.profile();
         Ok(match profile {
             Some(profile) => now.and(profile.always_tracked()),
             None => now,

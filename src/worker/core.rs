@@ -17,7 +17,7 @@ use crate::metrics::CoreMetrics;
 use crate::net::{
     BoundListener, Executor, HostError, Inbox, Listener, Receiver, Ring, Timer, explain_refusal,
 };
-use crate::pool::{Quota, StatelessPool, maintain};
+use crate::pool::{BackendAccount, Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::router::{Suspicion, Topology};
 use crate::session::{
@@ -246,6 +246,9 @@ fn report(ctx: &Context, core: usize) -> Report {
 fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> Vec<Cluster> {
     let share = |total: usize| slice(total, plan.cores, plan.index);
     let clusters = plan.config.clusters.iter().zip(&plan.addresses).enumerate();
+    // Sessions take their states along, from cluster to cluster.
+    let states = Rc::default();
+    let mut own: Option<Rc<BackendAccount>> = None;
     let clusters = clusters.map(|(number, (cluster, addresses))| {
         let settings = config::Pool {
             min_idle: share(cluster.pool.min_idle),
@@ -258,12 +261,11 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
             // It is full or closed only when the process is on its way out.
             let _ = reports.try_send(Filed { core: index, cluster: number, of, report });
         };
-        let states = Rc::default();
         let pool = |(member, (instance, addresses)): (usize, (&Instance, &Arc<[SocketAddr]>))| {
             let tell = tell.clone();
             StatelessPool::new(
                 instance.clone(),
-                member,
+                (number, member),
                 settings.clone(),
                 addresses.clone(),
                 plan.shared.eras.clone(),
@@ -273,10 +275,13 @@ fn clusters(plan: &CorePlan, core: &Rc<Executor>, metrics: &Rc<CoreMetrics>) -> 
                 metrics,
             )
         };
-        let members = cluster.instances().zip(addresses).enumerate().map(pool).collect();
+        let members: Vec<_> = cluster.instances().zip(addresses).enumerate().map(pool).collect();
+        let own = own.get_or_insert_with(|| members[0].account.clone()).clone();
         let timers = core.timers.clone();
         let gate = || Gate::of_ledger(tell.clone(), move || timers.now());
         Cluster {
+            name: cluster.name.as_str().into(),
+            own,
             members,
             positions: Positions::default(),
             view: View::new(number, Topology::unknown(cluster), plan.suspicions.clone()),

@@ -9,7 +9,7 @@ use super::SHARDED;
 use super::common::cluster::{ClusterStage, on_each_cluster, split};
 use super::common::random::Random;
 use super::common::stage::{Stage, on_each_server};
-use super::common::wire::{Connection, Login, command};
+use super::common::wire::{Connection, Login, Value, command};
 use super::common::{PATIENCE, TestResult, eventually, join};
 use super::faults::{client, four_shards, users, wait_for_parts};
 
@@ -29,7 +29,7 @@ fn work(stage: &Stage, number: usize, transactions: bool) -> TestResult {
                 assert_eq!(rows.rows()?.rows.len(), 4);
             }
             1 => {
-                let rows = client.execute(&all, &[super::common::wire::Value::Int(4)]).map_err(context)?;
+                let rows = client.execute(&all, &[Value::Int(4)]).map_err(context)?;
                 assert_eq!(rows.rows()?.scalar()?.to_string(), "4");
             }
             2 => {
@@ -136,6 +136,36 @@ fn who_waits_for_a_link_keeps_no_permit() -> TestResult {
         for client in &mut waiting {
             assert_eq!(client.read_reply()?.rows()?.scalar()?.to_string(), "4");
         }
+        Ok(())
+    })
+}
+
+/// `[[limits]]` knows a statement by what its client says, whatever the shards are told.
+#[test]
+fn limits_of_one_statement() -> TestResult {
+    let limited = |config| {
+        few("20", Some("50"))(config).text(
+            "[[limits]]\nstatement = \"SELECT SLEEP(1) FROM users WHERE user_id = 1\"\nmax_concurrent = 1\nqueue_size = 0\n",
+        )
+    };
+    on_each_server("sharding_limits_text", limited, |stage| {
+        users(stage)?;
+        let (mut runs, mut waits) = (client(stage)?, client(stage)?);
+        let prepared = "SELECT SLEEP(?) FROM users WHERE user_id = ?";
+        let (long, short) = (runs.prepare(prepared)?, waits.prepare(prepared)?);
+        let parameters = |seconds| [Value::Int(seconds), Value::Int(2)];
+        runs.send(command::STMT_EXECUTE, &long.execution(&parameters(2)))?;
+        wait_for_parts(stage, "SLEEP", 1);
+        for outcome in [
+            waits.execute(&short, &parameters(0)),
+            waits.query("SELECT SLEEP(0) FROM users WHERE user_id = 6"),
+        ] {
+            let message = outcome.expect_err("the one place is taken").to_string();
+            assert!(message.contains("[[limits]]"), "{message}");
+        }
+        waits.query("SELECT SLEEP(0), 1 FROM users WHERE user_id = 2")?;
+        runs.read_binary_reply()?;
+        waits.execute(&short, &parameters(0))?;
         Ok(())
     })
 }

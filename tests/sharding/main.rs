@@ -11,6 +11,7 @@ mod links;
 mod oracle;
 mod parameters;
 mod schema;
+mod servers;
 mod shapes;
 mod shop;
 mod shows;

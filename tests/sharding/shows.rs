@@ -5,7 +5,7 @@ use super::common::stage::{Stage, on_each_server};
 use super::common::wire::{Connection, Login, Value, command};
 use super::{SHARDED, sharded};
 
-fn column(client: &mut Connection, sql: &str, at: usize) -> TestResult<Vec<String>> {
+pub(super) fn column(client: &mut Connection, sql: &str, at: usize) -> TestResult<Vec<String>> {
     let rows = client.query(sql)?.rows()?.rows;
     Ok(rows.iter().map(|row| row[at].to_string()).collect())
 }

@@ -10,6 +10,8 @@ pub(crate) const SHARDS_MAX: usize = 256;
 pub struct Sharding {
     /// No table is covered by two of them.
     pub rules: Vec<ShardingRule>,
+    /// The cluster of each shard, by its number; empty where all are tables of the cluster itself.
+    pub servers: Vec<usize>,
     /// Links that a read of several shards uses at a time.
     pub max_fan_out: usize,
     /// Rows that are kept to merge the answers of several shards.

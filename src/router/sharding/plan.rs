@@ -63,6 +63,8 @@ pub struct Plan {
     pub action: Action,
     /// What makes of the text that of one shard.
     pub edits: Vec<Edit>,
+    /// A table beside them that no rule covers: it is on the server without rules only.
+    pub beside: Option<Box<str>>,
     /// The values of literals have decided something (`ORDER BY 2`): it does for this very text only.
     pub of_this_text: bool,
 }

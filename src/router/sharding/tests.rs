@@ -543,6 +543,7 @@ fn tables_have_the_rule_that_covers_them() {
     two.tables = vec![TablePattern::Prefix("log_".to_owned()), exact("usage")];
     let sharding = Sharding {
         rules: vec![one, two],
+        servers: Vec::new(),
         max_fan_out: 1,
         max_merge_rows: 1,
         max_merge_bytes: 1,

@@ -26,6 +26,7 @@ use super::super::input::Input;
 use super::super::registry::Who;
 use super::super::route::Route;
 use super::super::unread::Unread;
+use super::super::visit::Opening;
 use super::authenticate::{Account, Claim, authenticate, offered_plugin};
 use super::clients::Ticket;
 use super::denied::{Denied, Transport, unavailable};
@@ -158,6 +159,7 @@ impl Entered {
             leaves_transaction: false,
             takes_transaction_along: false,
             transaction_is_lost: false,
+            at: self.account.cluster,
             account: self.account,
             salt: self.salt,
             knows_plugins: self.knows_plugins,
@@ -167,6 +169,9 @@ impl Entered {
             era,
             status: self.status,
             statements: Default::default(),
+            seats: Vec::new(),
+            opening: Opening::default(),
+            comes_back: false,
             bound: None,
             digest: None,
             shard: HOME_SHARD,

@@ -94,11 +94,11 @@ pub(super) fn first_tracked(profile: &ServerProfile) -> Tracked {
 impl Session {
     /// The status of a session that has not done anything yet.
     pub fn first_status(&self) -> StatusFlags {
-        self.cluster().profile().map_or(StatusFlags::AUTOCOMMIT, |profile| first_status(&profile))
+        self.profile().map_or(StatusFlags::AUTOCOMMIT, |profile| first_status(&profile))
     }
 
     /// The changes that a new session is told of.
     pub fn first_tracked(&self) -> Tracked {
-        self.cluster().profile().map_or_else(Tracked::by_default, |profile| first_tracked(&profile))
+        self.profile().map_or_else(Tracked::by_default, |profile| first_tracked(&profile))
     }
 }

@@ -22,7 +22,7 @@ const UTF8: u16 = 45;
 impl Session {
     /// COM_QUERY with EXPLAIN ATHENA; `None` for anything else, and where no table is sharded.
     pub(in crate::session) fn explain_athena(&mut self, command: &Payload) -> Result<Option<Payload>, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Ok(None) };
+        let Some(tables) = self.home().tables.clone() else { return Ok(None) };
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
         let (head, sql) = payload.split_at(at.min(payload.len()));

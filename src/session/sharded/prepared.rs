@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::{Sketch, SqlMode};
+use crate::parser::{Sketch, SqlMode, digest};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, write_packet};
@@ -31,6 +31,8 @@ pub(in crate::session) struct ShardedStatement {
     sql: Box<[u8]>,
     sketch: Sketch,
     mode: SqlMode,
+    /// That of the text as the client knows it.
+    pub(in crate::session) digest: u64,
     /// By shard, and whether it is a part of a read of several.
     texts: RefCell<HashMap<(u32, bool), Rc<StatementText>>>,
 }
@@ -38,8 +40,9 @@ pub(in crate::session) struct ShardedStatement {
 /// Such a statement when it is prepared.
 pub(in crate::session) struct Planned {
     pub statement: Rc<ShardedStatement>,
-    /// In the words of the first shard.
+    /// In the words of a shard that is asked about its parameters and columns.
     pub words: Vec<u8>,
+    pub shard: u32,
 }
 
 /// What an EXECUTE of such a statement is.
@@ -58,13 +61,16 @@ impl Session {
         mode: SqlMode,
     ) -> Result<Option<Planned>, Refusal> {
         let Some(plan) = self.sharded(sql, mode)? else { return Ok(None) };
-        let Some(tables) = self.cluster().tables.clone() else { return Ok(None) };
+        let Some(tables) = self.home().tables.clone() else { return Ok(None) };
         let sketch = Sketch::clone(&tables.sketch());
         let values = Values { sql, sketch: &sketch, mode, parameters: &[] };
-        self.renames = tables.renames(&plan, &values, ShardSet::of(0));
-        let words = tables.words(&plan, &plan.edits, &values, 0);
-        let sharded = ShardedStatement { plan, sql: sql.into(), sketch, mode, texts: RefCell::default() };
-        Ok(Some(Planned { statement: Rc::new(sharded), words }))
+        let shard = tables.model_shard(&plan, self.at);
+        self.check_beside(&plan, ShardSet::of(shard))?;
+        self.renames = tables.renames(&plan, &values, ShardSet::of(shard));
+        let words = tables.words(&plan, &plan.edits, &values, shard);
+        let (texts, digest) = (RefCell::default(), digest(sql, mode));
+        let sharded = ShardedStatement { plan, sql: sql.into(), sketch, mode, digest, texts };
+        Ok(Some(Planned { statement: Rc::new(sharded), words, shard }))
     }
 
     /// Finds the shards of an EXECUTE.
@@ -75,7 +81,7 @@ impl Session {
         header: &ExecuteHeader,
         sharded: &ShardedStatement,
     ) -> Result<Execution, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         if payload.first() == Some(&(Command::StmtBulkExecute as u8)) {
             return Err(Refusal::bulk_of_shards().into());
         }
@@ -84,7 +90,8 @@ impl Session {
         let raw = raw_parameters(payload, header, &statement.types).map_err(|_| Refusal::malformed())?;
         let parameters: Vec<_> = raw.into_iter().map(Value::of_parameter).collect();
         let values = sharded.values(&parameters);
-        let targets = tables.targets(&sharded.plan, &values, self.reading())?;
+        let targets = tables.targets(&sharded.plan, &values, self.reading(), self.at)?;
+        self.check_beside(&sharded.plan, targets.all())?;
         let meant = Meant {
             schema: prepared.schema.as_ref(),
             state: &prepared.state,
@@ -158,7 +165,7 @@ impl Session {
         sharded: &ShardedStatement,
         texts: Vec<(u32, Rc<StatementText>)>,
     ) -> Result<Payload, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         let Some((_, first)) = texts.first() else { return Err(Refusal::malformed().into()) };
         let (facts, effects) = (first.facts, first.effects.clone());
         // The rows are merged at once: there is nothing to fetch from.

@@ -76,7 +76,7 @@ impl Session {
         command: &Payload,
         facts: Facts,
     ) -> Result<Option<Payload>, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Ok(None) };
+        let Some(tables) = self.home().tables.clone() else { return Ok(None) };
         let asks = facts.kind == StatementKind::Select && facts.hazards.contains(Hazards::SERVER_TABLES);
         if !asks || facts.hazards.intersects(OF_ONE_LINK) || facts.has_effects() {
             return Ok(None);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::net::Payload;
-use crate::parser::{Facts, Hazards};
+use crate::parser::{Effect, Facts, Hazards};
 use crate::pool::LinkError;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
@@ -148,7 +148,7 @@ impl Session {
 
     /// How many further links a read may have. One that is bound to its link stays there: only that has what it has done.
     fn tasks_beside(&self, facts: Facts, link: &Use, legs: &[Leg]) -> usize {
-        let most = self.cluster().tables.as_ref().map_or(1, |tables| tables.max_fan_out);
+        let most = self.home().tables.as_ref().map_or(1, |tables| tables.max_fan_out);
         // Elsewhere they would have to be prepared in another schema or state.
         let is_here = |leg: &Leg| match &leg.say {
             Say::Text(_) => true,
@@ -274,12 +274,24 @@ impl Session {
         facts: Facts,
         legs: Vec<Leg>,
         mut seen: Seen,
+        effects: &[Effect],
     ) -> Result<Payload, Stop> {
         let mut done = Done::default();
         let (mut finished, mut is_killed) = (Vec::new(), false);
         let all = legs.len();
         for leg in legs {
             let shard = leg.shard;
+            let at = self.server_of(shard);
+            if at != self.at {
+                link = match self.go_on_at(at, link, facts, &seen, effects).await {
+                    Ok(link) => link,
+                    Err(Stop::Refuse(refusal)) if !refusal.fatal => {
+                        return Err(refusal.with(&report(shard, &finished, all)).into());
+                    }
+                    Err(stop) => return Err(stop),
+                };
+                seen = Seen { uses_table: Some(true), ..Seen::of(effects.to_vec()) };
+            }
             let command = match self.command_of(&mut link, leg) {
                 Ok(_) if is_killed => Err(Refusal::interrupted()),
                 command => command,
@@ -310,6 +322,26 @@ impl Session {
         }
         let reply = if seen.error.is_some() { self.error_of(&seen) } else { self.done(&done, &mut seen) };
         self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// Leaves a link, with what a statement has done there, for one to another server, on which it goes on.
+    async fn go_on_at(
+        &mut self,
+        at: usize,
+        mut link: Use,
+        facts: Facts,
+        seen: &Seen,
+        effects: &[Effect],
+    ) -> Result<Use, Stop> {
+        let permit = link.permit.take();
+        self.settle(link, facts, seen);
+        self.go_with(at, facts, || effects.to_vec()).await?;
+        self.permit = permit;
+        let mut link = self.take_link(facts).await?;
+        match self.clear_warnings(&mut link).await {
+            Ok(_) => Ok(link),
+            Err(stop) => Err(self.lost_on_the_way(link, stop)),
+        }
     }
 
     /// A statement of Athena's own between those of the client.

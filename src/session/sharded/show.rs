@@ -14,6 +14,7 @@ use crate::router::sharding::{MergeError, physical};
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::seen::Seen;
+use super::super::visit::Errand;
 use super::collect::{Asking, Part, Take};
 use super::tables::ShardedTables;
 use super::text::query;
@@ -106,14 +107,29 @@ impl Session {
         facts: Facts,
         show: ShowTables,
     ) -> Result<Payload, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         let asked = show.like_at.and_then(|at| sql.get(..at)).unwrap_or(sql);
         let command = query(head, asked)?;
         let is_like = show.pattern.clone();
+        let mut elsewhere = Vec::new();
+        for at in tables.further_servers(self.account.cluster) {
+            self.go_to(at, Errand::Question).await?;
+            // One without the schema has none of its tables.
+            let of_server = |_: &mut Vec<_>, rows: &mut Vec<Vec<TextValue>>| {
+                let is_shard = |row: &Vec<TextValue>| {
+                    row.first()
+                        .is_some_and(|name| name.as_ref().is_some_and(|name| tables.logical(name).is_some()))
+                };
+                elsewhere.extend(rows.drain(..).filter(is_shard));
+            };
+            Box::pin(self.answered_with_changes(query(head, asked)?, facts, of_server)).await?;
+        }
+        self.go_to(self.account.cluster, Errand::Question).await?;
         self.answered_with_changes(command, facts, |columns, rows| {
             if let (false, Some(pattern), Some(first)) = (show.has_status, &is_like, columns.first_mut()) {
                 *first = named_like(first, pattern);
             }
+            rows.append(&mut elsewhere);
             if show.has_status {
                 add_up(columns, rows, |name| tables.logical(name));
             }
@@ -136,7 +152,7 @@ impl Session {
 
     /// COM_FIELD_LIST of a sharded table: what it has on the first shard.
     pub(in crate::session) fn fields_of_first_shard(&mut self, command: &Payload) -> Option<Payload> {
-        let tables = self.cluster().tables.clone()?;
+        let tables = self.home().tables.clone()?;
         let (code, arguments) = command.get(HEADER_LEN..)?.split_first()?;
         let end = memchr::memchr(0, arguments)?;
         let (table, wild) = arguments.split_at(end);
@@ -150,7 +166,7 @@ impl Session {
 
     /// What the first shard says of its table.
     pub(super) async fn describe(&mut self, command: Payload, facts: Facts) -> Result<Payload, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         self.answered_with_changes(command, facts, |_, rows| {
             for value in rows.iter_mut().flatten().flatten() {
                 *value = tables.in_logical_names(value);
@@ -169,7 +185,7 @@ impl Session {
         debug_assert!(command.len() > HEADER_LEN);
         let mut link = self.take_link(facts).await?;
         let (mut columns, mut rows, mut seen) = (Vec::new(), Vec::new(), Seen::default());
-        let max = self.cluster().tables.as_ref().map_or(0, |tables| tables.budget.max_bytes);
+        let max = self.home().tables.as_ref().map_or(0, |tables| tables.budget.max_bytes);
         let mut bytes = 0;
         let take: &mut Take<'_> = &mut |part| {
             match part {

@@ -1,6 +1,7 @@
 //! The sharded tables of a cluster, and the plans of statements about them, on one core.
 
 use std::cell::{Ref, RefCell};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use foldhash::HashMap;
@@ -23,6 +24,8 @@ const KEPT_MAX: usize = 4096;
 pub struct ShardedTables {
     pub(super) rules: Rules,
     pub(super) budget: Budget,
+    /// The cluster of each shard; empty where all are at home.
+    servers: Vec<usize>,
     /// Links that a read of several shards uses at a time.
     pub(super) max_fan_out: usize,
     /// By the key of a text's sketch.
@@ -114,10 +117,32 @@ impl ShardedTables {
         (!rules.is_empty()).then(|| Self {
             rules,
             budget,
+            servers: sharding.servers.clone(),
             max_fan_out: sharding.max_fan_out,
             plans: RefCell::new(LruCache::new(max_plans)),
             sketch: RefCell::default(),
         })
+    }
+
+    /// Whether shards are on servers of their own.
+    pub(in crate::session) fn has_servers(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
+    /// The clusters that have shards, but for `home`.
+    pub(super) fn further_servers(&self, home: usize) -> BTreeSet<usize> {
+        self.servers.iter().copied().filter(|server| *server != home).collect()
+    }
+
+    /// The cluster that has a shard; `home` where that is that of all.
+    pub(super) fn server_of(&self, shard: u32, home: usize) -> usize {
+        self.servers.get(shard as usize).copied().unwrap_or(home)
+    }
+
+    /// The shard of a plan's tables that is asked what all of them are like: one that is `at` this cluster, or the first.
+    pub(super) fn model_shard(&self, plan: &Plan, at: usize) -> u32 {
+        let shards = self.rules.rule(plan.rule).map_or(1, |rule| rule.shards);
+        (0..shards).find(|shard| self.servers.get(*shard as usize) == Some(&at)).unwrap_or(0)
     }
 
     /// What is done with a text. The sketch of it is there until the next text is looked at.
@@ -167,18 +192,19 @@ impl ShardedTables {
         self.sketch.borrow()
     }
 
-    /// Which shards a statement is for.
+    /// Which shards a statement is for. One that any of them can answer is best answered `at` that cluster.
     pub(super) fn targets(
         &self,
         plan: &Plan,
         values: &Values<'_>,
         reading: Reading,
+        at: usize,
     ) -> Result<Targets, Refusal> {
         let Some(rule) = self.rules.rule(plan.rule) else { return Ok(Targets::One(0)) };
         let all = ShardSet::full(rule.shards);
         let groups = match &plan.action {
             Action::Read { groups, .. } | Action::Write { groups, .. } => groups,
-            Action::Describe => return Ok(Targets::One(0)),
+            Action::Describe => return Ok(Targets::One(self.model_shard(plan, at))),
             Action::Definition => return Ok(one_or_several(all)),
             Action::Insert { rows, .. } => {
                 let shard = |row: &Row| place(rule, &values.get(&row.key), reading);

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::{ErrorKind, Sharded};
 use crate::net::Payload;
-use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind};
+use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
@@ -17,6 +17,7 @@ use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::link::ASKS_BACK;
 use super::super::seen::Seen;
+use super::super::visit::Errand;
 use super::done::{Done, Ignore};
 use super::several::{Leg, Say};
 use super::show::show_tables;
@@ -41,7 +42,7 @@ impl Session {
         text: &[u8],
         mode: SqlMode,
     ) -> Result<Option<Rc<Plan>>, Refusal> {
-        let Some(tables) = &self.cluster().tables else { return Ok(None) };
+        let Some(tables) = &self.home().tables else { return Ok(None) };
         match tables.look_at(text, mode) {
             Verdict::Home => Ok(None),
             Verdict::Sharded(plan) => Ok(Some(plan)),
@@ -66,14 +67,22 @@ impl Session {
         let parts =
             self.parts(&command, facts, &plan).inspect_err(|_| self.count_sharded(Sharded::Refused))?;
         match parts {
-            Parts::One(_, command)
+            Parts::One(shard, command)
                 if plan.action == Action::Describe && facts.kind != StatementKind::Explain =>
             {
+                let at = self.server_of(shard);
+                self.go_to(at, Errand::Question).await?;
                 self.describe(command, facts).await
             }
             Parts::One(shard, command) => {
                 self.shard = shard;
                 self.count_sharded(Sharded::One);
+                let at = self.server_of(shard);
+                if at != self.at {
+                    let mode = self.sql_mode();
+                    let text = self.text(command.get(HEADER_LEN..).unwrap_or_default()).unwrap_or_default();
+                    Box::pin(self.go_with(at, facts, || effects(text, mode))).await?;
+                }
                 self.query_at_home(command, facts).await
             }
             Parts::Several(legs, how, effects) => self.on_several(facts, effects, legs, how).await,
@@ -86,7 +95,7 @@ impl Session {
         command: &Payload,
         facts: Facts,
     ) -> Result<Option<Payload>, Stop> {
-        let Some(tables) = &self.cluster().tables else { return Ok(None) };
+        let Some(tables) = &self.home().tables else { return Ok(None) };
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
         let (head, sql) = payload.split_at(at.min(payload.len()));
@@ -99,13 +108,14 @@ impl Session {
 
     /// The statement in the words of each shard that it is for.
     pub(super) fn parts(&mut self, command: &Payload, facts: Facts, plan: &Plan) -> Result<Parts, Stop> {
-        let Some(tables) = self.cluster().tables.clone() else { return Err(Refusal::malformed().into()) };
+        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
         let (head, sql) = payload.split_at(at.min(payload.len()));
         let sketch = tables.sketch();
         let values = Values { sql, sketch: &sketch, mode: self.sql_mode(), parameters: &[] };
-        let targets = tables.targets(plan, &values, self.reading())?;
+        let targets = tables.targets(plan, &values, self.reading(), self.at)?;
+        self.check_beside(plan, targets.all())?;
         let leg =
             |shard: u32, text: Vec<u8>| Ok::<_, Stop>(Leg { shard, say: Say::Text(query(head, &text)?) });
         if let Targets::One(shard) = targets {
@@ -143,6 +153,23 @@ impl Session {
         Ok(Parts::Several(legs, how, effects))
     }
 
+    /// The cluster that has a shard.
+    pub(in crate::session) fn server_of(&self, shard: u32) -> usize {
+        let home = self.account.cluster;
+        self.home().tables.as_ref().map_or(home, |tables| tables.server_of(shard, home))
+    }
+
+    /// That what a statement uses beside sharded tables is where these are.
+    pub(super) fn check_beside(&self, plan: &Plan, shards: ShardSet) -> Result<(), Refusal> {
+        let Some(table) = &plan.beside else { return Ok(()) };
+        let elsewhere =
+            shards.iter().map(|shard| self.server_of(shard)).find(|at| *at != self.account.cluster);
+        match elsewhere {
+            Some(at) => Err(Refusal::not_beside(table, &self.ctx.clusters[at].name)),
+            None => Ok(()),
+        }
+    }
+
     /// A statement on several shards.
     pub(super) async fn on_several(
         &mut self,
@@ -156,7 +183,18 @@ impl Session {
             How::Write(_) => Sharded::Write,
             How::Define => Sharded::Definition,
         });
-        let seen = Seen { uses_table: Some(true), ..Seen::of(effects) };
+        let mut legs = legs;
+        legs.sort_by_key(|leg| self.server_of(leg.shard));
+        let mut servers: Vec<_> = legs.iter().map(|leg| self.server_of(leg.shard)).collect();
+        servers.dedup();
+        match (servers.as_slice(), &how) {
+            ([first], _) | ([first, ..], How::Define) => {
+                Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
+            }
+            (_, How::Read(_)) => return Err(Refusal::several_servers("A read").into()),
+            (_, How::Write(_) | How::Define) => return Err(Refusal::several_servers("A write").into()),
+        }
+        let seen = Seen { uses_table: Some(true), ..Seen::of(effects.clone()) };
         let mut link = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;
         if let Err(stop) = self.prepare_legs(&mut link, &legs).await {
             return Err(self.unprepared(link, stop));
@@ -164,7 +202,7 @@ impl Session {
         match how {
             How::Read(merger) => self.read_several(link, facts, legs, *merger, seen).await,
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
-            How::Define => self.define_on_all(link, facts, legs, seen).await,
+            How::Define => self.define_on_all(link, facts, legs, seen, &effects).await,
         }
     }
 

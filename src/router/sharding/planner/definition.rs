@@ -61,7 +61,7 @@ impl Reading<'_> {
                 "sharded tables and others cannot be defined in one statement: write one for each".into()
             );
         }
-        Ok(Use::Sharded { rule, action, edits: self.edits, of_this_text: false })
+        Ok(Use::Sharded { rule, action, edits: self.edits, beside: None, of_this_text: false })
     }
 
     fn unsupported(&self) -> Reason {

@@ -249,7 +249,13 @@ fn texts_without_edits_stay() {
     let statements = golden.lines().filter(|line| !line.starts_with([' ', '#']) && !line.is_empty());
     for sql in statements {
         let shown = Shown::new(sql);
-        let plan = Plan { rule: 0, action: Action::Definition, edits: Vec::new(), of_this_text: false };
+        let plan = Plan {
+            rule: 0,
+            action: Action::Definition,
+            edits: Vec::new(),
+            beside: None,
+            of_this_text: false,
+        };
         let mut text = Vec::new();
         plan.text(&[], sql.as_bytes(), &shown.sketch, 0, &|_| 0, &mut text);
         assert_eq!(text, sql.as_bytes());

@@ -48,5 +48,5 @@ pub trait Tables {
 /// What a statement does with sharded tables.
 enum Use {
     Home,
-    Sharded { rule: usize, action: Action, edits: Vec<Edit>, of_this_text: bool },
+    Sharded { rule: usize, action: Action, edits: Vec<Edit>, beside: Option<Box<str>>, of_this_text: bool },
 }

@@ -40,9 +40,9 @@ pub fn plan(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> Verdict {
     let plain = sketch.has_code.then(|| without_comments(sql, sketch));
     match usage(&mut Text::new(plain.as_deref().unwrap_or(sql), sketch), tables) {
         Ok(Use::Home) => Verdict::Home,
-        Ok(Use::Sharded { rule, action, mut edits, of_this_text }) => {
+        Ok(Use::Sharded { rule, action, mut edits, beside, of_this_text }) => {
             edits.sort_by_key(|edit| (edit.tokens.start, edit.tokens.end));
-            Verdict::Sharded(Rc::new(Plan { rule, action, edits, of_this_text }))
+            Verdict::Sharded(Rc::new(Plan { rule, action, edits, beside, of_this_text }))
         }
         Err(reason) => Verdict::Refused(reason),
     }
@@ -84,7 +84,8 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
         return Err("tables of several sharding rules cannot be in one statement".into());
     }
     walk.check_no_physical()?;
-    Ok(Use::Sharded { rule, action, edits: walk.edits, of_this_text })
+    let beside = walk.table_beside(&statement);
+    Ok(Use::Sharded { rule, action, edits: walk.edits, beside, of_this_text })
 }
 
 /// Whether a sharded table's name stands where a table's can be.

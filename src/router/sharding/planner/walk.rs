@@ -284,6 +284,14 @@ impl<'a> Walk<'a> {
         Ok(rule.map(|rule| (rule, table)))
     }
 
+    /// A table of the statement that is not sharded; tables of the server itself are everywhere.
+    pub(super) fn table_beside<T: Visit>(&self, statement: &T) -> Option<Box<str>> {
+        match statement.visit(&mut Beside(self)) {
+            ControlFlow::Continue(()) => None,
+            ControlFlow::Break(name) => Some(name),
+        }
+    }
+
     /// That no use of a sharded table has been overlooked.
     pub(super) fn check_all_found<T: Visit>(&self, statement: &T) -> Result<(), Reason> {
         match statement.visit(&mut Relations(self)) {
@@ -322,6 +330,28 @@ impl Visitor for SubQueries<'_, '_> {
     fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
         self.depth -= 1;
         ControlFlow::Continue(())
+    }
+}
+
+struct Beside<'w, 'a>(&'w Walk<'a>);
+
+impl Visitor for Beside<'_, '_> {
+    type Break = Box<str>;
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Self::Break> {
+        let Some(table) = last_ident(name) else { return ControlFlow::Continue(()) };
+        let schema = name.0.len() > 1;
+        let of_server = |part: &ObjectNamePart| match part {
+            ObjectNamePart::Identifier(schema) => is_server_schema(schema.value.as_bytes()),
+            ObjectNamePart::Function(_) => false,
+        };
+        let is_everywhere = schema && name.0.first().is_some_and(of_server)
+            || !schema && table.quote_style.is_none() && table.value.eq_ignore_ascii_case("dual")
+            || !schema && self.0.named.iter().any(|named| named.eq_ignore_ascii_case(&table.value));
+        match is_everywhere || matches!(self.0.table_name(name), Ok(Some(_))) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(table.value.as_str().into()),
+        }
     }
 }
 

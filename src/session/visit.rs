@@ -1,0 +1,344 @@
+//! Going from server to server, where `[[shards]]` have servers of their own.
+//!
+//! A session sits at one cluster of servers at a time: that of `[backend]`, or one that has shards. A statement about a sharded
+//! table is for where its shard is, and one about other tables for `[backend]`. What can't move (a temporary table, a lock)
+//! stays behind on its link until the session is there again; a transaction is on one server, unless it has done nothing yet:
+//! then it is begun anew where its first table is.
+
+use crate::circuit::Permit;
+use crate::metrics::label::ErrorKind;
+use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects, uses_table};
+use crate::pool::{Bound, SmallReply};
+use crate::protocol::error::ErrorCode;
+
+use super::context::Cluster;
+use super::driver::Session;
+use super::failure::{Refusal, Stop};
+use super::holds::Holds;
+use super::link::{Held, Use};
+use super::written::Written;
+
+/// Statements that begin a transaction and are kept to be said again elsewhere; and their bytes, together.
+const OPENING_MAX: usize = 16;
+const OPENING_BYTES_MAX: usize = 4096;
+
+/// What a session has at a cluster while it is at another one.
+#[derive(Default)]
+pub(super) struct Seat {
+    at: usize,
+    bound: Option<Bound>,
+    holds: Holds,
+    permit: Option<Permit>,
+    on_replica: bool,
+    link_epoch: u64,
+    written: Written,
+}
+
+/// What a session goes to another cluster for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    Statement,
+    /// One before which a server commits.
+    Definition,
+    /// To learn something of a table, which is in no transaction.
+    Question,
+}
+
+/// How the transaction has begun, as long as it has done nothing else.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// SET TRANSACTION, START TRANSACTION, SAVEPOINT; `None` once there is more.
+    said: Option<Vec<Box<[u8]>>>,
+    /// The one that runs, and whether it begins all over again.
+    runs: Option<(Box<[u8]>, bool)>,
+    /// The one that runs does nothing with tables.
+    idle: bool,
+    /// To be said on the next link.
+    along: Vec<Box<[u8]>>,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { said: Some(Vec::new()), runs: None, idle: false, along: Vec::new() }
+    }
+}
+
+impl Session {
+    /// The cluster of the session's account, whose limits and tables are those of all of its servers.
+    pub fn home(&self) -> &Cluster {
+        &self.ctx.clusters[self.account.cluster]
+    }
+
+    /// Whether shards have servers of their own.
+    pub fn has_shard_servers(&self) -> bool {
+        self.home().tables.as_ref().is_some_and(|tables| tables.has_servers())
+    }
+
+    /// A command is over: the session sits where it has a transaction or something else, or at home.
+    pub fn sit_back(&mut self) {
+        if self.at == self.account.cluster && self.seats.is_empty() {
+            return;
+        }
+        if self.holds.in_transaction() && self.bound.is_some() {
+            return;
+        }
+        let holds = |wanted: fn(&Holds) -> bool| {
+            self.seats.iter().find(|seat| seat.bound.is_some() && wanted(&seat.holds)).map(|seat| seat.at)
+        };
+        let Some(at) = holds(Holds::in_transaction) else {
+            if self.bound.is_none() {
+                let at = holds(Holds::keeps_others_waiting).unwrap_or(self.account.cluster);
+                self.sit(at);
+            }
+            return;
+        };
+        if self.unread.is_empty() {
+            self.sit(at);
+        }
+    }
+
+    /// Goes where a statement is for that uses no sharded table: home, if it uses another one, or has what only that has.
+    pub async fn go_home_for(&mut self, sql: &[u8], facts: Facts, mode: SqlMode) -> Result<(), Stop> {
+        const AT_HOME: Hazards = Hazards::CALL
+            .union(Hazards::MAY_CALL)
+            .union(Hazards::TEXT_PREPARE)
+            .union(Hazards::HANDLER)
+            .union(Hazards::NAMED_LOCK)
+            .union(Hazards::SEQUENCE_NEXT)
+            .union(Hazards::SEQUENCE_VALUE)
+            .union(Hazards::XA)
+            .union(Hazards::UNSURE);
+        let stays = self.bound.is_some() && !facts.hazards.intersects(AT_HOME) && !uses_table(sql, mode);
+        self.opening.idle = stays;
+        if stays {
+            self.note_opening(sql, facts);
+            return Ok(());
+        }
+        self.go_with(self.account.cluster, facts, || effects(sql, mode)).await?;
+        self.note_opening(sql, facts);
+        Ok(())
+    }
+
+    /// Goes to a cluster with a statement, and decides anew which of its servers that is for.
+    pub async fn go_with(
+        &mut self,
+        at: usize,
+        facts: Facts,
+        effects: impl FnOnce() -> Vec<Effect>,
+    ) -> Result<(), Stop> {
+        (self.opening.runs, self.opening.idle) = (None, false);
+        if at == self.at {
+            return Ok(());
+        }
+        let errand = match facts.kind {
+            StatementKind::Ddl => Errand::Definition,
+            StatementKind::Explain => Errand::Question,
+            _ => Errand::Statement,
+        };
+        self.go_to(at, errand).await?;
+        self.route = self.route_of_command();
+        Ok(self.place(facts, effects)?)
+    }
+
+    /// Goes to a cluster.
+    pub async fn go_to(&mut self, at: usize, errand: Errand) -> Result<(), Stop> {
+        if at == self.at {
+            return Ok(());
+        }
+        if self.bound.is_some() && (!self.unread.is_empty() || self.holds.reason().is_none()) {
+            self.read_out().await?;
+        }
+        let is_kept = self.bound.is_some() && (self.holds.in_transaction() || self.holds.locks_tables());
+        match errand {
+            Errand::Definition if self.bound.is_some() && self.holds.has_work() => {
+                self.end_transaction().await?;
+                self.read_out().await?;
+            }
+            Errand::Question => {}
+            _ if is_kept => return self.leave_with_transaction(at).await,
+            _ => {}
+        }
+        self.sit(at);
+        Ok(())
+    }
+
+    /// Leaves the link of a transaction that has done nothing but begin, to begin it elsewhere.
+    async fn leave_with_transaction(&mut self, at: usize) -> Result<(), Stop> {
+        /// However far it has come.
+        const ENDS: [&str; 2] = ["BEGIN", "ROLLBACK AND NO CHAIN NO RELEASE"];
+        let said = self.opening.said.take().filter(|_| !self.holds.locks_tables());
+        let Some(said) = said else {
+            return Err(Refusal::second_server(&self.cluster().name, &self.ctx.clusters[at].name).into());
+        };
+        let Some(bound) = self.bound.take() else { return Ok(()) };
+        self.permit = None;
+        let mut holds = Holds::default();
+        holds.take_over(&self.holds);
+        if self.holds.has_nothing_beside_transaction() {
+            self.holds.clear();
+            bound.release().give_back_dirty();
+        } else {
+            let mut link = Use { held: Held::Bound(bound), permit: None };
+            for sql in ENDS {
+                if let Err(stop) = self.backend(link.lease().query(sql)).await {
+                    return Err(self.lost(link, stop));
+                }
+            }
+            self.holds.forget_transaction();
+            self.keep_or_give_back(link);
+        }
+        self.sit(at);
+        self.holds.take_over(&holds);
+        self.opening = Opening { said: Some(said.clone()), along: said, ..Opening::default() };
+        Ok(())
+    }
+
+    /// Says on a link what its transaction has begun with elsewhere.
+    pub async fn begin_along(&mut self, mut link: Use) -> Result<Use, Stop> {
+        for sql in std::mem::take(&mut self.opening.along) {
+            match self.backend(link.lease().query_text(&sql)).await {
+                Ok(SmallReply::Err(err)) => {
+                    self.holds.clear();
+                    link.into_lease().give_back_dirty();
+                    return Err(Refusal::of_server(err).into());
+                }
+                Ok(_) => {}
+                Err(stop) => return Err(self.lost(link, stop)),
+            }
+        }
+        Ok(link)
+    }
+
+    /// Whether the next link is to be told of a transaction.
+    pub fn has_opening_along(&self) -> bool {
+        !self.opening.along.is_empty()
+    }
+
+    /// A statement is to run on the session's own cluster that may be the beginning of a transaction.
+    fn note_opening(&mut self, sql: &[u8], facts: Facts) {
+        let begins = facts.kind == StatementKind::Begin;
+        let opens = begins
+            || facts.kind == StatementKind::Savepoint
+            || facts.hazards.contains(Hazards::SET_TRANSACTION);
+        let fits = self.opening.said.as_ref().is_none_or(|said| {
+            said.len() < OPENING_MAX
+                && said.iter().map(|text| text.len()).sum::<usize>() + sql.len() <= OPENING_BYTES_MAX
+        });
+        self.opening.runs = (opens && fits && !facts.hazards.contains(Hazards::MULTI))
+            .then(|| (sql.into(), begins && self.holds.may_have_begun()));
+    }
+
+    /// A statement has run: whether its transaction, if there is one, has done anything by now.
+    pub fn note_transaction(&mut self, facts: Facts, failed: bool) {
+        if !self.has_shard_servers() {
+            return;
+        }
+        if let Some((sql, anew)) = self.opening.runs.take() {
+            if failed {
+                return;
+            }
+            if anew {
+                self.opening.said = Some(Vec::new());
+            }
+            if let Some(said) = &mut self.opening.said {
+                said.push(sql);
+            }
+            return;
+        }
+        if !self.holds.in_transaction() {
+            self.opening.said = Some(Vec::new());
+            return;
+        }
+        if !self.opening.idle && facts.kind != StatementKind::Command {
+            self.opening.said = None;
+        }
+    }
+
+    /// Where the server is that can't be had, if it is one of a shard.
+    pub fn with_shard(&self, stop: Stop) -> Stop {
+        use ErrorKind::{BackendTimeout, ConnectTimeout, LinkLost, Unavailable};
+        match stop {
+            Stop::Refuse(refusal)
+                if self.at != self.account.cluster
+                    && matches!(
+                        refusal.kind,
+                        Some(Unavailable | ConnectTimeout | LinkLost | BackendTimeout)
+                    ) =>
+            {
+                let of = format!(" (shard {} on {})", self.shard, server(&self.cluster().name));
+                refusal.with(&of).into()
+            }
+            other => other,
+        }
+    }
+
+    /// Takes the seat at a cluster, and leaves the one that it has.
+    fn sit(&mut self, at: usize) {
+        if at == self.at {
+            return;
+        }
+        let there = self.seats.iter().position(|seat| seat.at == at);
+        let mut seat =
+            there.map_or_else(|| Seat { at, ..Seat::default() }, |there| self.seats.swap_remove(there));
+        seat.holds.keep_autocommit_of(&self.holds);
+        std::mem::swap(&mut self.at, &mut seat.at);
+        std::mem::swap(&mut self.bound, &mut seat.bound);
+        std::mem::swap(&mut self.holds, &mut seat.holds);
+        std::mem::swap(&mut self.permit, &mut seat.permit);
+        std::mem::swap(&mut self.on_replica, &mut seat.on_replica);
+        std::mem::swap(&mut self.link_epoch, &mut seat.link_epoch);
+        std::mem::swap(&mut self.written, &mut seat.written);
+        self.seats.push(seat);
+        // The state may have changed since it was here.
+        self.comes_back = self.bound.is_some();
+        self.takes_transaction_along = false;
+        self.is_last = false;
+    }
+
+    /// The session ends or starts anew: what it has where it is not is gone.
+    pub fn leave_seats_behind(&mut self) {
+        for seat in self.seats.drain(..) {
+            if let Some(bound) = seat.bound {
+                match seat.holds.can_be_reset() {
+                    true => bound.release().give_back_dirty(),
+                    false => drop(bound),
+                }
+            }
+        }
+        (self.opening, self.comes_back) = (Opening::default(), false);
+    }
+}
+
+impl Refusal {
+    fn second_server(has: &str, wants: &str) -> Self {
+        let message = format!(
+            "The session has a transaction or locks on {}, and the statement is for {}: a transaction is on one server; COMMIT \
+             first, or keep to the rows of one server",
+            server(has),
+            server(wants)
+        );
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+
+    /// A statement on several servers.
+    pub(super) fn several_servers(what: &str) -> Self {
+        let message = format!(
+            "{what} for several servers of [[shards]]: a transaction is on one server; compare the sharding column with a \
+             value, or say a statement for each"
+        );
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+
+    /// A table that the server of a shard does not have.
+    pub(super) fn not_beside(table: &str, at: &str) -> Self {
+        let message = format!(
+            "The statement uses `{table}`, which is on [backend], beside a table on {}: read it in a statement of its own",
+            server(at)
+        );
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+}
+
+fn server(name: &str) -> String {
+    if name == "default" { "[backend]".to_owned() } else { format!("the server \"{name}\" of [[shards]]") }
+}
