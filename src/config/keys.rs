@@ -88,10 +88,6 @@ pub(super) const REPEATED: &[&str] =
 /// What the design has and this version does not: each is refused with what to do instead.
 pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
     ("sharding_defaults.global_tables", "what no [[sharding]] covers is one table; remove it"),
-    (
-        "sharding_defaults.cross_shard_transactions",
-        "a transaction covers one server: that of its first statement about a table; remove it",
-    ),
     ("clusters", "one process serves one cluster; write it as [backend] and [[users]]"),
 ];
 
@@ -312,6 +308,7 @@ pub const KEYS: &[Key] = &[
     text("shards.replicas", "cert", Absent::Unset("none"), "as in [backend]"),
     text("shards.replicas", "key", Absent::Unset("none"), "as in [backend]"),
 
+    choice("sharding_defaults", "cross_shard_transactions", "refuse", &["refuse", "xa"], &[], "what becomes of a transaction that goes on at a second server of [[shards]]: \"refuse\" its statement, or commit on all of them by two phases (\"xa\")"),
     number("sharding_defaults", "max_fan_out", 8, 1..=256, "backend connections that a read of several shards uses at a time"),
     number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "rows that Athena keeps to merge the answers of several shards; one more is an error"),
     number("sharding_defaults", "max_merge_bytes", 64 << 20, 1024..=1 << 40, "bytes that it keeps for that; one more is an error"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::cell::{Age, ByLabel, Counter, Gauge, Peak};
 use super::histogram::Histogram;
 use super::label::{
-    BoundReason, BreakerState, CatchUp, ClosedReason, Direction, ErrorKind, LinkState, RateLimitReason,
-    RefusedReason, RetryReason, RouteReason, Sharded, Target,
+    BoundReason, BreakerState, CatchUp, ClosedReason, CrossShard, Direction, ErrorKind, LinkState,
+    RateLimitReason, RefusedReason, RetryReason, RouteReason, Sharded, Target,
 };
 use crate::protocol::command::Command;
 
@@ -30,6 +30,7 @@ pub struct CoreMetrics {
     pub query_duration: Histogram,
     pub queries_routed: Counters<Target, { Target::COUNT }>,
     pub sharded: Counters<Sharded, { Sharded::COUNT }>,
+    pub cross_shard: Counters<CrossShard, { CrossShard::COUNT }>,
     /// Statements that went to the primary, where there are replicas.
     pub routed_to_primary: Counters<RouteReason, { RouteReason::COUNT }>,
     pub routed_to_replica: Counters<RouteReason, { RouteReason::COUNT }>,

@@ -125,6 +125,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Read::SumByLabel("shards", |core, visit| counters(&core.sharded, visit)),
     ),
     counter(
+        "athena_cross_shard_transactions_total",
+        "Transactions on several servers of shards, by how they ended.",
+        Read::SumByLabel("outcome", |core, visit| counters(&core.cross_shard, visit)),
+    ),
+    counter(
         "athena_routing_decisions_total",
         "Statements in clusters with replicas, by where they went and why.",
         Read::SumByLabels(["target", "reason"], |core, visit| {

@@ -67,6 +67,17 @@ labels! {
         Refused = "refused",
     }
 
+    /// How a transaction on several servers has ended.
+    CrossShard {
+        Committed = "committed",
+        RolledBack = "rolled_back",
+        /// Its first server is gone, and the recovery ends it when that is back.
+        Unknown = "unknown",
+        /// It was in doubt, and the recovery has committed a branch of it.
+        RecoveredCommitted = "recovered_committed",
+        RecoveredRolledBack = "recovered_rolled_back",
+    }
+
     /// Why a statement went where it went, in a cluster with replicas.
     RouteReason {
         /// It only reads.

@@ -49,6 +49,7 @@ error_codes! {
     NetReadInterrupted = 1159, b"08S01";
     LockWaitTimeout = 1205, b"HY000";
     /// The transaction was rolled back, and is worth another try.
+    ErrorDuringCommit = 1180, b"HY000";
     LockDeadlock = 1213, b"40001";
     UserLimitReached = 1226, b"42000";
     NotSupportedYet = 1235, b"42000";

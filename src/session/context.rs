@@ -162,6 +162,10 @@ pub struct Context {
     /// One password at a time is hashed slice by slice: many at once would put many slices between two turns of the
     /// core's other work.
     pub(super) hashing: Gate,
+    /// The clusters that are known to have the table of decisions, one bit for each.
+    pub(super) with_decisions: Cell<u64>,
+    /// Decisions on transactions of several servers that nobody needs any more, each with its cluster.
+    pub(super) decisions: RefCell<Vec<(usize, String)>>,
     /// Reused for every chunk of every reply.
     pub(super) edits: RefCell<Edits>,
     known_schemas: RefCell<HashSet<KnownSchema>>,
@@ -204,6 +208,8 @@ impl Context {
             accounts,
             directory,
             hashing: Gate::alone(Limits { max_concurrent: 1, queue_size: HASHING_WAITING_MAX }),
+            with_decisions: Cell::default(),
+            decisions: RefCell::default(),
             edits: RefCell::default(),
             known_schemas: RefCell::default(),
             phase: Cell::new(Phase::Serving),

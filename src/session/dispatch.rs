@@ -33,6 +33,7 @@ impl Session {
         self.entry.begin(command, started);
         (self.shard, self.digest, self.renames) = (HOME_SHARD, None, Renames::default());
         self.further_shards = ShardSet::EMPTY;
+        self.opening.begin_command();
         let text = self.text_for_the_log(&incoming);
         let outcome = match (incoming, command) {
             (Incoming::Command(_), None) => Err(Refusal::unknown_command().into()),
@@ -52,7 +53,10 @@ impl Session {
         let outcome = outcome.map_err(|stop| self.with_shard(stop));
         self.entry.end(self.timer.now());
         self.attempts.end();
-        self.sit_back();
+        let outcome = match self.may_have_to_sit_back() {
+            true => Box::pin(self.sit_back()).await.and(outcome),
+            false => outcome,
+        };
         let reply = match outcome {
             Ok(reply) => reply,
             Err(Stop::End(end)) => return Err(end),

@@ -30,9 +30,9 @@ use super::moves::TextPrepared;
 use super::registry::Entry;
 use super::retry::Attempts;
 use super::route::{Route, Wish};
+use super::servers::{Global, Opening, Seat};
 use super::statements::Statements;
 use super::unread::Unread;
-use super::visit::{Opening, Seat};
 use super::written::Written;
 
 /// Time in which a core surely goes through its loop.
@@ -70,6 +70,10 @@ pub(super) struct Session {
     pub seats: Vec<Seat>,
     /// How the transaction has begun that may be for another cluster.
     pub opening: Opening,
+    /// The transaction, where it is on several servers.
+    pub global: Option<Global>,
+    /// It goes on at a further server with the next link.
+    pub begins_branch: bool,
     /// Its own link is as it was left for another cluster.
     pub comes_back: bool,
     /// The link that is the session's own, while it holds something there.

@@ -340,8 +340,26 @@ impl Holds {
 
     /// Whether there is nothing on the link but a transaction, or one to be.
     pub fn has_nothing_beside_transaction(&self) -> bool {
-        !self.xa
-            && self.for_good.is_none()
+        !self.xa && self.has_nothing_else()
+    }
+
+    /// Whether there is nothing but a transaction on several servers on the link.
+    pub fn is_only_branch(&self) -> bool {
+        self.has_work() && self.has_nothing_else()
+    }
+
+    /// Whether the client has begun an XA transaction, or its transaction has a branch here.
+    pub fn has_xa(&self) -> bool {
+        self.xa
+    }
+
+    /// A branch of the session's transaction has begun on the link. A reset would not end it.
+    pub fn begin_branch(&mut self) {
+        (self.in_transaction, self.xa) = (true, true);
+    }
+
+    fn has_nothing_else(&self) -> bool {
+        self.for_good.is_none()
             && !(self.locked || self.tables_locked || self.instance_locked || self.backup)
             && self.tables.is_empty()
             && self.cursors.is_empty()
@@ -366,7 +384,7 @@ impl Holds {
     /// What it was for is elsewhere by now.
     pub fn forget_transaction(&mut self) {
         (self.in_transaction, self.untold, self.tracked) = (false, false, false);
-        (self.characteristics, self.savepoint) = (false, false);
+        (self.characteristics, self.savepoint, self.xa) = (false, false, false);
     }
 
     pub fn has_temporary_tables(&self) -> bool {

@@ -114,6 +114,7 @@ impl Session {
     /// What the client is told of a transaction that is gone.
     pub fn rolled_back(&mut self) -> Refusal {
         self.ctx.metrics.transactions_lost.inc();
+        self.drop_branches();
         self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
         self.transaction_is_lost = false;
         Refusal::rolled_back()

@@ -81,14 +81,21 @@ impl Session {
             // What that knows of the statement before is taken along, and the link is given back.
             Box::pin(self.read_out()).await?;
         }
-        let permit = self.permit.take();
-        let permit = self.permitted(permit).await?;
+        let mut permit = self.permit.take();
+        if self.is_branched() {
+            self.check_branch()?;
+        } else {
+            permit = self.permitted(permit).await?;
+        }
         let mut link = match self.bound.take() {
             Some(bound) => Use { held: Held::Bound(bound), permit },
             None => self.free_link(permit).await?,
         };
         if std::mem::take(&mut self.comes_back) && matches!(link.held, Held::Bound(_)) {
             link = Box::pin(self.in_state_again(link)).await?;
+        }
+        if std::mem::take(&mut self.begins_branch) {
+            link = Box::pin(self.begin_branch(link)).await?;
         }
         if self.has_opening_along() {
             link = Box::pin(self.begin_along(link)).await?;
@@ -282,7 +289,7 @@ impl Session {
 
     /// Waits for a link, and takes the permit away if that lasts. Without the moment in which it keeps both, sessions could
     /// take turns in having one of the two for ever.
-    async fn wait_for_link(
+    pub async fn wait_for_link(
         &self,
         pool: &Rc<StatelessPool>,
         want: &Want,

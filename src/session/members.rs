@@ -295,6 +295,9 @@ impl Session {
         let want = self.want(pool.member);
         let (lease, permit) = match pool.try_checkout(&want) {
             Some(lease) => (lease, permit),
+            None if self.is_branched() => {
+                (Box::pin(self.wait_for_link(pool, &want, &mut None)).await?, permit)
+            }
             None => Box::pin(self.wait_for_both(pool, &want, permit)).await?,
         };
         self.on_replica = self.route.is_to_replica();

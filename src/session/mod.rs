@@ -20,7 +20,7 @@
 //! - `own` has the statements about sessions by their ids, which Athena answers: `kill` and `processlist`. `registry` is
 //!   what others may know of a session, `post` how one core asks another.
 //! - `context` is what the sessions of a core share; `view` what it knows of a cluster's servers.
-//! - `visit` goes from server to server, where shards have servers of their own.
+//! - `servers` is a folder of its own: one session on several servers, where shards have such.
 //! - `failure` is the one table from what can go wrong to the errors that clients see.
 
 mod arrival;
@@ -57,13 +57,13 @@ mod reprepare;
 mod retry;
 mod route;
 mod seen;
+mod servers;
 mod settle;
 mod sharded;
 mod statements;
 mod trackers;
 mod unread;
 mod view;
-mod visit;
 mod written;
 
 pub use arrival::receive;
@@ -73,6 +73,7 @@ pub use login::{Clients, Shared, TooMany};
 pub use positions::Positions;
 pub use post::{LETTERS_MAX, Letter, deliver};
 pub use registry::Registry;
+pub use servers::recover;
 pub use sharded::ShardedTables;
 pub use statements::TextStore;
 pub use view::{SUSPICIONS_MAX, View};

@@ -26,9 +26,9 @@ use super::link::{Held, NO_SQL, Use};
 use super::overtime::only_reads;
 use super::reprepare::MAX_PREPARED_STATEMENTS;
 use super::seen::Seen;
+use super::servers::Errand;
 use super::sharded::Execution;
 use super::statements::{Meant, Statement, StatementText};
-use super::visit::Errand;
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
 const STATEMENTS_MAX: usize = 16_382;
@@ -141,6 +141,11 @@ impl Session {
         let mut header =
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
+        if let Some(ending) = self.ending(text.facts)?
+            && let Some(reply) = Box::pin(self.end_branches(ending)).await?
+        {
+            return Ok(reply);
+        }
         let sharded = self.statements.get(id).and_then(|statement| statement.sharded.clone());
         if self.account.classes.need_digest() {
             let of_text = || text.digest(self.sql_mode());

@@ -20,7 +20,7 @@ use super::link::{NO_SQL, Use, schema_name};
 use super::overtime::only_reads;
 use super::own::allowed_oversized;
 use super::seen::Seen;
-use super::visit::Errand;
+use super::servers::Errand;
 
 /// Where arguments begin: behind the header and the command byte.
 const ARGUMENTS: usize = HEADER_LEN + 1;
@@ -34,6 +34,11 @@ impl Session {
         let facts = facts(text, mode);
         if self.account.classes.need_digest() {
             self.digest = Some(digest(text, mode));
+        }
+        if let Some(ending) = self.ending(facts)?
+            && let Some(reply) = Box::pin(self.end_branches(ending)).await?
+        {
+            return Ok(reply);
         }
         self.place(facts, || effects(text, mode))?;
         if self.unread.transaction && !self.capabilities.contains(Capabilities::DEPRECATE_EOF) {

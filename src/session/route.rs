@@ -115,6 +115,9 @@ impl Session {
         if self.bound.is_some() && self.holds.reason().is_some() {
             return self.routed_where_kept(facts, not_read);
         }
+        if self.is_branched() || self.has_opening_along() {
+            return Ok(Route::primary(RouteReason::Transaction));
+        }
         if self.bound.is_some() && facts.hazards.intersects(ASKS_BACK) {
             // The server that knows is the one that it asks about.
             let kept = self.route_of_command();

@@ -134,6 +134,7 @@ impl Session {
             return;
         }
         self.keep_or_give_back(link);
+        self.note_failure(seen.error);
     }
 
     /// Whether the OK packet's id is what LAST_INSERT_ID() is now is not always clear: it also tells an id that was given
@@ -204,6 +205,19 @@ impl Session {
     /// would believe in variables and locks that are gone.
     pub fn lost(&mut self, link: Use, stop: Stop) -> Stop {
         drop(link);
+        if self.is_branched() {
+            let is_all = self.has_only_branches() && !self.unread.has_state();
+            self.drop_branches();
+            if let Stop::Refuse(refusal) = &stop
+                && is_all
+                && refusal.is_lost_link()
+                && !refusal.fatal
+            {
+                self.holds.clear();
+                self.forget_unread();
+                return Refusal { seq: refusal.seq, ..self.rolled_back() }.into();
+            }
+        }
         let stateful = self.holds.has_state() || self.unread.has_state();
         let may_start_over = self.leaves_transaction && self.may_start_over();
         self.lose_long_data();

@@ -40,6 +40,11 @@ impl Written {
         self.unclear
     }
 
+    /// It has written something that no reply has told of.
+    pub fn doubt(&mut self) {
+        self.unclear = true;
+    }
+
     /// All that the primary has written by now, and that of the session with it.
     pub fn make_clear(&mut self, position: &GtidSet) {
         self.gtids = Some(position.clone());

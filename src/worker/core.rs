@@ -21,7 +21,7 @@ use crate::pool::{BackendAccount, Quota, StatelessPool, maintain};
 use crate::protocol::auth::rsa::RsaKeyPair;
 use crate::router::{Suspicion, Topology};
 use crate::session::{
-    Cluster, Context, Letter, Phase, Place, Positions, ShardedTables, Shared, View, deliver,
+    Cluster, Context, Letter, Phase, Place, Positions, ShardedTables, Shared, View, deliver, recover,
 };
 
 use super::accept::Entrance;
@@ -131,6 +131,7 @@ async fn live(plan: CorePlan) -> Result<(), CoreError> {
         core.spawn(maintain(pool.clone()));
     }
     core.spawn(tidy_gate(ctx.clone()));
+    core.spawn(recover(ctx.clone()));
     let listener = plan.listener.on(&core.ring);
     let inbox = Rc::new(plan.inbox.on(&core.ring).map_err(|source| CoreError::Enter { cpu, source })?);
     let unix_listener = plan.unix_listener.map(|listener| listener.on(&core.ring));

@@ -4,6 +4,7 @@ mod answer;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
+mod crashes;
 mod dump;
 mod faults;
 mod grammar;
@@ -17,6 +18,7 @@ mod shop;
 mod shows;
 mod storms;
 mod sysbench;
+mod two_phase;
 mod writes;
 
 use athena_perf::proxy::AthenaConfig;

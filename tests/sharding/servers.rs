@@ -1,10 +1,10 @@
 //! Shards on servers of their own: each statement goes where its shard is, and a session is on one server after the other as
 //! if it were one.
 
-use athena_perf::lab::{Lab, Server, ServerOptions};
+use athena_perf::lab::{Flavor, Lab, Server, ServerOptions};
 use athena_perf::proxy::{Athena, AthenaConfig};
 
-use super::common::wire::{self, Connection, Login, Value, status};
+use super::common::wire::{self, Connection, Login, Plugin, Value, status};
 use super::common::{PATIENCE, TestResult, eventually};
 use super::faults::{code, four_shards};
 use super::shows::column;
@@ -14,13 +14,19 @@ const REFUSED: u16 = 1235;
 const READ_ONLY: u16 = 1792;
 const UNAVAILABLE: u16 = 3168;
 
+/// Transactions may be on several servers.
+pub(super) fn two_phase(config: AthenaConfig) -> AthenaConfig {
+    config.set("sharding_defaults", "cross_shard_transactions", "\"xa\"")
+}
+
 /// `[backend]`, and two servers with two shards each. Dropped in this order: proxy, servers, files.
 pub(super) struct Spread {
     pub athena: Athena,
     pub home: Server,
     /// Shards 0 and 2, then 1 and 3.
     pub shards: Vec<Server>,
-    _lab: Lab,
+    pub config: AthenaConfig,
+    pub lab: Lab,
 }
 
 /// Which shards are on the servers.
@@ -32,6 +38,9 @@ impl Spread {
         mut servers: Vec<Server>,
         configure: &impl Fn(AthenaConfig) -> AthenaConfig,
     ) -> TestResult<Self> {
+        for server in servers.iter().filter(|server| server.flavor() == Flavor::MySql) {
+            server.sql("GRANT XA_RECOVER_ADMIN ON *.* TO app@'%'")?;
+        }
         let home = servers.remove(0);
         let mut config = AthenaConfig::new(home.port()).set("pool", "connect_timeout_ms", "20000");
         config = configure(config);
@@ -42,7 +51,16 @@ impl Spread {
             ));
         }
         let athena = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), lab.folder(), &config)?;
-        Ok(Self { athena, home, shards: servers, _lab: lab })
+        Ok(Self { athena, home, shards: servers, config, lab })
+    }
+
+    /// A connection to one of the servers.
+    pub fn direct(&self, server: &Server) -> wire::Result<Connection> {
+        Connection::login(server.port(), &Login::app().database(SHARDED).by(Plugin::CachingSha2Rsa))
+    }
+
+    pub fn login(&self, login: &Login) -> wire::Result<Connection> {
+        Connection::login(self.athena.port(), login)
     }
 
     pub fn connect(&self) -> wire::Result<Connection> {
@@ -50,7 +68,7 @@ impl Spread {
     }
 
     /// What a statement gives on one of the servers.
-    fn of(&self, server: &Server, sql: &str) -> TestResult<String> {
+    pub fn of(&self, server: &Server, sql: &str) -> TestResult<String> {
         Ok(server.sql(&format!("USE {SHARDED}; {sql}"))?.trim().replace('\n', " "))
     }
 }
@@ -90,12 +108,12 @@ pub(super) fn users(stage: &Spread) -> TestResult<Connection> {
     Ok(client)
 }
 
-fn in_transaction(client: &mut Connection) -> TestResult<bool> {
+pub(super) fn in_transaction(client: &mut Connection) -> TestResult<bool> {
     Ok(client.query("DO 0")?.status() & status::IN_TRANSACTION != 0)
 }
 
 /// The error's number, and that its text has these words.
-fn assert_refused(outcome: &wire::Result<wire::Reply>, number: u16, words: &[&str]) {
+pub(super) fn assert_refused(outcome: &wire::Result<wire::Reply>, number: u16, words: &[&str]) {
     assert_eq!(code(outcome), Some(number), "{outcome:?}");
     let text = outcome.as_ref().map_or_else(ToString::to_string, |_| String::new());
     assert!(words.iter().all(|word| text.contains(word)), "{text}: {words:?}");

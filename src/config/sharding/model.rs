@@ -12,6 +12,8 @@ pub struct Sharding {
     pub rules: Vec<ShardingRule>,
     /// The cluster of each shard, by its number; empty where all are tables of the cluster itself.
     pub servers: Vec<usize>,
+    /// Transactions may be on several of these, and are committed by two phases.
+    pub two_phase: bool,
     /// Links that a read of several shards uses at a time.
     pub max_fan_out: usize,
     /// Rows that are kept to merge the answers of several shards.

@@ -62,6 +62,7 @@ pub(in super::super) fn sharding(document: &Document<'_>) -> Sharding {
     Sharding {
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         servers: Vec::new(),
+        two_phase: defaults.choice("cross_shard_transactions") == "xa",
         max_fan_out: defaults.count("max_fan_out"),
         max_merge_rows: defaults.count("max_merge_rows"),
         max_merge_bytes: defaults.count("max_merge_bytes"),

@@ -17,6 +17,7 @@ fn nothing_is_sharded_unless_the_file_says_so() {
     let expected = Sharding {
         rules: Vec::new(),
         servers: Vec::new(),
+        two_phase: false,
         max_fan_out: 8,
         max_merge_rows: 1_000_000,
         max_merge_bytes: 64 << 20,

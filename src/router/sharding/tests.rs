@@ -544,6 +544,7 @@ fn tables_have_the_rule_that_covers_them() {
     let sharding = Sharding {
         rules: vec![one, two],
         servers: Vec::new(),
+        two_phase: false,
         max_fan_out: 1,
         max_merge_rows: 1,
         max_merge_bytes: 1,

@@ -25,8 +25,8 @@ use super::super::holds::Holds;
 use super::super::input::Input;
 use super::super::registry::Who;
 use super::super::route::Route;
+use super::super::servers::Opening;
 use super::super::unread::Unread;
-use super::super::visit::Opening;
 use super::authenticate::{Account, Claim, authenticate, offered_plugin};
 use super::clients::Ticket;
 use super::denied::{Denied, Transport, unavailable};
@@ -171,6 +171,8 @@ impl Entered {
             statements: Default::default(),
             seats: Vec::new(),
             opening: Opening::default(),
+            global: None,
+            begins_branch: false,
             comes_back: false,
             bound: None,
             digest: None,

@@ -95,6 +95,11 @@ impl Gathering {
         Ok(())
     }
 
+    /// Whether the rows that there are do.
+    pub fn has_enough(&self) -> bool {
+        self.enough.get()
+    }
+
     pub fn fail(&self, refusal: Refusal) {
         self.failure.borrow_mut().get_or_insert(refusal);
     }

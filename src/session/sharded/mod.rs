@@ -11,6 +11,7 @@ mod beside;
 mod collect;
 mod done;
 mod explain;
+mod on_servers;
 mod prepared;
 mod schema;
 mod several;

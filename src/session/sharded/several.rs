@@ -51,12 +51,12 @@ pub(super) struct Execute {
 }
 
 /// How a statement's parts on several shards are one.
-const SAVEPOINT: [&str; 3] = [
+pub(super) const SAVEPOINT: [&str; 3] = [
     "SAVEPOINT athena_statement",
     "RELEASE SAVEPOINT athena_statement",
     "ROLLBACK TO SAVEPOINT athena_statement",
 ];
-const TRANSACTION: [&str; 3] =
+pub(super) const TRANSACTION: [&str; 3] =
     ["BEGIN", "COMMIT AND NO CHAIN NO RELEASE", "ROLLBACK AND NO CHAIN NO RELEASE"];
 
 impl Session {
@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// The result of all parts.
-    fn result(&self, merger: Merger, seen: &mut Seen) -> Result<Payload, MergeError> {
+    pub(super) fn result(&self, merger: Merger, seen: &mut Seen) -> Result<Payload, MergeError> {
         let mut merged = merger.finish()?;
         let status = seen.status.unwrap_or(self.status) - StatusFlags::MORE_RESULTS_EXISTS;
         let mut reply = ResultsetWriter::begin(self.capabilities, status, seen.warnings, &merged.columns);
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// Reads one part on the session's own link.
-    async fn read_part(
+    pub(super) async fn read_part(
         &mut self,
         link: &mut Use,
         leg: Leg,
@@ -212,9 +212,7 @@ impl Session {
         mut done: Done,
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
-        let alone = self.status.contains(StatusFlags::AUTOCOMMIT)
-            && !self.holds.may_have_begun()
-            && !self.holds.locks_tables();
+        let alone = self.writes_alone();
         let [begin, end, undo] = if alone { TRANSACTION } else { SAVEPOINT };
         let clock = self.clock();
         let outcome = async {
@@ -225,17 +223,7 @@ impl Session {
                 if seen.error.is_some() {
                     break;
                 }
-                match (self.command_of(&mut link, leg), clock.of_next_part(self.timer.now())) {
-                    (Ok(command), Some(clock)) => {
-                        let (ok, killed) = self.collect_ok(&mut link, command, clock, &mut seen).await?;
-                        done.leg(ok);
-                        if killed && seen.error.is_none() {
-                            seen.fail(&Refusal::interrupted());
-                        }
-                    }
-                    (Ok(_), None) => seen.fail(&self.took_too_long()),
-                    (Err(refusal), _) => seen.fail(&refusal),
-                }
+                self.write_leg(&mut link, leg, &clock, &mut done, &mut seen).await?;
             }
             if seen.error.is_none() {
                 self.say(&mut link, end, &mut seen).await?;
@@ -247,6 +235,37 @@ impl Session {
         }
         let reply = if seen.error.is_some() { self.error_of(&seen) } else { self.done(&done, &mut seen) };
         self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// Whether a write of several parts is a transaction of its own.
+    pub(super) fn writes_alone(&self) -> bool {
+        self.status.contains(StatusFlags::AUTOCOMMIT)
+            && !self.is_branched()
+            && !self.holds.may_have_begun()
+            && !self.holds.locks_tables()
+    }
+
+    /// One part of a write; what it fails of is in `seen`.
+    pub(super) async fn write_leg(
+        &mut self,
+        link: &mut Use,
+        leg: Leg,
+        clock: &Clock,
+        done: &mut Done,
+        seen: &mut Seen,
+    ) -> Result<(), Stop> {
+        match (self.command_of(link, leg), clock.of_next_part(self.timer.now())) {
+            (Ok(command), Some(clock)) => {
+                let (ok, killed) = self.collect_ok(link, command, clock, seen).await?;
+                done.leg(ok);
+                if killed && seen.error.is_none() {
+                    seen.fail(&Refusal::interrupted());
+                }
+            }
+            (Ok(_), None) => seen.fail(&self.took_too_long()),
+            (Err(refusal), _) => seen.fail(&refusal),
+        }
+        Ok(())
     }
 
     /// Takes back what a write has done that fails. Its error stays the one that the client is told.
@@ -325,7 +344,7 @@ impl Session {
     }
 
     /// Leaves a link, with what a statement has done there, for one to another server, on which it goes on.
-    async fn go_on_at(
+    pub(super) async fn go_on_at(
         &mut self,
         at: usize,
         mut link: Use,
@@ -345,7 +364,7 @@ impl Session {
     }
 
     /// A statement of Athena's own between those of the client.
-    async fn say(&mut self, link: &mut Use, sql: &str, seen: &mut Seen) -> Result<(), Stop> {
+    pub(super) async fn say(&mut self, link: &mut Use, sql: &str, seen: &mut Seen) -> Result<(), Stop> {
         let mut command = Vec::with_capacity(sql.len() + 8);
         let attributes: &[u8] = if self.has_attributes() { &[0, 1] } else { &[] };
         write_packet(&mut command, 0, &[&[Command::Query as u8], attributes, sql.as_bytes()].concat());
@@ -374,18 +393,24 @@ impl Session {
     }
 
     /// The error that some part ended in.
-    fn error_of(&self, seen: &Seen) -> Payload {
+    pub(super) fn error_of(&self, seen: &Seen) -> Payload {
         let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
         error.packet(1).into()
     }
 
+    /// The same as a refusal.
+    pub(super) fn failure_of(&self, seen: &Seen) -> Refusal {
+        let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
+        Refusal { kind: None, error, fatal: false, seq: Some(1) }
+    }
+
     /// Its time has passed between two of its parts.
-    fn took_too_long(&self) -> Refusal {
+    pub(super) fn took_too_long(&self) -> Refusal {
         Refusal::out_of_time(self.cluster().query_timeout, self.is_on_mariadb())
     }
 
     /// One OK packet for all parts.
-    fn done(&self, done: &Done, seen: &mut Seen) -> Payload {
+    pub(super) fn done(&self, done: &Done, seen: &mut Seen) -> Payload {
         (seen.affected_rows, seen.warnings) = (done.affected_rows, done.warnings);
         seen.warned = done.warnings > 0;
         seen.last_insert_id = (done.last_insert_id != 0).then_some(done.last_insert_id);
@@ -405,7 +430,7 @@ impl Session {
     }
 
     /// The end of a statement of several parts.
-    fn finish_several(
+    pub(super) fn finish_several(
         &mut self,
         link: Use,
         facts: Facts,

@@ -14,7 +14,7 @@ use crate::router::sharding::{MergeError, physical};
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::seen::Seen;
-use super::super::visit::Errand;
+use super::super::servers::Errand;
 use super::collect::{Asking, Part, Take};
 use super::tables::ShardedTables;
 use super::text::query;

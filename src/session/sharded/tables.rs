@@ -26,6 +26,8 @@ pub struct ShardedTables {
     pub(super) budget: Budget,
     /// The cluster of each shard; empty where all are at home.
     servers: Vec<usize>,
+    /// Transactions may be on several of them.
+    pub(in crate::session) branches: bool,
     /// Links that a read of several shards uses at a time.
     pub(super) max_fan_out: usize,
     /// By the key of a text's sketch.
@@ -118,6 +120,7 @@ impl ShardedTables {
             rules,
             budget,
             servers: sharding.servers.clone(),
+            branches: sharding.two_phase && !sharding.servers.is_empty(),
             max_fan_out: sharding.max_fan_out,
             plans: RefCell::new(LruCache::new(max_plans)),
             sketch: RefCell::default(),

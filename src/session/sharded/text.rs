@@ -17,8 +17,9 @@ use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::link::ASKS_BACK;
 use super::super::seen::Seen;
-use super::super::visit::Errand;
+use super::super::servers::Errand;
 use super::done::{Done, Ignore};
+use super::on_servers::Statement;
 use super::several::{Leg, Say};
 use super::show::show_tables;
 use super::tables::{ShardedTables, Targets, Values, window};
@@ -191,8 +192,23 @@ impl Session {
             ([first], _) | ([first, ..], How::Define) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
             }
-            (_, How::Read(_)) => return Err(Refusal::several_servers("A read").into()),
-            (_, How::Write(_) | How::Define) => return Err(Refusal::several_servers("A write").into()),
+            (_, How::Read(_)) if !self.may_read_on_servers() => {
+                return Err(Refusal::several_servers("A read").into());
+            }
+            (_, How::Write(_)) if !self.may_branch() => {
+                return Err(Refusal::several_servers("A write").into());
+            }
+            ([first, ..], _) => {
+                Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
+                let shards = legs.iter().fold(ShardSet::EMPTY, |set, leg| set.union(ShardSet::of(leg.shard)));
+                let statement = Statement { facts, effects: &effects, shards };
+                return match how {
+                    How::Read(merger) => self.read_on_servers(statement, legs, *merger).await,
+                    How::Write(done) => self.write_on_servers(statement, legs, done).await,
+                    How::Define => Err(Refusal::of_one_link().into()),
+                };
+            }
+            ([], _) => return Err(Refusal::malformed().into()),
         }
         let seen = Seen { uses_table: Some(true), ..Seen::of(effects.clone()) };
         let mut link = self.link_for_several(facts, legs.iter().map(|leg| leg.shard)).await?;

@@ -8,15 +8,16 @@
 use crate::circuit::Permit;
 use crate::metrics::label::ErrorKind;
 use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects, uses_table};
-use crate::pool::{Bound, SmallReply};
+use crate::pool::{Bound, Lease, SmallReply};
 use crate::protocol::error::ErrorCode;
 
-use super::context::Cluster;
-use super::driver::Session;
-use super::failure::{Refusal, Stop};
-use super::holds::Holds;
-use super::link::{Held, Use};
-use super::written::Written;
+use super::super::context::Cluster;
+use super::super::driver::Session;
+use super::super::failure::{Refusal, Stop};
+use super::super::holds::Holds;
+use super::super::link::{Held, Use};
+use super::super::written::Written;
+use super::commit::give_back;
 
 /// Statements that begin a transaction and are kept to be said again elsewhere; and their bytes, together.
 const OPENING_MAX: usize = 16;
@@ -24,7 +25,7 @@ const OPENING_BYTES_MAX: usize = 4096;
 
 /// What a session has at a cluster while it is at another one.
 #[derive(Default)]
-pub(super) struct Seat {
+pub(in crate::session) struct Seat {
     at: usize,
     bound: Option<Bound>,
     holds: Holds,
@@ -32,11 +33,79 @@ pub(super) struct Seat {
     on_replica: bool,
     link_epoch: u64,
     written: Written,
+    /// How far its branch of a transaction has come.
+    phase: Branch,
+}
+
+/// How far a branch has come to its end.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Branch {
+    #[default]
+    Open,
+    Prepared,
+    Finished,
+}
+
+impl Seat {
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn is_at(&self, at: usize) -> bool {
+        self.at == at
+    }
+
+    pub(super) fn lease(&mut self) -> Option<&mut Lease> {
+        self.bound.as_mut().map(Bound::lease)
+    }
+
+    pub(super) fn set_prepared(&mut self) {
+        self.phase = Branch::Prepared;
+    }
+
+    pub(super) fn was_prepared(&self) -> bool {
+        self.phase == Branch::Prepared
+    }
+
+    pub(super) fn set_finished(&mut self) {
+        self.phase = Branch::Finished;
+    }
+
+    pub(super) fn was_finished(&self) -> bool {
+        self.phase == Branch::Finished
+    }
+
+    /// Whether there is nothing but a transaction here, or nothing at all.
+    pub(super) fn has_only_branch(&self) -> bool {
+        self.bound.is_none() || self.holds.is_only_branch()
+    }
+
+    /// The branch is over on its server. The link stays if there is something else on it.
+    pub(super) fn end_branch(&mut self) {
+        self.phase = Branch::Open;
+        self.holds.forget_transaction();
+        self.written.doubt();
+        self.permit = None;
+        if self.holds.reason().is_none()
+            && let Some(bound) = self.bound.take()
+        {
+            give_back(bound.release(), self.holds.needs_reset());
+            self.holds.clear();
+        }
+    }
+
+    /// Closes the link: its server rolls back what is not prepared, and nobody else gets it.
+    pub(super) fn lose(&mut self) {
+        self.phase = Branch::Open;
+        self.permit = None;
+        self.holds.clear();
+        drop(self.bound.take());
+    }
 }
 
 /// What a session goes to another cluster for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(in crate::session) enum Errand {
     Statement,
     /// One before which a server commits.
     Definition,
@@ -46,11 +115,13 @@ pub(super) enum Errand {
 
 /// How the transaction has begun, as long as it has done nothing else.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(in crate::session) struct Opening {
     /// SET TRANSACTION, START TRANSACTION, SAVEPOINT; `None` once there is more.
     said: Option<Vec<Box<[u8]>>>,
     /// The one that runs, and whether it begins all over again.
     runs: Option<(Box<[u8]>, bool)>,
+    /// It has begun with more than a BEGIN.
+    special: bool,
     /// The one that runs does nothing with tables.
     idle: bool,
     /// To be said on the next link.
@@ -59,8 +130,26 @@ pub(super) struct Opening {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { said: Some(Vec::new()), runs: None, idle: false, along: Vec::new() }
+        Self { said: Some(Vec::new()), runs: None, special: false, idle: false, along: Vec::new() }
     }
+}
+
+impl Opening {
+    /// A command begins: nothing is known of it yet.
+    pub fn begin_command(&mut self) {
+        (self.runs, self.idle) = (None, false);
+    }
+
+    pub(super) fn is_special(&self) -> bool {
+        self.special
+    }
+}
+
+/// Whether a transaction begins by this as it does by any statement.
+fn is_plain(sql: &[u8]) -> bool {
+    const PLAIN: [&[u8]; 4] =
+        [b"begin", b"begin work", b"start transaction", b"start transaction read write"];
+    PLAIN.iter().any(|plain| sql.trim_ascii().eq_ignore_ascii_case(plain))
 }
 
 impl Session {
@@ -74,14 +163,17 @@ impl Session {
         self.home().tables.as_ref().is_some_and(|tables| tables.has_servers())
     }
 
+    /// Whether a command may have left the session where it is not to stay.
+    pub fn may_have_to_sit_back(&self) -> bool {
+        let is_kept = self.bound.is_some() && self.holds.in_transaction();
+        (self.at != self.account.cluster || !self.seats.is_empty()) && !is_kept
+    }
+
     /// A command is over: the session sits where it has a transaction or something else, or at home.
-    pub fn sit_back(&mut self) {
-        if self.at == self.account.cluster && self.seats.is_empty() {
-            return;
-        }
-        if self.holds.in_transaction() && self.bound.is_some() {
-            return;
-        }
+    ///
+    /// # Errors
+    /// When the session has lost what only its link knew.
+    pub async fn sit_back(&mut self) -> Result<(), Stop> {
         let holds = |wanted: fn(&Holds) -> bool| {
             self.seats.iter().find(|seat| seat.bound.is_some() && wanted(&seat.holds)).map(|seat| seat.at)
         };
@@ -90,11 +182,14 @@ impl Session {
                 let at = holds(Holds::keeps_others_waiting).unwrap_or(self.account.cluster);
                 self.sit(at);
             }
-            return;
+            return Ok(());
         };
-        if self.unread.is_empty() {
-            self.sit(at);
+        if self.bound.is_some() {
+            // Its transaction is elsewhere, and so is whatever comes next.
+            self.read_out().await?;
         }
+        self.sit(at);
+        Ok(())
     }
 
     /// Goes where a statement is for that uses no sharded table: home, if it uses another one, or has what only that has.
@@ -126,7 +221,7 @@ impl Session {
         facts: Facts,
         effects: impl FnOnce() -> Vec<Effect>,
     ) -> Result<(), Stop> {
-        (self.opening.runs, self.opening.idle) = (None, false);
+        self.opening.begin_command();
         if at == self.at {
             return Ok(());
         }
@@ -155,7 +250,12 @@ impl Session {
                 self.read_out().await?;
             }
             Errand::Question => {}
-            _ if is_kept => return self.leave_with_transaction(at).await,
+            _ if is_kept => {
+                if self.opening.said.is_none() && self.join(at)? {
+                    return Ok(());
+                }
+                return self.leave_with_transaction(at).await;
+            }
             _ => {}
         }
         self.sit(at);
@@ -189,7 +289,8 @@ impl Session {
         }
         self.sit(at);
         self.holds.take_over(&holds);
-        self.opening = Opening { said: Some(said.clone()), along: said, ..Opening::default() };
+        let special = self.opening.special;
+        self.opening = Opening { said: Some(said.clone()), along: said, special, ..Opening::default() };
         Ok(())
     }
 
@@ -206,7 +307,7 @@ impl Session {
                 Err(stop) => return Err(self.lost(link, stop)),
             }
         }
-        Ok(link)
+        Ok(self.bound_at_once(link))
     }
 
     /// Whether the next link is to be told of a transaction.
@@ -238,15 +339,21 @@ impl Session {
                 return;
             }
             if anew {
-                self.opening.said = Some(Vec::new());
+                (self.opening.said, self.opening.special) = (Some(Vec::new()), false);
             }
+            self.opening.special |= !is_plain(&sql);
             if let Some(said) = &mut self.opening.said {
                 said.push(sql);
             }
             return;
         }
+        let waits = |seat: &Seat| seat.bound.is_some() && seat.holds.in_transaction();
         if !self.holds.in_transaction() {
-            self.opening.said = Some(Vec::new());
+            if self.seats.iter().any(waits) {
+                // It was a question, asked beside the transaction.
+                return;
+            }
+            (self.opening.said, self.opening.special) = (Some(Vec::new()), false);
             return;
         }
         if !self.opening.idle && facts.kind != StatementKind::Command {
@@ -273,7 +380,7 @@ impl Session {
     }
 
     /// Takes the seat at a cluster, and leaves the one that it has.
-    fn sit(&mut self, at: usize) {
+    pub(super) fn sit(&mut self, at: usize) {
         if at == self.at {
             return;
         }
@@ -291,7 +398,7 @@ impl Session {
         self.seats.push(seat);
         // The state may have changed since it was here.
         self.comes_back = self.bound.is_some();
-        self.takes_transaction_along = false;
+        (self.takes_transaction_along, self.begins_branch) = (false, false);
         self.is_last = false;
     }
 
@@ -306,6 +413,7 @@ impl Session {
             }
         }
         (self.opening, self.comes_back) = (Opening::default(), false);
+        (self.global, self.begins_branch) = (None, false);
     }
 }
 
@@ -321,7 +429,7 @@ impl Refusal {
     }
 
     /// A statement on several servers.
-    pub(super) fn several_servers(what: &str) -> Self {
+    pub(in crate::session) fn several_servers(what: &str) -> Self {
         let message = format!(
             "{what} for several servers of [[shards]]: a transaction is on one server; compare the sharding column with a \
              value, or say a statement for each"
@@ -330,7 +438,7 @@ impl Refusal {
     }
 
     /// A table that the server of a shard does not have.
-    pub(super) fn not_beside(table: &str, at: &str) -> Self {
+    pub(in crate::session) fn not_beside(table: &str, at: &str) -> Self {
         let message = format!(
             "The statement uses `{table}`, which is on [backend], beside a table on {}: read it in a statement of its own",
             server(at)
