@@ -47,7 +47,7 @@ pub fn watched(config: AthenaConfig) -> AthenaConfig {
 }
 
 /// The account that looks after the servers: it may see replication, and nothing else.
-fn create_watcher(primary: &Server) -> TestResult {
+pub fn create_watcher(primary: &Server) -> TestResult {
     let privilege = match primary.flavor() {
         Flavor::MariaDb => "SLAVE MONITOR",
         Flavor::MySql => "REPLICATION CLIENT",

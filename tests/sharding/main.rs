@@ -14,6 +14,7 @@ mod parameters;
 mod schema;
 mod servers;
 mod shapes;
+mod shard_replicas;
 mod shop;
 mod shows;
 mod storms;
