@@ -310,7 +310,7 @@ pub const KEYS: &[Key] = &[
 
     choice("sharding_defaults", "cross_shard_transactions", "refuse", &["refuse", "xa"], &[], "what becomes of a transaction that goes on at a second server of [[shards]]: \"refuse\" its statement, or commit on all of them by two phases (\"xa\")"),
     number("sharding_defaults", "max_fan_out", 8, 1..=256, "backend connections that a read of several shards uses at a time"),
-    number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "rows that Athena keeps to merge the answers of several shards; one more is an error"),
+    number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "groups, and rows of shards that can't be read at the same time, that Athena keeps to merge the answers of several shards; one more is an error"),
     number("sharding_defaults", "max_merge_bytes", 64 << 20, 1024..=1 << 40, "bytes that it keeps for that; one more is an error"),
     number("sharding_defaults", "max_plans", 4096, 1..=1_000_000, "plans of statements that a core keeps"),
 

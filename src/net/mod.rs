@@ -39,6 +39,6 @@ pub use inbox::{Inbox, Receiver, Sender, inbox};
 pub use listener::{Accepted, BoundListener, Listener, SocketFile};
 pub use payload::Payload;
 pub use ring::Ring;
-pub use send::{Exchange, ExchangeError};
+pub use send::{Exchange, ExchangeError, StartedSend};
 pub use socket::Socket;
 pub use timer::{Elapsed, Poker, Timer, Timers};

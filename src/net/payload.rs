@@ -1,6 +1,6 @@
 //! What a send sends: bytes that stay where they are until the kernel is done with them.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use super::buffers::Buf;
 
@@ -10,6 +10,34 @@ pub enum Payload {
     Received(Buf),
     /// Bytes that Athena made, or collected.
     Owned(Vec<u8>),
+}
+
+impl Payload {
+    /// Keeps this range alone, in place.
+    pub fn keep(&mut self, range: Range<usize>) {
+        match self {
+            Self::Received(buf) => {
+                buf.truncate(range.end);
+                buf.advance(range.start);
+            }
+            Self::Owned(bytes) => {
+                bytes.truncate(range.end);
+                bytes.drain(..range.start.min(bytes.len()));
+            }
+        }
+    }
+
+    /// Puts a few bytes in front; in place where there is room.
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Received(buf) => {
+                if !buf.splice(0..0, bytes) {
+                    *self = Self::Owned([bytes, buf].concat());
+                }
+            }
+            Self::Owned(owned) => drop(owned.splice(0..0, bytes.iter().copied())),
+        }
+    }
 }
 
 impl Deref for Payload {

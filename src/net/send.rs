@@ -115,6 +115,23 @@ impl Future for WaitingSend {
     }
 }
 
+/// A send that is under way, as a value of its own: see [`Socket::start_send`](super::Socket::start_send).
+pub struct StartedSend(Option<WaitingSend>);
+
+impl StartedSend {
+    pub(super) fn new(send: Option<WaitingSend>) -> Self {
+        Self(send)
+    }
+}
+
+impl Future for StartedSend {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().map_or(Poll::Ready(Ok(())), |send| Pin::new(send).poll(cx))
+    }
+}
+
 /// Where the sending half of an exchange stands.
 pub(super) enum Sending {
     Silent(SilentSend),

@@ -21,7 +21,7 @@ use super::buffers::{Buf, HEADROOM};
 use super::layers::Layers;
 use super::payload::Payload;
 use super::ring::{Completion, Hold, Kind, Ring};
-use super::send::{Exchange, Sending, SilentSend, WaitingSend};
+use super::send::{Exchange, Sending, SilentSend, StartedSend, WaitingSend};
 use super::stream::Stream;
 
 /// An open descriptor. Every operation on it holds one reference, so it is closed, by the ring, when the kernel
@@ -299,6 +299,13 @@ impl Socket {
             return Ok(());
         }
         WaitingSend::new(self.descriptor.clone(), payload, 0).await
+    }
+
+    /// The same for whoever waits for other things besides: it is under way at once.
+    pub fn start_send(&self, payload: impl Into<Payload>) -> StartedSend {
+        let payload = self.descriptor.outgoing(payload.into());
+        let send = (!payload.is_empty()).then(|| WaitingSend::new(self.descriptor.clone(), payload, 0));
+        StartedSend::new(send)
     }
 
     /// Sends `payload` here and receives from `from`, both queued together. Ready when bytes (or the end of the

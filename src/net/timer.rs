@@ -177,6 +177,17 @@ impl Timer {
         .await
     }
 
+    /// Ready when this time has come; for whoever waits for several things.
+    pub fn poll_at(&self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.timers.tick(at, true);
+        if self.fired(deadline) {
+            return Poll::Ready(());
+        }
+        self.timers.set(self.id, deadline);
+        self.register(cx.waker());
+        Poll::Pending
+    }
+
     /// Something that wakes whoever waits with this timer.
     pub fn poker(&self) -> Poker {
         Poker { timers: self.timers.clone(), id: self.id }

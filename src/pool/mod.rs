@@ -57,7 +57,7 @@ pub use connect::ServerProfile;
 pub use era::{Era, Eras};
 pub use errand::{ErrandError, Table, Told};
 pub use error::{ConnectError, LinkError, PoolError};
-pub use gather::{Gathered, ResultPart};
+pub use gather::Gathered;
 pub use identity::{BackendAccount, Identity, Want};
 pub use lease::Lease;
 pub use link::{Link, SmallReply};

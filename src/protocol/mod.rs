@@ -14,7 +14,8 @@
 //! - [`error`] holds the errors that Athena itself raises, with the server's own numbers and SQLSTATEs;
 //!   [`sqlstate`] has those of the servers' errors.
 //! - [`resultset`] and [`warnings`] are replies with rows that Athena makes.
-//! - [`column_definition`] and [`row`] are the parts of a reply with rows, for results that several servers give together.
+//! - [`result_reader`], [`rows`], [`column_definition`] and [`row`] read a reply with rows, for results that several servers give
+//!   together.
 //!
 //! Athena plays both ends of this protocol, so most packets can be parsed *and* encoded. Rows of one server pass unread.
 
@@ -34,8 +35,10 @@ pub mod proxy_header;
 pub mod query_attributes;
 pub mod reply;
 pub mod response;
+pub mod result_reader;
 pub mod resultset;
 pub mod row;
+pub mod rows;
 pub mod session_track;
 pub mod sqlstate;
 pub mod statement;

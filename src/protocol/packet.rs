@@ -103,6 +103,11 @@ impl PacketReader {
         self.next_seq = seq;
     }
 
+    /// The sequence id that the next packet must have.
+    pub fn next_seq(&self) -> u8 {
+        self.next_seq
+    }
+
     /// Takes the bytes of at most one logical packet from the front of `input`, and returns it if it is complete.
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, PacketError> {
         loop {

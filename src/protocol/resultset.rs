@@ -89,11 +89,36 @@ impl ResultsetWriter {
         self.seq = write_packet(&mut self.out, self.seq, payload);
     }
 
+    /// What is written and was not taken yet, for more packets of rows.
+    pub fn written(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Takes what is written. What follows goes behind it.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The sequence id of the next packet.
+    pub fn seq(&self) -> u8 {
+        self.seq
+    }
+
+    /// Packets were written elsewhere: the next one has this sequence id.
+    pub fn set_seq(&mut self, seq: u8) {
+        self.seq = seq;
+    }
+
+    /// As [`ResultsetWriter::end`], with what is known only then.
+    pub fn end_with(self, status: StatusFlags, warnings: u16) -> Vec<u8> {
+        Self { status, warnings, ..self }.end()
+    }
+
     fn eof(&self) -> [u8; 5] {
         EofPacket { warnings: self.warnings, status: self.status }.encode()
     }
 
-    /// The whole reply.
+    /// The whole reply, or what of it was not taken.
     pub fn end(mut self) -> Vec<u8> {
         if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {
             let end = OkPacket { status: self.status, warnings: self.warnings, ..OkPacket::END_OF_ROWS };

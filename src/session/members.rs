@@ -237,6 +237,17 @@ impl Session {
         choice.choose(&topology, by, |member, _| !tried.contains(&member) && is_open(member), &outstanding)
     }
 
+    /// The servers' links for a part of a read, where the session is: a replica that has what it is to find, or the primary.
+    pub fn pool_for_part(&self) -> Rc<StatelessPool> {
+        let cluster = self.cluster();
+        let asks = cluster.routing.read_your_writes == ReadYourWrites::Global;
+        let replica = (self.route.is_to_replica() && self.is_split() && !asks)
+            .then(|| self.chosen(&[], None))
+            .flatten()
+            .filter(|member| self.written.is_on(*member, &cluster.view.topology()));
+        replica.and_then(|member| cluster.members.get(member)).unwrap_or_else(|| cluster.pool()).clone()
+    }
+
     /// What the statement is to find.
     async fn what_to_find(&mut self) -> Result<ToFind, Stop> {
         let global = self.cluster().routing.read_your_writes == ReadYourWrites::Global;

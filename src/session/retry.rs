@@ -103,6 +103,11 @@ impl Attempts {
         self.lost_on.contains(&member)
     }
 
+    /// Its client has got something of its answer: it is not said again.
+    pub fn give_up(&mut self) {
+        self.kept = false;
+    }
+
     /// The command has its outcome.
     pub fn end(&mut self) {
         if self.command.capacity() > ROOM_MAX {

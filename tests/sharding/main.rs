@@ -18,6 +18,7 @@ mod shard_replicas;
 mod shop;
 mod shows;
 mod storms;
+mod streams;
 mod sysbench;
 mod two_phase;
 mod writes;

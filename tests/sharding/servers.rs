@@ -4,7 +4,7 @@
 use athena_perf::lab::{Flavor, Lab, Server, ServerOptions};
 use athena_perf::proxy::{Athena, AthenaConfig};
 
-use super::common::wire::{self, Connection, Login, Plugin, Value, status};
+use super::common::wire::{self, Connection, Login, Plugin, Value, command, status};
 use super::common::{PATIENCE, TestResult, eventually};
 use super::faults::{code, four_shards};
 use super::shows::column;
@@ -349,5 +349,45 @@ fn many_sessions_do_not_meet() -> TestResult {
             let running: Vec<_> = (1..9).map(|number| scope.spawn(session(number))).collect();
             running.into_iter().try_for_each(super::common::join)
         })
+    })
+}
+
+/// All shards answer at the same time, wherever they are.
+#[test]
+fn a_read_of_several_servers_runs_on_all_of_them_at_the_same_time() -> TestResult {
+    on_each_spread("shards_scatter", four_shards, |stage| {
+        let mut client = users(stage)?;
+        let all = client.prepare("SELECT COUNT(*), SUM(user_id) FROM users WHERE user_id < ?")?;
+        for _ in 0..3 {
+            let rows = client.query("SELECT user_id, name FROM users ORDER BY name DESC")?.rows()?.rows;
+            let names: Vec<_> = rows.iter().map(|row| row[1].to_string()).collect();
+            assert_eq!(names, ["d", "c", "b", "a"]);
+            let row = client.execute(&all, &[Value::Int(3)])?.rows()?.rows;
+            assert_eq!(row, [[Value::Int(3), Value::text("3")]]);
+            assert_eq!(client.scalar("SELECT GROUP_CONCAT(note) FROM notes")?, "n");
+            assert_eq!(client.query("SELECT user_id FROM users LIMIT 3")?.rows()?.rows.len(), 3);
+        }
+        client.send(command::QUERY, b"SELECT user_id, SLEEP(1.2) FROM users")?;
+        eventually("all four run at the same time", PATIENCE, || {
+            let sql = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SLEEP(1.2)%' AND INFO NOT LIKE '%PROCESSLIST%'";
+            let counts =
+                stage.shards.iter().map(|server| server.sql(sql)).collect::<athena_perf::Result<Vec<_>>>();
+            let counts = counts.map_err(|error| error.to_string())?.concat();
+            if counts.split_whitespace().collect::<String>() == "22" { Ok(()) } else { Err(counts) }
+        });
+        assert_eq!(client.read_reply()?.rows()?.rows.len(), 4);
+        client.run("SET autocommit = 0")?;
+        assert_refused(&client.query("SELECT * FROM users"), REFUSED, &["several servers"]);
+        client.run("SET autocommit = 1")?;
+        assert_refused(&client.query("UPDATE users SET name = 'x'"), REFUSED, &["several servers"]);
+        assert_eq!(client.query("SELECT * FROM users")?.rows()?.rows.len(), 4);
+        stage.shards[1].kill();
+        for _ in 0..3 {
+            let outcome = client.query("SELECT * FROM users");
+            let text = outcome.as_ref().map_or_else(ToString::to_string, |_| String::new());
+            assert!(text.contains("\"s1\""), "{outcome:?}");
+            assert_eq!(client.query("SELECT * FROM users WHERE user_id IN (0, 2)")?.rows()?.rows.len(), 2);
+        }
+        Ok(())
     })
 }

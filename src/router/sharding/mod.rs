@@ -20,7 +20,9 @@ mod value;
 pub use crate::config::sharding::{Algorithm, Key, KeyType, ShardingRule as Rule};
 pub use key::{KeyError, Reading, compared, stored};
 pub use mapping::{Values, evaluate, hash_of, place, shard_of};
-pub use merge::{Budget, Flow, MergeError, Merged, MergedRows, Merger, Window};
+pub use merge::{
+    Budget, Chunk, FULL_BYTES, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream, Window,
+};
 pub use plan::{
     Action, Aggregate, Bound, Column, Compared, Condition, Edit, Limit, Merge, Operand, OrderKey, Piece,
     Plan, Reason, Row, Rows, Scatter, Verdict,

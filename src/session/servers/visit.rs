@@ -372,15 +372,14 @@ impl Session {
                         Some(Unavailable | ConnectTimeout | LinkLost | BackendTimeout)
                     ) =>
             {
-                let of = format!(" (shard {} on {})", self.shard, server(&self.cluster().name));
-                refusal.with(&of).into()
+                refusal.on_server(&self.cluster().name, Some(self.shard)).into()
             }
             other => other,
         }
     }
 
     /// Takes the seat at a cluster, and leaves the one that it has.
-    pub(super) fn sit(&mut self, at: usize) {
+    pub(in crate::session) fn sit(&mut self, at: usize) {
         if at == self.at {
             return;
         }
@@ -426,6 +425,16 @@ impl Refusal {
             server(wants)
         );
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+
+    /// Where it came about, unless it says so.
+    pub(in crate::session) fn on_server(self, name: &str, shard: Option<u32>) -> Self {
+        const MARK: &str = " of [[shards]])";
+        if self.error.message.ends_with(MARK) {
+            return self;
+        }
+        let shard = shard.map_or_else(String::new, |shard| format!("shard {shard} on "));
+        self.with(&format!(" ({shard}{})", server(name)))
     }
 
     /// A statement on several servers.

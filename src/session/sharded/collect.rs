@@ -1,15 +1,14 @@
-//! A command whose reply is taken packet by packet instead of being passed on, since others belong to it.
+//! A command whose reply is taken instead of being passed on, since others belong to it.
 
 use std::cell::Cell;
 use std::task::Poll;
 
 use crate::net::{Buf, Payload};
 use crate::pool::LinkError;
-use crate::protocol::buf::Reader;
 use crate::protocol::capability::Capabilities;
-use crate::protocol::packet::PacketReader;
 use crate::protocol::reply::Reply;
-use crate::protocol::response::{ErrPacket, OkPacket};
+use crate::protocol::result_reader::{ResultPart, ResultReader};
+use crate::protocol::rows::RowCutter;
 
 use super::super::driver::{Session, Waited};
 use super::super::failure::{End, Refusal, Stop};
@@ -17,29 +16,34 @@ use super::super::link::Use;
 use super::super::overtime::Clock;
 use super::super::registry::LinkId;
 use super::super::seen::Seen;
-use super::beside::Gathering;
+use super::gathering::Gathering;
 
 /// What a collected reply is read with: that of links, so that nothing of it changes on the way.
 const COLLECTED: Capabilities = Capabilities::DEPRECATE_EOF;
 
-/// A packet of a reply, without its header.
+/// A packet of a reply, without its header. An error, and the end of rows, are for [`Seen`] alone.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum Part<'a> {
     /// The definition of a column.
     Column(Vec<u8>),
-    /// All columns are there.
-    Rows,
-    Row(Vec<u8>),
+    Row(&'a [u8]),
     /// The end of a result without rows.
     Ok(Vec<u8>),
 }
 
-/// How a command is said whose reply is collected.
+/// How a command is said whose reply is taken.
 pub(super) struct Asking<'a> {
     pub reply: Reply,
     pub clock: Clock,
-    /// The read that it is a part of: what ends that ends it.
-    pub of: Option<&'a Gathering>,
+    pub of: Option<Of<'a>>,
+}
+
+/// The read that a command is a part of: what ends that ends it, and where its rows are not wanted yet it waits.
+pub(super) struct Of<'a> {
+    pub gathering: &'a Gathering,
+    pub lane: usize,
+    /// The server was told to end it.
+    pub told: &'a Cell<bool>,
 }
 
 /// How such a reply ended.
@@ -51,37 +55,11 @@ pub(super) struct Collected {
     pub killed: bool,
 }
 
-/// Who takes the parts of a reply.
-pub(super) type Take<'a> = dyn FnMut(Part) -> Result<(), Refusal> + 'a;
+/// Who takes the packets of a reply.
+pub(super) type Take<'a> = dyn FnMut(Part<'_>) -> Result<(), Refusal> + 'a;
 
-/// Tells what the packets of a reply are. An error, and the end of rows, are for [`Seen`] alone.
-#[derive(Debug, Default)]
-struct Parts {
-    /// Columns that are still to come; `None` in front of their number.
-    columns: Option<u64>,
-}
-
-impl Parts {
-    /// Whether this is a part that somebody takes.
-    fn of(&mut self, payload: Vec<u8>, failed: bool, take: &mut Take<'_>) -> Result<(), Refusal> {
-        match (self.columns, payload.first()) {
-            (None, Some(&OkPacket::HEADER)) => take(Part::Ok(payload)),
-            (None, _) => {
-                let count = Reader::new(&payload).lenenc_int().unwrap_or_default();
-                if !failed {
-                    self.columns = Some(count);
-                }
-                Ok(())
-            }
-            (Some(0), _) => take(Part::Row(payload)),
-            (Some(left), _) => {
-                self.columns = Some(left - 1);
-                take(Part::Column(payload))?;
-                if left == 1 { take(Part::Rows) } else { Ok(()) }
-            }
-        }
-    }
-}
+/// Who takes its bytes, as they come. What that refuses is read to its end all the same.
+pub(super) type TakeBytes<'a> = dyn FnMut(Payload) -> Result<Option<Refusal>, LinkError> + 'a;
 
 impl Session {
     /// The reply to a command that is collected.
@@ -90,44 +68,69 @@ impl Session {
         Reply::to_execute(COLLECTED | reports, self.status, false)
     }
 
-    /// Sends a command on the link and gives the parts of its reply to `take`. Where that refuses one, the reply is read to its
-    /// end all the same, and the server told to end it: the link stays whole.
+    /// Sends a command on the link and gives the packets of its reply to `take`.
+    ///
+    /// # Errors
+    /// As [`Session::take_reply`].
+    pub(super) async fn collect(
+        &self,
+        link: &mut Use,
+        command: Payload,
+        clock: Clock,
+        seen: &mut Seen,
+        take: &mut Take<'_>,
+    ) -> Result<Collected, Stop> {
+        let (mut reader, mut cutter) = (ResultReader::default(), RowCutter::default());
+        let take: &mut TakeBytes<'_> = &mut |bytes| {
+            let mut at = 0;
+            while let Some(part) = reader.next(&bytes, &mut at)? {
+                let taken = match part {
+                    ResultPart::Column(column) => take(Part::Column(column)),
+                    ResultPart::Columns => Ok(()),
+                    ResultPart::Rows(region) => {
+                        let rows = bytes.get(region.range).unwrap_or_default();
+                        let before = region.before.bytes();
+                        each_row(&mut cutter, before, |_| Ok(()))
+                            .and_then(|()| each_row(&mut cutter, rows, |row| take(Part::Row(row))))
+                    }
+                    ResultPart::Ok(ok) => take(Part::Ok(ok)),
+                    ResultPart::End(_) => Ok(()),
+                };
+                if let Err(refusal) = taken {
+                    return Ok(Some(refusal));
+                }
+            }
+            Ok(None)
+        };
+        let asking = Asking { reply: self.collected_reply(), clock, of: None };
+        self.take_reply(link, command, asking, seen, take).await
+    }
+
+    /// Sends a command on the link and gives its reply to `take`. Where that refuses it, the reply is read to its end all the
+    /// same, and the server told to end it: the link stays whole.
     ///
     /// # Errors
     /// Those of the link, and what `take` refuses with. An error of the server is in `seen`.
-    pub(super) async fn collect(
-        &mut self,
+    pub(super) async fn take_reply(
+        &self,
         link: &mut Use,
         command: Payload,
         Asking { mut reply, mut clock, of }: Asking<'_>,
         seen: &mut Seen,
-        take: &mut Take<'_>,
+        take: &mut TakeBytes<'_>,
     ) -> Result<Collected, Stop> {
         reply.rename(self.renames.clone());
         self.entry.on_link(LinkId::of(link.lease()));
-        let mut packets = PacketReader::new(1, usize::MAX);
-        let (mut parts, mut refused, told) = (Parts::default(), None, Cell::new(false));
-        let mut chunk = self.unless_ended(of, &told, self.ask(link, command, &mut clock)).await?;
+        let told_here = Cell::new(false);
+        let told = of.as_ref().map_or(&told_here, |of| of.told);
+        let mut refused = None;
+        let mut chunk = self.unless_ended(of.as_ref(), self.ask(link, command, &mut clock)).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, &mut reply, seen).map_err(before_any)?;
-            let mut bytes = &payload[..];
-            let mut last = None;
-            while let Some(packet) = packets.feed(&mut bytes).map_err(|_| LinkError::Closed)? {
-                if ErrPacket::is_progress(&packet.payload) {
-                    continue;
-                }
-                // The last packet ends the reply, unless it is all of it.
-                if let Some(before) = last.replace(packet.payload)
-                    && refused.is_none()
-                {
-                    refused = parts.of(before, false, take).err();
-                }
-            }
-            if let Some(payload) = last {
-                let ends = scanned.done && (seen.error.is_some() || parts.columns.is_some());
-                if !ends && refused.is_none() {
-                    refused = parts.of(payload, seen.error.is_some(), take).err();
-                }
+            // By what it ends with a statement tells that its time was over.
+            let last = (scanned.done && clock.is_over()).then(|| payload.to_vec());
+            if refused.is_none() {
+                refused = take(payload)?;
             }
             if refused.is_some() && !told.replace(true) {
                 self.end_on_server();
@@ -141,15 +144,33 @@ impl Session {
                     Box::pin(self.kills_land(link.lease())).await;
                 }
                 let killed = killed && !told.get() && !clock.is_over();
-                if clock.is_over() {
-                    // It is told of by what it makes of the end.
-                    self.out_of_time(&clock, payload, seen, false);
+                if let Some(last) = last
+                    && !of.is_some_and(|of| of.gathering.has_failed())
+                {
+                    self.out_of_time(&clock, last.into(), seen, false);
                 }
                 return Ok(Collected { refused, killed });
             }
-            chunk = self.unless_ended(of, &told, self.receive_in_time(link, &mut clock)).await?;
+            if let Some(of) = &of {
+                self.wait_for_room(of, &mut clock).await?;
+            }
+            chunk = self.unless_ended(of.as_ref(), self.receive_in_time(link, &mut clock)).await?;
             if clock.is_hopeless(self.timer.now()) {
                 return Err(Refusal::backend_timeout(self.cluster().query_timeout).into());
+            }
+        }
+    }
+
+    /// Waits until more of this part is wanted.
+    async fn wait_for_room(&self, of: &Of<'_>, clock: &mut Clock) -> Result<(), Stop> {
+        match self.wait_in_time(clock, of.gathering.room(of.lane)).await {
+            Ok(()) => Ok(()),
+            Err(Waited::Ended) => Err(self.ended().into()),
+            // It is the client that did not take it in time: what comes is not for it any more.
+            Err(_) => {
+                let limit = self.cluster().query_timeout;
+                of.gathering.fail(Refusal::out_of_time(limit, self.is_on_mariadb()));
+                Ok(())
             }
         }
     }
@@ -158,14 +179,13 @@ impl Session {
     /// waits for it.
     async fn unless_ended(
         &self,
-        of: Option<&Gathering>,
-        told: &Cell<bool>,
+        of: Option<&Of<'_>>,
         answer: impl Future<Output = Result<Buf, Stop>>,
     ) -> Result<Buf, Stop> {
         let mut answer = std::pin::pin!(answer);
         let watched = std::future::poll_fn(|cx| {
-            let Some(gathering) = of else { return answer.as_mut().poll(cx) };
-            if gathering.has_failed() && !told.replace(true) {
+            let Some(of) = of else { return answer.as_mut().poll(cx) };
+            if of.gathering.has_failed() && !of.told.replace(true) {
                 self.end_on_server();
             }
             match answer.as_mut().poll(cx) {
@@ -189,6 +209,19 @@ impl Session {
             Err(_) => Err(Refusal::backend_timeout(self.cluster().query_timeout).into()),
         }
     }
+}
+
+/// Has somebody take the rows that end in these bytes.
+pub(super) fn each_row<E>(
+    cutter: &mut RowCutter,
+    bytes: &[u8],
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut at = 0;
+    while let Some(place) = cutter.next(bytes, &mut at) {
+        take(place.of(bytes, cutter))?;
+    }
+    Ok(())
 }
 
 /// The client has nothing of this reply: an error is the first packet that it gets.

@@ -91,7 +91,7 @@ fn column(name: &[u8], extended: Option<&[u8]>) -> Vec<u8> {
 
 fn described(how: &How) -> String {
     match how {
-        How::Read(merger) => merged(merger.merge()),
+        How::Read(merging) => merged(merging.merge()),
         How::Write(_) => "one transaction".to_owned(),
         How::Define => "one after the other".to_owned(),
     }

@@ -1,18 +1,22 @@
 //! Statements about sharded tables.
 //!
 //! `tables` knows the rules of a cluster and the plans of statements, and decides for a text which shards it is for, and in
-//! what words. A statement of one shard goes on as any other does. One of several is `several`: its parts are said one after
-//! the other on a link (`collect` takes their replies; `beside` has reads on further links at the same time), and what they answer is made one, rows by the merger of
-//! `router::sharding`, OK packets by `done`. `text` and `prepared` are the ways in. `show` is about what servers say of their
-//! tables, `schema` about what `information_schema` does, `explain` about what Athena says of
-//! statements.
+//! what words. A statement of one shard goes on as any other does. The parts of one of several are said on the session's link
+//! (`collect` takes their replies), and what they answer is made one. `several` has writes and definitions, whose OK packets `done`
+//! adds up. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
+//! by the ways of `router::sharding`, and goes to the client by `outgoing` while more comes. `text` and `prepared` are the ways in.
+//! `show` is about what servers say of their tables, `schema` about what `information_schema` does, `explain` about what Athena says
+//! of statements.
 
 mod beside;
 mod collect;
 mod done;
 mod explain;
+mod gathering;
 mod on_servers;
+mod outgoing;
 mod prepared;
+mod reads;
 mod schema;
 mod several;
 mod show;

@@ -3,7 +3,7 @@
 use crate::net::Payload;
 use crate::parser::{Effect, Facts};
 use crate::pool::SmallReply;
-use crate::router::sharding::{Merger, ShardSet};
+use crate::router::sharding::{Merging, ShardSet};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
@@ -11,8 +11,10 @@ use super::super::link::{Held, Use};
 use super::super::overtime::{Clock, only_reads};
 use super::super::seen::Seen;
 use super::super::servers::{Ending, Errand};
-use super::beside::Gathering;
 use super::done::Done;
+use super::gathering::{Ends, Gathering};
+use super::outgoing::Outgoing;
+use super::prepared::Prepared;
 use super::several::{Leg, SAVEPOINT, TRANSACTION};
 
 /// The legs that are for one server.
@@ -40,29 +42,29 @@ impl Session {
     fn by_server(&self, legs: Vec<Leg>) -> Vec<OnServer> {
         let mut servers: Vec<OnServer> = Vec::new();
         for leg in legs {
-            let at = self.server_of(leg.shard);
-            match servers.iter_mut().find(|server| server.at == at) {
+            match servers.iter_mut().find(|server| server.at == leg.at) {
                 Some(server) => server.legs.push(leg),
-                None => servers.push(OnServer { at, legs: vec![leg] }),
+                None => servers.push(OnServer { at: leg.at, legs: vec![leg] }),
             }
         }
         servers
     }
 
-    /// The session's link on a server, with the legs' statements prepared there.
-    async fn link_on(
+    /// The session's link on a server, with these statements prepared there.
+    async fn link_at(
         &mut self,
-        server: &OnServer,
+        at: usize,
         link: Option<Use>,
         statement: &Statement<'_>,
         seen: &Seen,
+        texts: &[Prepared],
     ) -> Result<Use, Stop> {
         let mut link = match link {
-            Some(link) if server.at == self.at => link,
-            Some(link) => self.go_on_at(server.at, link, statement.facts, seen, statement.effects).await?,
+            Some(link) if at == self.at => link,
+            Some(link) => self.go_on_at(at, link, statement.facts, seen, statement.effects).await?,
             None => self.link_for_several(statement.facts, statement.shards.iter()).await?,
         };
-        match self.prepare_legs(&mut link, &server.legs).await {
+        match self.prepare_texts(&mut link, texts).await {
             Ok(()) => Ok(link),
             Err(stop) => Err(self.unprepared(link, stop)),
         }
@@ -116,7 +118,8 @@ impl Session {
         let clock = self.clock();
         let mut link = None;
         for server in servers {
-            let mut here = self.link_on(&server, link.take(), statement, seen).await?;
+            let texts: Vec<_> = server.legs.iter().filter_map(Leg::prepared).collect();
+            let mut here = self.link_at(server.at, link.take(), statement, seen, &texts).await?;
             *seen = statement.seen();
             let begin = match (alone, visited.is_empty()) {
                 (true, true) => Some(TRANSACTION[0]),
@@ -199,54 +202,52 @@ impl Session {
         Ok(())
     }
 
-    /// Reads from several servers one after the other, in the session's transaction.
+    /// Reads from several servers one after the other, each on the session's own link there: in its transaction, or since the
+    /// statement needs or leaves something on its link.
     pub(super) async fn read_on_servers(
         &mut self,
         statement: Statement<'_>,
         legs: Vec<Leg>,
-        merger: Merger,
+        merging: Merging<Payload>,
     ) -> Result<Payload, Stop> {
-        let servers = self.by_server(legs);
-        let gathering = Gathering::new(Vec::new(), merger, &self.timer, self.cluster().query_timeout);
-        let clock = self.clock();
+        let facts = statement.facts;
+        let mut servers = self.by_server(legs);
+        let of_server = |server: &mut OnServer| {
+            let texts = server.legs.iter().filter_map(Leg::prepared);
+            (server.at, texts.collect::<Vec<_>>())
+        };
+        let prepared: Vec<_> = servers.iter_mut().map(of_server).collect();
+        let legs = servers.into_iter().flat_map(|server| server.legs).collect();
+        let (timers, limit) = (&self.ctx.core.timers, self.cluster().query_timeout);
+        let gathering = Gathering::new(legs, merging, &self.timer, timers, limit);
+        let _ends = Ends(gathering.clone());
+        let mut out = Outgoing::new(self);
         let mut seen = statement.seen();
-        let (mut link, mut warnings) = (None, 0u16);
-        for server in servers {
-            let mut here = self.link_on(&server, link.take(), &statement, &seen).await?;
-            seen = statement.seen();
-            for leg in server.legs {
-                if seen.has_failed() || gathering.has_failed() || gathering.has_enough() {
-                    break;
-                }
-                let Some(clock) = clock.of_next_part(self.timer.now()) else {
-                    gathering.fail(self.took_too_long());
-                    break;
-                };
-                if let Err(stop) = self.read_part(&mut here, leg, &gathering, clock, &mut seen).await {
-                    return Err(self.lost(here, stop));
-                }
-            }
-            warnings = warnings.saturating_add(seen.warnings);
-            link = Some(here);
-            if seen.has_failed() || gathering.has_failed() || gathering.has_enough() {
+        let mut link: Option<Use> = None;
+        for (at, texts) in prepared {
+            if gathering.is_enough() || gathering.has_failed() || seen.has_failed() {
                 break;
             }
+            let mut here = match self.link_at(at, link.take(), &statement, &seen, &texts).await {
+                Ok(here) => here,
+                Err(stop) => {
+                    if out.has_passed() {
+                        self.attempts.give_up();
+                    }
+                    return Err(self.behind_rows(stop, &mut out, &gathering).await);
+                }
+            };
+            seen = statement.seen();
+            if let Err(stop) = self.read_parts(&mut here, &gathering, &mut out, &mut seen).await {
+                return self.finish_read(here, facts, seen, &gathering, out, Err(stop)).await;
+            }
+            link = Some(here);
         }
         let Some(link) = link else { return Err(Refusal::malformed().into()) };
-        seen.warnings = warnings;
-        let failure = gathering.failure();
-        let merged = gathering.take_merger().filter(|_| failure.is_none() && !seen.has_failed());
-        let merged = merged.map(|merger| self.result(merger, &mut seen).map_err(Refusal::merge)).transpose();
-        match (failure, merged) {
-            (None, Ok(Some(reply))) => self.finish_several(link, statement.facts, &seen, reply),
-            (None, Ok(None)) => {
-                let error = self.error_of(&seen);
-                self.finish_several(link, statement.facts, &seen, error)
-            }
-            (Some(refusal), _) | (None, Err(refusal)) => {
-                self.finish_several(link, statement.facts, &seen, Payload::from(Vec::new()))?;
-                Err(refusal.into())
-            }
-        }
+        let read = match out.is_answered() || !seen.has_failed() {
+            true => self.write_rest(&gathering, &mut out).await,
+            false => Ok(()),
+        };
+        self.finish_read(link, facts, seen, &gathering, out, read).await
     }
 }

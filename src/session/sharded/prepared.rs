@@ -45,6 +45,9 @@ pub(in crate::session) struct Planned {
     pub shard: u32,
 }
 
+/// A statement of the session, and its text for a shard.
+pub(super) type Prepared = (u32, Rc<StatementText>);
+
 /// What an EXECUTE of such a statement is.
 pub(in crate::session) enum Execution {
     /// On one shard, of which the statement has the text now.
@@ -183,28 +186,29 @@ impl Session {
         let header = Rc::new(header);
         let leg = |(shard, text): (u32, Rc<StatementText>)| {
             let (payload, header, types) = (payload.clone(), header.clone(), types.clone());
-            Leg { shard, say: Say::Execute(Execute { id, text, payload, header, types, params }) }
+            let at = self.server_of(shard);
+            Leg { shard, at, say: Say::Execute(Execute { id, text, payload, header, types, params }) }
         };
         let legs: Vec<_> = texts.into_iter().map(leg).collect();
         self.on_several(facts, effects, legs, how).await
     }
 
-    /// Has the statement prepared on the link in the words of all these shards.
+    /// Has the statement prepared on the link in the words of all these shards, as far as its server has them.
     pub(super) async fn prepare_legs(&mut self, link: &mut Use, legs: &[Leg]) -> Result<(), Stop> {
+        let texts = legs.iter().filter(|leg| leg.at == self.at).filter_map(Leg::prepared);
+        let texts: Vec<_> = texts.collect();
+        self.prepare_texts(link, &texts).await
+    }
+
+    pub(super) async fn prepare_texts(&mut self, link: &mut Use, texts: &[Prepared]) -> Result<(), Stop> {
         /// To prepare one may take a reset of the link, after which it has none of those before.
         const ATTEMPTS: usize = 3;
-        let executes = || {
-            legs.iter().filter_map(|leg| match &leg.say {
-                Say::Execute(execute) => Some(execute),
-                Say::Text(_) => None,
-            })
-        };
-        link.lease().keep_statements(executes().count());
+        link.lease().keep_statements(texts.len());
         for _ in 0..ATTEMPTS {
-            for execute in executes() {
-                self.have_prepared(link, execute.id, &execute.text, false).await?;
+            for (id, text) in texts {
+                self.have_prepared(link, *id, text, false).await?;
             }
-            if executes().all(|execute| link.lease().statement(execute.text.key).is_some()) {
+            if texts.iter().all(|(_, text)| link.lease().statement(text.key).is_some()) {
                 return Ok(());
             }
         }

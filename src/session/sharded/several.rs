@@ -9,23 +9,24 @@ use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
 use crate::protocol::packet::write_packet;
 use crate::protocol::response::OkPacket;
-use crate::protocol::resultset::ResultsetWriter;
 use crate::protocol::statement::ExecuteHeader;
-use crate::router::sharding::{MergeError, Merger, ShardSet};
+use crate::router::sharding::ShardSet;
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
-use super::super::link::{Held, INSERT_ID, Use};
-use super::super::overtime::{Clock, INTERRUPTED, only_reads};
+use super::super::link::{Held, Use};
+use super::super::overtime::{Clock, INTERRUPTED};
 use super::super::seen::Seen;
 use super::super::statements::StatementText;
-use super::beside::{Ends, Gathering};
-use super::collect::{Asking, Part, Take};
+use super::collect::{Part, Take};
 use super::done::Done;
+use super::prepared::Prepared;
 
 /// What a shard is told.
 pub(super) struct Leg {
     pub shard: u32,
+    /// The cluster that has the shard.
+    pub at: usize,
     pub say: Say,
 }
 
@@ -48,6 +49,16 @@ pub(super) struct Execute {
     /// Those of the parameters, two bytes each.
     pub types: Rc<[u8]>,
     pub params: u16,
+}
+
+impl Leg {
+    /// The prepared statement that it executes, if it does.
+    pub(super) fn prepared(&self) -> Option<Prepared> {
+        match &self.say {
+            Say::Execute(execute) => Some((execute.id, execute.text.clone())),
+            Say::Text(_) => None,
+        }
+    }
 }
 
 /// How a statement's parts on several shards are one.
@@ -73,134 +84,6 @@ impl Session {
             Ok(_) => Ok(link),
             Err(stop) => Err(self.lost_on_the_way(link, stop)),
         }
-    }
-
-    /// Reads from several shards, and gives the client one result.
-    pub(super) async fn read_several(
-        &mut self,
-        mut link: Use,
-        facts: Facts,
-        legs: Vec<Leg>,
-        merger: Merger,
-        mut seen: Seen,
-    ) -> Result<Payload, Stop> {
-        seen.only_reads = only_reads(facts);
-        // What a stored function does, it does to its link.
-        let tasks = if seen.effects.is_empty() { self.tasks_beside(facts, &link, &legs) } else { 0 };
-        let gathering = Gathering::new(legs, merger, &self.timer, self.cluster().query_timeout);
-        let _ends = Ends(gathering.clone());
-        if tasks > 0 {
-            let pool = link.lease().pool().clone();
-            self.gather_beside(&pool, &gathering, tasks);
-        }
-        let clock = self.clock();
-        let read = async {
-            while !seen.has_failed()
-                && let Some(leg) = gathering.next()
-            {
-                match clock.of_next_part(self.timer.now()) {
-                    Some(clock) => self.read_part(&mut link, leg, &gathering, clock, &mut seen).await?,
-                    None => gathering.fail(self.took_too_long()),
-                }
-            }
-            if tasks > 0 && !seen.has_failed() { self.await_tasks(&gathering).await } else { Ok(()) }
-        };
-        if let Err(stop) = read.await {
-            // What was read so far is worth nothing: the statement may be said again as a whole.
-            seen.status = None;
-            return self.finish(link, facts, &seen, Err(stop));
-        }
-        seen.warnings = seen.warnings.saturating_add(gathering.warnings());
-        let failure = gathering.failure();
-        let merged = gathering.take_merger().filter(|_| failure.is_none() && !seen.has_failed());
-        let merged = merged.map(|merger| self.result(merger, &mut seen).map_err(Refusal::merge)).transpose();
-        match (failure, merged) {
-            (Some(refusal), _) if refusal.is_lost_link() && self.is_split() => {
-                seen.status = None;
-                self.finish(link, facts, &seen, Err(refusal.into()))
-            }
-            (None, Ok(Some(reply))) => self.finish_several(link, facts, &seen, reply),
-            (None, Ok(None)) => {
-                let error = self.error_of(&seen);
-                self.finish_several(link, facts, &seen, error)
-            }
-            (Some(refusal), _) | (None, Err(refusal)) => {
-                // What the server says of having been told to stop is not for the client.
-                self.finish_several(link, facts, &seen, Payload::from(Vec::new()))?;
-                Err(refusal.into())
-            }
-        }
-    }
-
-    /// The result of all parts.
-    pub(super) fn result(&self, merger: Merger, seen: &mut Seen) -> Result<Payload, MergeError> {
-        let mut merged = merger.finish()?;
-        let status = seen.status.unwrap_or(self.status) - StatusFlags::MORE_RESULTS_EXISTS;
-        let mut reply = ResultsetWriter::begin(self.capabilities, status, seen.warnings, &merged.columns);
-        let (mut row, mut rows) = (Vec::new(), 0);
-        while merged.rows.next_into(&mut row)? {
-            reply.row(&row);
-            rows += 1;
-        }
-        seen.rows = Some(rows);
-        Ok(reply.end().into())
-    }
-
-    /// How many further links a read may have. One that is bound to its link stays there: only that has what it has done.
-    fn tasks_beside(&self, facts: Facts, link: &Use, legs: &[Leg]) -> usize {
-        let most = self.home().tables.as_ref().map_or(1, |tables| tables.max_fan_out);
-        // Elsewhere they would have to be prepared in another schema or state.
-        let is_here = |leg: &Leg| match &leg.say {
-            Say::Text(_) => true,
-            Say::Execute(execute) => execute.text.schema == self.schema && execute.text.state == self.state,
-        };
-        match &link.held {
-            // Without autocommit a read begins a transaction, on each link that it is on.
-            _ if self.holds.may_begin_unseen() => 0,
-            // Only this one has the session's LAST_INSERT_ID().
-            _ if facts.hazards.intersects(INSERT_ID) => 0,
-            Held::Free(_) if legs.iter().all(is_here) => legs.len().min(most) - 1,
-            _ => 0,
-        }
-    }
-
-    /// Reads one part on the session's own link.
-    pub(super) async fn read_part(
-        &mut self,
-        link: &mut Use,
-        leg: Leg,
-        gathering: &Gathering,
-        clock: Clock,
-        seen: &mut Seen,
-    ) -> Result<(), Stop> {
-        let shard = leg.shard;
-        let command = match self.command_of(link, leg) {
-            Ok(command) => command,
-            Err(refusal) => {
-                gathering.fail(refusal);
-                return Ok(());
-            }
-        };
-        let mut columns = Vec::new();
-        let take: &mut Take<'_> = &mut |part| match part {
-            Part::Column(column) => {
-                columns.push(column);
-                Ok(())
-            }
-            Part::Rows => gathering.columns(shard, &columns).map_err(Refusal::merge),
-            Part::Row(row) => gathering.row(shard, &row).map_err(Refusal::merge),
-            Part::Ok(_) => Err(Refusal::unsupported("a statement without rows over several shards")),
-        };
-        let reply = self.collected_reply();
-        let asking = Asking { reply, clock, of: Some(gathering) };
-        let warnings = std::mem::take(&mut seen.warnings);
-        let collected = self.collect(link, command, asking, seen, take).await?;
-        seen.warnings = seen.warnings.saturating_add(warnings);
-        let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
-        if let Some(refusal) = collected.refused.or(killed) {
-            gathering.fail(refusal);
-        }
-        Ok(())
     }
 
     /// Writes to several shards, all or none of it, and gives the client one OK.
@@ -387,15 +270,18 @@ impl Session {
             }
             Ok(())
         };
-        let reply = self.collected_reply();
-        let collected = self.collect(link, command, Asking { reply, clock, of: None }, seen, take).await?;
+        let collected = self.collect(link, command, clock, seen, take).await?;
         Ok((ok, collected.killed))
     }
 
     /// The error that some part ended in.
     pub(super) fn error_of(&self, seen: &Seen) -> Payload {
+        self.error_at(1, seen)
+    }
+
+    pub(super) fn error_at(&self, seq: u8, seen: &Seen) -> Payload {
         let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
-        error.packet(1).into()
+        error.packet(seq).into()
     }
 
     /// The same as a refusal.

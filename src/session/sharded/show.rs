@@ -15,7 +15,7 @@ use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::seen::Seen;
 use super::super::servers::Errand;
-use super::collect::{Asking, Part, Take};
+use super::collect::{Part, Take};
 use super::tables::ShardedTables;
 use super::text::query;
 
@@ -195,15 +195,13 @@ impl Session {
                     if bytes > max {
                         return Err(Refusal::merge(MergeError::too_many_bytes(max)));
                     }
-                    rows.push(values(&row));
+                    rows.push(values(row));
                 }
-                Part::Rows | Part::Ok(_) => {}
+                Part::Ok(_) => {}
             }
             Ok(())
         };
-        let reply = self.collected_reply();
-        let asking = Asking { reply, clock: self.clock(), of: None };
-        let mut outcome = self.collect(&mut link, command, asking, &mut seen, take).await;
+        let mut outcome = self.collect(&mut link, command, self.clock(), &mut seen, take).await;
         let refused = outcome.as_mut().ok().and_then(|collected| collected.refused.take());
         let outcome = outcome.map(|_| match seen.error {
             Some(_) => seen.server_error().packet(1).into(),

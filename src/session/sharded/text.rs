@@ -10,7 +10,7 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
 use crate::protocol::row::RowEncoding;
 use crate::router::sharding::{
-    Action, KeyError, MergeError, Merger, Plan, Reading, Reason, ShardSet, Verdict,
+    Action, KeyError, MergeError, Merging, Plan, Reading, Reason, ShardSet, Verdict,
 };
 
 use super::super::driver::Session;
@@ -117,8 +117,14 @@ impl Session {
         let values = Values { sql, sketch: &sketch, mode: self.sql_mode(), parameters: &[] };
         let targets = tables.targets(plan, &values, self.reading(), self.at)?;
         self.check_beside(plan, targets.all())?;
-        let leg =
-            |shard: u32, text: Vec<u8>| Ok::<_, Stop>(Leg { shard, say: Say::Text(query(head, &text)?) });
+        let home = self.account.cluster;
+        let leg = |shard: u32, text: Vec<u8>| {
+            Ok::<_, Stop>(Leg {
+                shard,
+                at: tables.server_of(shard, home),
+                say: Say::Text(query(head, &text)?),
+            })
+        };
         if let Targets::One(shard) = targets {
             self.renames = tables.renames(plan, &values, ShardSet::of(shard));
             let text = tables.words(plan, &plan.edits, &values, shard);
@@ -185,11 +191,14 @@ impl Session {
             How::Define => Sharded::Definition,
         });
         let mut legs = legs;
-        legs.sort_by_key(|leg| self.server_of(leg.shard));
-        let mut servers: Vec<_> = legs.iter().map(|leg| self.server_of(leg.shard)).collect();
+        legs.sort_by_key(|leg| leg.at);
+        let mut servers: Vec<_> = legs.iter().map(|leg| leg.at).collect();
         servers.dedup();
         match (servers.as_slice(), &how) {
             ([first], _) | ([first, ..], How::Define) => {
+                Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
+            }
+            ([first, ..], How::Read(_)) if self.may_gather_elsewhere(facts, &effects, &legs) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
             }
             (_, How::Read(_)) if !self.may_read_on_servers() => {
@@ -203,7 +212,7 @@ impl Session {
                 let shards = legs.iter().fold(ShardSet::EMPTY, |set, leg| set.union(ShardSet::of(leg.shard)));
                 let statement = Statement { facts, effects: &effects, shards };
                 return match how {
-                    How::Read(merger) => self.read_on_servers(statement, legs, *merger).await,
+                    How::Read(merging) => self.read_on_servers(statement, legs, *merging).await,
                     How::Write(done) => self.write_on_servers(statement, legs, done).await,
                     How::Define => Err(Refusal::of_one_link().into()),
                 };
@@ -216,7 +225,7 @@ impl Session {
             return Err(self.unprepared(link, stop));
         }
         match how {
-            How::Read(merger) => self.read_several(link, facts, legs, *merger, seen).await,
+            How::Read(merging) => self.read_several(link, facts, legs, *merging, seen).await,
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
             How::Define => self.define_on_all(link, facts, legs, seen, &effects).await,
         }
@@ -251,7 +260,7 @@ pub(super) enum Parts {
 
 /// How the parts of a statement on several shards are one.
 pub(super) enum How {
-    Read(Box<Merger>),
+    Read(Box<Merging<Payload>>),
     /// With what is known of all parts before the first.
     Write(Done),
     Define,
@@ -267,8 +276,8 @@ pub(super) fn how(
     match &plan.action {
         Action::Read { scatter: Ok(scatter), .. } => {
             let rows = window(scatter.merge.limit.as_ref(), values);
-            let merger = Merger::new(scatter.merge.clone(), encoding, rows, tables.budget);
-            Ok(How::Read(Box::new(merger)))
+            let merging = Merging::new(scatter.merge.clone(), encoding, rows, tables.budget);
+            Ok(How::Read(Box::new(merging)))
         }
         Action::Read { scatter: Err(reason), .. } => Err(Refusal::sharding(reason)),
         Action::Write { several: Err(reason), .. } | Action::Insert { several: Err(reason), .. } => {

@@ -4,8 +4,8 @@ use foldhash::HashMap;
 
 use super::aggregate::State;
 use super::error::MergeError;
+use super::held::Held;
 use super::layout::Layout;
-use super::runs::Held;
 use crate::protocol::row::{Cell, RowWriter, locate};
 
 /// Bytes that a group takes besides its row, its key and its values.

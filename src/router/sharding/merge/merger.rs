@@ -1,9 +1,11 @@
-//! From the columns and rows of shards to one result.
+//! From the rows of shards to those of groups.
 
 use super::error::MergeError;
 use super::groups::Groups;
+use super::held::Held;
+use super::lane::Chunk;
 use super::layout::Layout;
-use super::runs::{Held, Run, Sorted, Source};
+use super::stream::Stream;
 use crate::protocol::row::{Cell, RowEncoding, locate, shorten};
 use crate::router::sharding::{Merge, Rows};
 
@@ -32,7 +34,33 @@ pub enum Flow {
     Enough,
 }
 
-/// Takes what shards answer, in any order between shards; what comes first counts as the first.
+/// What makes one result of those of several shards.
+#[derive(Debug)]
+pub enum Merging<B> {
+    Groups(Merger),
+    Rows(Stream<B>),
+}
+
+impl<B: Chunk> Merging<B> {
+    /// What it does.
+    pub fn merge(&self) -> &Merge {
+        match self {
+            Self::Groups(merger) => &merger.merge,
+            Self::Rows(stream) => stream.merge(),
+        }
+    }
+
+    pub fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Self {
+        match merge.rows {
+            Rows::Each => Self::Rows(Stream::new(merge, encoding, window, budget)),
+            Rows::Grouped { .. } | Rows::One { .. } => {
+                Self::Groups(Merger::new(merge, encoding, window, budget))
+            }
+        }
+    }
+}
+
+/// Takes what shards answer where rows are folded into groups, in any order between shards; what comes first counts as the first.
 #[derive(Debug)]
 pub struct Merger {
     merge: Merge,
@@ -41,28 +69,12 @@ pub struct Merger {
     held: Held,
     /// Since the first shard's columns are known.
     layout: Option<Layout>,
-    gathered: Gathered,
-}
-
-#[derive(Debug)]
-enum Gathered {
-    /// By shard.
-    Runs(Vec<Run>),
-    Groups(Groups),
+    groups: Groups,
 }
 
 impl Merger {
-    pub fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Merger {
-        let gathered = match merge.rows {
-            Rows::Each => Gathered::Runs(Vec::new()),
-            Rows::Grouped { .. } | Rows::One { .. } => Gathered::Groups(Groups::default()),
-        };
-        Merger { merge, encoding, window, held: Held::new(budget), layout: None, gathered }
-    }
-
-    /// What it does.
-    pub fn merge(&self) -> &Merge {
-        &self.merge
+    fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Merger {
+        Merger { merge, encoding, window, held: Held::new(budget), layout: None, groups: Groups::default() }
     }
 
     /// The columns of a shard, as payloads of column definitions; before its rows.
@@ -83,37 +95,19 @@ impl Merger {
     ///
     /// # Errors
     /// Where it is malformed, or where more would be held than may be. The merger is of no use after that.
-    pub fn row(&mut self, shard: usize, payload: &[u8]) -> Result<Flow, MergeError> {
+    pub fn row(&mut self, payload: &[u8]) -> Result<Flow, MergeError> {
         let layout = self.layout.as_ref().ok_or(MergeError::NoColumns)?;
         let enough = self.window.map_or(usize::MAX, Window::end);
         if enough == 0 {
             return Ok(Flow::Enough);
         }
-        match &mut self.gathered {
-            Gathered::Runs(runs) => {
-                let is_sorted = !layout.order.is_empty();
-                if !is_sorted && self.held.rows() >= enough {
-                    return Ok(Flow::Enough);
-                }
-                if runs.len() <= shard {
-                    runs.resize_with(shard + 1, Run::default);
-                }
-                // Of a run in order, what is behind the limit in the run is behind it in the result.
-                if let Some(run) = runs.get_mut(shard).filter(|run| run.len() < enough) {
-                    run.push(payload, &mut self.held)?;
-                }
-                Ok(if !is_sorted && self.held.rows() >= enough { Flow::Enough } else { Flow::More })
-            }
-            Gathered::Groups(groups) => {
-                // Without aggregates, a group is complete with its first row.
-                let is_open = layout.order.is_empty() && layout.folds.is_empty();
-                if is_open && groups.len() >= enough {
-                    return Ok(Flow::Enough);
-                }
-                groups.add(layout, payload, &mut self.held)?;
-                Ok(if is_open && groups.len() >= enough { Flow::Enough } else { Flow::More })
-            }
+        // Without aggregates, a group is complete with its first row.
+        let is_open = layout.order.is_empty() && layout.folds.is_empty();
+        if is_open && self.groups.len() >= enough {
+            return Ok(Flow::Enough);
         }
+        self.groups.add(layout, payload, &mut self.held)?;
+        Ok(if is_open && self.groups.len() >= enough { Flow::Enough } else { Flow::More })
     }
 
     /// All rows are there.
@@ -122,15 +116,11 @@ impl Merger {
     /// Where no shard gave columns, or where rows turn out to be malformed.
     pub fn finish(mut self) -> Result<Merged, MergeError> {
         let mut layout = self.layout.ok_or(MergeError::NoColumns)?;
-        let source = match self.gathered {
-            Gathered::Runs(runs) if layout.order.is_empty() => Source::Chained { runs, shard: 0, next: 0 },
-            Gathered::Runs(runs) => Source::Merged(Sorted::new(runs, &layout)?),
-            Gathered::Groups(groups) => Source::Rows(groups.finish(&layout, &mut self.held)?.into_iter()),
-        };
+        let groups = self.groups.finish(&layout, &mut self.held)?.into_iter();
         let Window { offset: skip, count: left } =
             self.window.unwrap_or(Window { offset: 0, count: u64::MAX });
         let columns = layout.take_definitions();
-        Ok(Merged { columns, rows: MergedRows { layout, source, skip, left, cells: Vec::new() } })
+        Ok(Merged { columns, rows: MergedRows { layout, groups, skip, left, cells: Vec::new() } })
     }
 }
 
@@ -156,7 +146,7 @@ pub struct Merged {
 #[derive(Debug)]
 pub struct MergedRows {
     layout: Layout,
-    source: Source,
+    groups: std::vec::IntoIter<Box<[u8]>>,
     /// Of [`Window`], what is still to be done.
     skip: u64,
     left: u64,
@@ -175,25 +165,20 @@ impl MergedRows {
         }
         while self.skip > 0 {
             self.skip -= 1;
-            if self.source.next(&self.layout, |_| ())?.is_none() {
+            if self.groups.next().is_none() {
                 self.left = 0;
                 return Ok(false);
             }
         }
         self.left -= 1;
-        let (layout, cells) = (&self.layout, &mut self.cells);
-        let written = self.source.next(layout, |row| {
-            if layout.visible == layout.types.len() {
-                payload.extend_from_slice(row);
-                return Ok(());
-            }
-            locate(layout.encoding, &layout.types, row, cells)?;
-            shorten(layout.encoding, row, cells, layout.visible, payload);
-            Ok::<_, MergeError>(())
-        })?;
-        match written {
-            Some(written) => written.map(|()| true),
-            None => Ok(false),
+        let Some(row) = self.groups.next() else { return Ok(false) };
+        let layout = &self.layout;
+        if layout.visible == layout.types.len() {
+            payload.extend_from_slice(&row);
+        } else {
+            locate(layout.encoding, &layout.types, &row, &mut self.cells)?;
+            shorten(layout.encoding, &row, &self.cells, layout.visible, payload);
         }
+        Ok(true)
     }
 }

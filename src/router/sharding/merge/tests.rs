@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use super::*;
+use super::{Budget, Flow, MergeError, Merging, Step, Window};
 use crate::protocol::column_definition::{BINARY, ColumnDefinition, column_flag, column_type as kinds};
+use crate::protocol::packet::{PacketReader, write_packet};
 use crate::protocol::row::{RowEncoding, RowWriter};
 use crate::router::sharding::{Aggregate, Column, Compared, Merge, OrderKey, Rows};
 
@@ -114,14 +115,84 @@ fn payloads(columns: &[ColumnDefinition<'_>]) -> Vec<Vec<u8>> {
     columns.iter().map(ColumnDefinition::encode).collect()
 }
 
-fn drain(merged: Merged) -> Vec<Vec<u8>> {
-    let (mut rows, mut payload, mut all) = (merged.rows, b"old".to_vec(), Vec::new());
-    while rows.next_into(&mut payload).expect("good rows") {
-        all.push(payload.clone());
+/// Either way to a result, row by row.
+struct Merger(Merging<Vec<u8>>);
+
+struct Merged {
+    columns: Vec<Vec<u8>>,
+    rows: Vec<Vec<u8>>,
+}
+
+impl Merger {
+    fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Self {
+        let mut merging = Merging::new(merge, encoding, window, budget);
+        if let Merging::Rows(stream) = &mut merging {
+            (0..6).for_each(|lane| assert_eq!(stream.begin(), lane));
+        }
+        Self(merging)
     }
-    assert!(payload.is_empty());
-    assert_eq!(rows.next_into(&mut payload), Ok(false));
-    all
+
+    fn columns(&mut self, shard: usize, definitions: &[Vec<u8>]) -> Result<(), MergeError> {
+        match &mut self.0 {
+            Merging::Groups(merger) => merger.columns(shard, definitions),
+            Merging::Rows(stream) => stream.columns(shard, shard, definitions),
+        }
+    }
+
+    fn row(&mut self, shard: usize, row: &[u8]) -> Result<Flow, MergeError> {
+        match &mut self.0 {
+            Merging::Groups(merger) => merger.row(row),
+            Merging::Rows(stream) => {
+                let mut packet = Vec::new();
+                write_packet(&mut packet, 77, row);
+                stream.push(shard, packet, 1, true)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Merged, MergeError> {
+        match self.0 {
+            Merging::Groups(merger) => {
+                let merged = merger.finish()?;
+                let (mut left, mut payload, mut rows) = (merged.rows, b"old".to_vec(), Vec::new());
+                while left.next_into(&mut payload)? {
+                    rows.push(payload.clone());
+                }
+                assert!(payload.is_empty());
+                assert_eq!(left.next_into(&mut payload), Ok(false));
+                Ok(Merged { columns: merged.columns, rows })
+            }
+            Merging::Rows(mut stream) => {
+                stream.all_begun();
+                (0..6).for_each(|lane| stream.end(lane));
+                let columns = stream.head()?.expect("all are there");
+                let mut wire = Vec::new();
+                stream.set_seq(9);
+                loop {
+                    let mut out = Vec::new();
+                    let step = stream.step(&mut out)?;
+                    wire.extend(out);
+                    match step {
+                        Step::Chunk(chunk) => wire.extend(chunk),
+                        Step::Full => {}
+                        Step::End => break,
+                        Step::Wait => panic!("all are there"),
+                    }
+                }
+                let (mut reader, mut rest, mut rows) =
+                    (PacketReader::new(9, usize::MAX), &wire[..], Vec::new());
+                while let Some(packet) = reader.feed(&mut rest).expect("numbered") {
+                    rows.push(packet.payload);
+                }
+                assert!(rest.is_empty() && stream.passed() == rows.len() as u64);
+                Ok(Merged { columns, rows })
+            }
+        }
+    }
+}
+
+fn drain(merged: Merged) -> Vec<Vec<u8>> {
+    merged.rows
 }
 
 /// Of values in text: what becomes of the shards' rows.
@@ -466,7 +537,7 @@ fn aggregates_of_parts_become_those_of_all() {
 }
 
 #[test]
-fn rows_without_an_order_come_shard_after_shard() {
+fn rows_without_an_order_come_as_they_are() {
     let columns = [definition("a", kinds::LONG)];
     let row = |text| text_row(&[Some(text)]);
     let mut merger = Merger::new(each(Vec::new()), RowEncoding::Text, None, PLENTY);
@@ -476,7 +547,11 @@ fn rows_without_an_order_come_shard_after_shard() {
     for (shard, text) in [(1, "3"), (0, "1"), (1, "4"), (0, "2")] {
         assert_eq!(merger.row(shard, &row(text)), Ok(Flow::More));
     }
-    assert_eq!(drain(merger.finish().expect("merged")), ["1", "2", "3", "4"].map(row));
+    let mut rows = drain(merger.finish().expect("merged"));
+    let place = |text| rows.iter().position(|known| *known == row(text));
+    assert!(place("1") < place("2") && place("3") < place("4"));
+    rows.sort();
+    assert_eq!(rows, ["1", "2", "3", "4"].map(row));
 }
 
 #[test]
@@ -486,7 +561,7 @@ fn a_limit_without_an_order_is_enough_at_some_time() {
     let window = Some(Window { offset: 1, count: 2 });
     for merge in [each(Vec::new()), distinct(vec![plain(0)])] {
         let mut merger = Merger::new(merge, RowEncoding::Text, window, PLENTY);
-        merger.columns(0, &payloads(&columns)).expect("columns");
+        (0..2).for_each(|shard| merger.columns(shard, &payloads(&columns)).expect("columns"));
         assert_eq!(merger.row(0, &row("1")), Ok(Flow::More));
         assert_eq!(merger.row(1, &row("2")), Ok(Flow::More));
         assert_eq!(merger.row(0, &row("3")), Ok(Flow::Enough));
@@ -698,7 +773,7 @@ fn random_bytes_never_panic() {
             _ => one(0, vec![(0, aggregates[random.below(aggregates.len())])]),
         };
         let mut merger = Merger::new(merge, encoding, None, PLENTY);
-        if merger.columns(0, &columns).is_err() {
+        if (0..2).any(|shard| merger.columns(shard, &columns).is_err()) {
             continue;
         }
         for shard in 0..2 {
@@ -717,10 +792,7 @@ fn random_bytes_never_panic() {
             let _ = merger.row(shard, &row);
         }
         let Ok(merged) = merger.finish() else { continue };
-        let (mut rows, mut payload) = (merged.rows, Vec::new());
-        while rows.next_into(&mut payload) == Ok(true) {
-            understood += 1;
-        }
+        understood += merged.rows.len();
     }
     assert!(understood > 1000, "{understood}");
 }
