@@ -28,6 +28,11 @@ impl LocalFile {
         Self { next_seq, shift, left: 0, continues: false, head: [0; HEADER_LEN], head_len: 0, over: false }
     }
 
+    /// Athena itself has asked the client, whose next packet will have the sequence id `next_seq`.
+    pub fn of_client(next_seq: u8) -> Self {
+        Self::new(next_seq, 0)
+    }
+
     /// The empty packet has come.
     pub fn is_over(&self) -> bool {
         self.over
@@ -41,9 +46,19 @@ impl LocalFile {
     /// Looks through the client's next bytes and writes the backend's sequence ids into them. Returns how many of them
     /// belong to the file; what follows is the client's next command.
     pub fn pass(&mut self, bytes: &mut [u8]) -> Result<usize, PacketError> {
+        self.pass_contents(bytes, |_| {})
+    }
+
+    /// The same, giving away what is in the packets.
+    pub fn pass_contents(
+        &mut self,
+        bytes: &mut [u8],
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<usize, PacketError> {
         let mut at = 0;
         while !self.over {
             let passed = self.left.min(bytes.len() - at);
+            take(bytes.get(at..at + passed).unwrap_or_default());
             at += passed;
             self.left -= passed;
             let (Some(byte), Some(place)) = (bytes.get_mut(at), self.head.get_mut(self.head_len)) else {

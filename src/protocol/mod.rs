@@ -7,7 +7,7 @@
 //! - [`packet`] is the framing: headers, splitting at 16 MiB, sequence ids.
 //! - [`capability`] and [`command`] are the protocol's numbers with their names.
 //! - [`handshake`], [`response`], [`session_track`], [`statement`], [`query_attributes`], [`local_infile`] and [`binlog`] are one
-//!   packet family each; [`tracked`] is what of [`session_track`] a client has asked for.
+//!   packet family each; [`parameter`] and [`execution`] are the values of an execution; [`tracked`] is what of [`session_track`] a client has asked for.
 //! - [`auth`] proves a password, in the role of the client (towards a backend) and of the server (towards a client).
 //! - [`compression`] is the layer between packets and the wire where a client or a link asked for it.
 //! - [`proxy_header`] is what a proxy in front of Athena says about its client, before the first packet.
@@ -27,6 +27,7 @@ pub mod column_definition;
 pub mod command;
 pub mod compression;
 pub mod error;
+pub mod execution;
 pub mod handshake;
 pub mod local_infile;
 pub mod packet;

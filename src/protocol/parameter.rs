@@ -18,10 +18,10 @@ pub enum Parameter<'a> {
 }
 
 /// The second byte of a type: the value has no sign.
-const UNSIGNED: u8 = 0x80;
+pub(super) const UNSIGNED: u8 = 0x80;
 
 /// `MYSQL_TYPE_NULL`.
-const NULL: u8 = 6;
+pub(super) const NULL: u8 = 6;
 
 /// A value as it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn raw_parameters<'a>(
 }
 
 /// By the `MYSQL_TYPE_*` of the value.
-fn bytes<'a>(values: &mut Reader<'a>, kind: u8) -> Result<&'a [u8], Malformed> {
+pub(super) fn bytes<'a>(values: &mut Reader<'a>, kind: u8) -> Result<&'a [u8], Malformed> {
     match kind {
         // TINY
         1 => values.bytes(1),

@@ -131,7 +131,8 @@ impl ResultsetWriter {
     }
 }
 
-fn text_row(row: &[TextValue], payload: &mut Vec<u8>) {
+/// Protocol section: "Text Resultset Row".
+pub fn text_row(row: &[TextValue], payload: &mut Vec<u8>) {
     for value in row {
         match value {
             Some(value) => payload.put_lenenc_bytes(value),

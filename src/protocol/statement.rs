@@ -88,21 +88,23 @@ pub struct ExecuteHeader {
     /// Where the values begin.
     pub values: usize,
     /// Values in the packet: the statement's parameters, and attributes.
-    count: usize,
-    params: usize,
-    named: bool,
+    pub(super) count: usize,
+    pub(super) params: usize,
+    pub(super) named: bool,
     bulk: bool,
 }
 
 impl ExecuteHeader {
     /// `CURSOR_TYPE_READ_ONLY`, `_FOR_UPDATE` and `_SCROLLABLE`.
-    const CURSOR_TYPES: u8 = 0x07;
+    pub(super) const CURSOR_TYPES: u8 = 0x07;
     /// Behind the command and the statement's id.
-    const FLAGS_AT: usize = 5;
+    pub(super) const FLAGS_AT: usize = 5;
     /// `PARAMETER_COUNT_AVAILABLE`: the number of values is there though the statement may have no parameters.
-    const COUNT_AVAILABLE: u8 = 0x08;
+    pub(super) const COUNT_AVAILABLE: u8 = 0x08;
     /// `STMT_BULK_FLAG_CLIENT_SEND_TYPES`.
-    const BULK_TYPES: u8 = 0x80;
+    pub(super) const BULK_TYPES: u8 = 0x80;
+    /// `STMT_BULK_FLAG_SEND_UNIT_RESULTS`.
+    const UNIT_RESULTS: u8 = 0x40;
 
     /// `num_params` is what PREPARE told of the statement.
     pub fn parse(payload: &[u8], num_params: u16, attributes: bool) -> Result<ExecuteHeader, Malformed> {
@@ -200,6 +202,16 @@ impl ExecuteHeader {
     /// Whether the client asks for a cursor, to be read with COM_STMT_FETCH.
     pub fn opens_cursor(&self) -> bool {
         !self.bulk && self.flags & Self::CURSOR_TYPES != 0
+    }
+
+    /// Whether it has several rows of values.
+    pub fn is_bulk(&self) -> bool {
+        self.bulk
+    }
+
+    /// Whether a bulk execution is to be answered with a row for each row.
+    pub fn wants_unit_results(&self) -> bool {
+        self.bulk && self.flags & Self::UNIT_RESULTS != 0
     }
 
     /// Takes that out of the payload, so that all rows come at once: servers, too, decide so for some statements.

@@ -72,7 +72,7 @@ impl Session {
 
     /// The next bytes of the client, after `request` has been sent to it. `None` if the link has ended first, and
     /// somebody wants to know.
-    async fn receive_file(
+    pub async fn receive_file(
         &self,
         request: Option<Payload>,
         link: &mut Use,

@@ -1,7 +1,9 @@
 //! Parameters of prepared statements that are sent ahead of their EXECUTE, in pieces.
 
 use crate::net::Payload;
-use crate::protocol::statement::statement_id;
+use crate::protocol::execution::Execution;
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::statement::{ExecuteHeader, SendLongData, statement_id};
 
 use super::driver::Session;
 use super::failure::{Refusal, Stop};
@@ -19,7 +21,7 @@ impl Session {
             return Ok(());
         }
         if self.is_sharded(id) {
-            self.note_long_data_failure(id, Refusal::long_data_of_shards());
+            self.keep_value_sent_ahead(id, &command);
             return Ok(());
         }
         let sent = async {
@@ -45,6 +47,53 @@ impl Session {
             }
             other => other,
         }
+    }
+
+    /// Which shards a statement is for its EXECUTE tells: until then its parameters are kept here.
+    fn keep_value_sent_ahead(&mut self, id: u32, command: &Payload) {
+        let max = self.ctx.config.server.command_buffer_bytes;
+        let len = self.statements.sent_ahead_bytes();
+        let Some(statement) = self.statements.get(id) else { return };
+        let piece = SendLongData::parse(command.get(HEADER_LEN..).unwrap_or_default());
+        let Ok(piece) = piece
+            .map_err(|_| ())
+            .and_then(|piece| (piece.param < statement.params).then_some(piece).ok_or(()))
+        else {
+            return self.note_long_data_failure(id, Refusal::malformed());
+        };
+        if len.saturating_add(piece.data.len()) > max {
+            statement.sent_ahead.clear();
+            return self.note_long_data_failure(id, Refusal::oversized_of_shards());
+        }
+        statement.sent_ahead.entry(piece.param).or_default().extend_from_slice(piece.data);
+    }
+
+    /// An EXECUTE with the values that were kept for it.
+    pub(super) fn with_values_sent_ahead(&mut self, command: Payload) -> Result<Payload, Refusal> {
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let Ok(id) = statement_id(payload) else { return Ok(command) };
+        let id = self.statements.resolve(id);
+        let attributes = self.has_attributes();
+        let Some(statement) = self.statements.get(id).filter(|statement| !statement.sent_ahead.is_empty())
+        else {
+            return Ok(command);
+        };
+        let ahead = std::mem::take(&mut statement.sent_ahead);
+        // Said once more, it would be without them.
+        self.attempts.forget();
+        let header =
+            ExecuteHeader::parse(payload, statement.params, attributes).map_err(|_| Refusal::malformed())?;
+        if statement.long_data_failure.is_some() || header.is_bulk() {
+            return Ok(command);
+        }
+        let execution = Execution::parse(payload, &header, &statement.types, &ahead);
+        let (payload, _) = execution.map_err(|_| Refusal::long_data_of_shards())?.encode(|_| true);
+        if payload.len() >= MAX_PAYLOAD {
+            return Err(Refusal::oversized_of_shards());
+        }
+        let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
+        write_packet(&mut bytes, 0, &payload);
+        Ok(bytes.into())
     }
 
     /// A piece of a parameter is missing: what was sent before it, and what comes after it, is of no use.
@@ -76,7 +125,7 @@ impl Session {
             return Err(self.unknown_statement(id, "mysqld_stmt_send_long_data").into());
         };
         if self.is_sharded(id) {
-            self.note_long_data_failure(id, Refusal::long_data_of_shards());
+            self.note_long_data_failure(id, Refusal::oversized_of_shards());
         }
         if self.has_failed_long_data(id) {
             return self.discard(command).await;

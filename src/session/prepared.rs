@@ -61,7 +61,8 @@ impl Session {
             let code = ErrorCode::MaxPreparedStmtCountReached;
             return Err(Refusal::new(ErrorKind::TooLarge, code, message).into());
         }
-        let sharded = self.prepare_sharded(command.get(HEADER_LEN + 1..).unwrap_or_default(), mode)?;
+        let sql = command.get(HEADER_LEN + 1..).unwrap_or_default();
+        let sharded = Box::pin(self.prepare_sharded(sql, mode, facts)).await?;
         if let Some(planned) = &sharded {
             command = prepare_command(&planned.words)?;
         }
@@ -100,7 +101,9 @@ impl Session {
                 let types = Vec::new();
                 let (params, settled) = (ok.params, Vec::new());
                 let sharded = sharded.map(|planned| planned.statement);
-                let statement = Statement { text, params, types, settled, sharded, long_data_failure: None };
+                let (long_data_failure, sent_ahead) = (None, Default::default());
+                let statement =
+                    Statement { text, params, types, settled, sharded, long_data_failure, sent_ahead };
                 self.statements.insert(seen.statement_id, statement);
             }
             self.statements.last_prepared = seen.prepared.map(|_| seen.statement_id);
@@ -134,7 +137,8 @@ impl Session {
     }
 
     /// COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE.
-    pub async fn execute(&mut self, mut command: Payload) -> Result<Payload, Stop> {
+    pub async fn execute(&mut self, command: Payload) -> Result<Payload, Stop> {
+        let mut command = self.with_values_sent_ahead(command)?;
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         let id = self.statements.resolve(statement_id(payload).map_err(|_| Refusal::malformed())?);
         let (mut text, params) = self.executable(id)?;
@@ -152,11 +156,13 @@ impl Session {
             self.digest = Some(sharded.as_ref().map_or_else(of_text, |sharded| sharded.digest));
         }
         if let Some(sharded) = sharded {
-            let execution = self.execution(id, payload, &header, &sharded);
+            let payload = command.get(HEADER_LEN..).unwrap_or_default();
+            let ids = self.explicit_ids(id, payload, &header, text.facts.ids);
+            let execution = self.execution(id, &mut command, &mut header, &sharded);
             match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
-                Execution::Several(texts) => {
+                Execution::Several(several) => {
                     self.place(text.facts, || text.effects.clone())?;
-                    return Box::pin(self.execute_on_several(id, command, header, &sharded, texts)).await;
+                    return Box::pin(self.execute_on_several(several.with_ids(ids))).await;
                 }
                 Execution::One(of_shard) => text = of_shard,
             }
@@ -169,9 +175,8 @@ impl Session {
             Box::pin(self.go_home_for(&text.text, text.facts, self.sql_mode())).await?;
         }
         let mut facts = text.facts;
-        if facts.ids.needs_parameters() {
-            facts.ids = self.explicit_ids(id, payload, &header, facts.ids);
-        }
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        facts.ids = self.explicit_ids(id, payload, &header, facts.ids);
         self.place(facts, || text.effects.clone())?;
         self.may_set_target(&text.effects)?;
         if header.opens_cursor() {
@@ -229,8 +234,11 @@ impl Session {
         outcome
     }
 
-    /// Which ids the parameters of an INSERT may give.
+    /// Which ids an INSERT may give, where its parameters say so with their values.
     fn explicit_ids(&mut self, id: u32, payload: &[u8], header: &ExecuteHeader, of_text: Ids) -> Ids {
+        if !of_text.needs_parameters() {
+            return of_text;
+        }
         let Some(statement) = self.statements.get(id) else { return Ids::UNCLEAR };
         // A bulk execution has its NULLs among the values.
         if payload.first() == Some(&(Command::StmtBulkExecute as u8)) {
@@ -390,6 +398,7 @@ impl Session {
             return Err(self.unknown_statement(id, "mysqld_stmt_reset").into());
         };
         statement.long_data_failure = None;
+        statement.sent_ahead.clear();
         let key = statement.text.key;
         self.end_statement(id, key);
         if self.unread.transaction {
@@ -455,6 +464,7 @@ impl Session {
             return Err(self.unknown_statement(id, "mysqld_stmt_execute").into());
         };
         let (text, params) = (statement.text.clone(), statement.params);
+        statement.sent_ahead.clear();
         if let Some(failure) = statement.long_data_failure.take() {
             self.end_statement(id, text.key);
             return Err(failure.into());

@@ -46,7 +46,7 @@ impl Session {
             Box::pin(self.read_own_link()).await?;
         }
         if facts.kind == StatementKind::Explain
-            && let Some(reply) = self.explain_athena(&command)?
+            && let Some(reply) = Box::pin(self.explain_athena(&command)).await?
         {
             return Ok(reply);
         }

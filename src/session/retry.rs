@@ -130,6 +130,13 @@ impl Attempts {
     }
 }
 
+impl Attempts {
+    /// The command is not said again, whatever becomes of it.
+    pub fn forget(&mut self) {
+        self.kept = false;
+    }
+}
+
 impl Session {
     /// A command begins. What it is about is not known yet; it is kept if it may have to be said again.
     pub fn begin_command(&mut self, command: Command, bytes: &Payload) {

@@ -61,6 +61,8 @@ pub(super) struct Seen {
     pub out_of_time: Option<ServerError>,
     /// Of the last OK packet that had one.
     pub last_insert_id: Option<u64>,
+    /// That was the first one of several parts: the link has another.
+    pub of_several_parts: bool,
     /// The schema is now this one, or none.
     pub schema: Option<Option<Rc<[u8]>>>,
     pub transaction: Option<TransactionState>,

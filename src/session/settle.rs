@@ -168,7 +168,7 @@ impl Session {
         } else if let Some(id) = seen.last_insert_id {
             self.unread.insert_id = false;
             self.last_insert_id = id;
-            link.insert_id = Some(id);
+            link.insert_id = Some(id).filter(|_| !seen.of_several_parts);
         }
     }
 

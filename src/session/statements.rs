@@ -1,7 +1,7 @@
 //! The prepared statements of a session, and the texts that all sessions of a core share.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 
 use foldhash::HashSet;
@@ -120,6 +120,8 @@ pub(super) struct Statement {
     pub sharded: Option<Rc<ShardedStatement>>,
     /// Why parameters sent ahead did not arrive: said at EXECUTE, as they have no reply of their own.
     pub long_data_failure: Option<Refusal>,
+    /// Those of a statement about sharded tables, whose shards are not known before.
+    pub sent_ahead: BTreeMap<u16, Vec<u8>>,
 }
 
 impl Statement {
@@ -203,6 +205,11 @@ impl Statements {
     pub fn len(&self) -> usize {
         self.list.len()
     }
+
+    /// What is kept of parameters that were sent ahead, for all of them.
+    pub fn sent_ahead_bytes(&self) -> usize {
+        self.list.values().flat_map(|statement| statement.sent_ahead.values()).map(Vec::len).sum()
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +259,7 @@ mod tests {
             settled: Vec::new(),
             sharded: None,
             long_data_failure: None,
+            sent_ahead: BTreeMap::new(),
         };
         let mut statements = Statements::default();
         assert_eq!(statements.next_id(), 1);

@@ -130,9 +130,10 @@ fn statements_keep_their_schema() -> TestResult {
 }
 
 #[test]
-fn parameters_sent_ahead_are_refused() -> TestResult {
+fn parameters_sent_ahead() -> TestResult {
     on_each_server("sharding_long_data", four_shards, |stage| {
         let mut client = users(stage)?;
+        client.run("ALTER TABLE users MODIFY name LONGTEXT")?;
         for sql in [
             "SELECT user_id FROM users WHERE name = ?",
             "SELECT name FROM users WHERE user_id = 1 AND name <> ?",
@@ -140,15 +141,42 @@ fn parameters_sent_ahead_are_refused() -> TestResult {
             let statement = client.prepare(sql)?;
             for _ in 0..3 {
                 client.send_long_data(&statement, 0, b"a")?;
-                let outcome = client.execute(&statement, &[Value::LongData]);
-                assert_eq!(code(&outcome), Some(REFUSED), "{outcome:?}");
-                let message = outcome.expect_err("it is refused").to_string();
-                assert!(message.contains("COM_STMT_SEND_LONG_DATA"), "{message}");
+                let rows = client.execute(&statement, &[Value::LongData])?.rows()?.rows;
+                assert_eq!(rows.len(), 1, "{sql}");
+                // It is of one execution only.
+                let rows = client.execute(&statement, &[Value::text("b")])?.rows()?.rows;
+                assert_eq!(rows.len(), usize::from(sql.contains("SELECT user_id")), "{sql}");
+                client.send_long_data(&statement, 0, b"x")?;
                 client.command(command::STMT_RESET, &statement.id.to_le_bytes())?.ok()?;
                 let rows = client.execute(&statement, &[Value::text("a")])?.rows()?.rows;
                 assert_eq!(rows.len(), 1, "{sql}");
+                // There is no such parameter.
+                client.send_long_data(&statement, 1, b"x")?;
+                assert!(client.execute(&statement, &[Value::text("a")]).is_err());
             }
         }
+        // In pieces, for rows of several shards.
+        let insert = client.prepare("INSERT INTO users (name, user_id) VALUES (?, ?), (?, ?)")?;
+        for piece in 0..40 {
+            client.send_long_data(&insert, 0, &vec![b'a'; 100_000 + piece])?;
+            client.send_long_data(&insert, 2, b"z")?;
+        }
+        let values = [Value::LongData, Value::Int(10), Value::LongData, Value::Int(11)];
+        assert_eq!(client.execute(&insert, &values)?.ok()?.affected_rows, 2);
+        let sum = |shard: u32| {
+            stage.server.sql(&format!(
+                "SELECT CONCAT_WS(' ', user_id, LENGTH(name), LEFT(name, 1)) FROM {SHARDED}.users_{shard} WHERE user_id > 9"
+            ))
+        };
+        assert_eq!([sum(2)?, sum(3)?], ["10 4000780 a", "11 40 z"]);
+        // More than is collected.
+        for _ in 0..5 {
+            client.send_long_data(&insert, 0, &vec![b'a'; 4_000_000])?;
+        }
+        let outcome =
+            client.execute(&insert, &[Value::LongData, Value::Int(20), Value::text("b"), Value::Int(21)]);
+        assert_eq!(code(&outcome), Some(REFUSED), "{outcome:?}");
+        assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "6");
         Ok(())
     })
 }

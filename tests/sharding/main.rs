@@ -1,6 +1,7 @@
 //! Sharded tables: what an application sees of several tables is what it would see of one.
 
 mod answer;
+mod batches;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
@@ -9,6 +10,7 @@ mod dump;
 mod faults;
 mod grammar;
 mod links;
+mod load;
 mod oracle;
 mod parameters;
 mod schema;
@@ -21,6 +23,7 @@ mod storms;
 mod streams;
 mod sysbench;
 mod two_phase;
+mod warnings;
 mod writes;
 
 use athena_perf::proxy::AthenaConfig;

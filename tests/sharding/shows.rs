@@ -77,6 +77,67 @@ fn tables_are_listed_once() -> TestResult {
     )
 }
 
+/// The plans of all shards that a statement would run on.
+#[test]
+fn plans_of_several_shards() -> TestResult {
+    on_each_server(
+        "sharding_plans",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            let mut client = with_tables(stage)?;
+            let mut tables = |sql: &str| -> TestResult<Vec<String>> {
+                let plan = client.query(&format!("EXPLAIN FORMAT=TRADITIONAL {sql}"))?.rows()?;
+                let at =
+                    plan.columns.iter().position(|column| column.name == "table").ok_or("no such column")?;
+                Ok(plan.rows.iter().map(|row| row[at].to_string()).collect())
+            };
+            let of_all = ["users_0", "users_1", "users_2", "users_3"];
+            assert_eq!(tables("SELECT * FROM users")?, of_all);
+            assert_eq!(tables("SELECT name FROM users ORDER BY name LIMIT 2")?, of_all);
+            assert_eq!(
+                tables("SELECT u.name FROM users u WHERE u.name > 'a'")?,
+                ["u_0", "u_1", "u_2", "u_3"]
+            );
+            assert_eq!(tables("UPDATE users SET name = 'x'")?, of_all);
+            assert_eq!(tables("DELETE FROM users WHERE name = 'x'")?, of_all);
+            assert_eq!(
+                tables("SELECT COUNT(*) FROM users WHERE name < 'x' AND user_id IN (1, 6)")?,
+                ["users_1", "users_2"]
+            );
+            let mut joined = tables(
+                "SELECT u.name, p.place FROM users u, places p WHERE u.user_id IN (1, 2) AND p.place > u.user_id",
+            )?;
+            joined.sort();
+            assert_eq!(joined, ["p", "p", "u_1", "u_2"]);
+            assert_eq!(
+                tables("INSERT INTO users (user_id, name) VALUES (1, 'x'), (3, 'y')")?,
+                ["users_1", "users_3"]
+            );
+            assert_eq!(tables("INSERT INTO users VALUES (5, 'x'), (8, 'y')")?, ["users_0", "users_1"]);
+            // On the shard of its values, and no other.
+            let rows =
+                client.query("EXPLAIN FORMAT=TRADITIONAL DELETE FROM users WHERE user_id = 7")?.rows()?.rows;
+            assert!(rows[0].iter().any(|value| value.to_string() == "users_3"), "{rows:?}");
+            let documents =
+                client.query("EXPLAIN FORMAT=JSON SELECT * FROM users WHERE name > 'a'")?.rows()?;
+            assert_eq!((documents.rows.len(), documents.columns.len()), (4, 1));
+            for sql in ["SELECT GROUP_CONCAT(name) FROM users", "DELETE FROM users LIMIT 1"] {
+                let error = client.run(&format!("EXPLAIN {sql}")).expect_err("it would not run");
+                assert_eq!(error.code(), Some(1235), "{sql}: {error}");
+            }
+            stage.server.sql(&format!("SET foreign_key_checks = 0; DROP TABLE {SHARDED}.users_2"))?;
+            let error = client.run("EXPLAIN SELECT * FROM users").expect_err("a shard has no table");
+            assert_eq!(error.code(), Some(1146));
+            assert!(!error.to_string().contains("users_2"), "{error}");
+            let prepared = client.prepare("EXPLAIN SELECT * FROM users WHERE user_id >= ?")?;
+            let error = client.execute(&prepared, &[Value::Int(1)]).expect_err("on several shards");
+            assert_eq!(error.code(), Some(1235), "{error}");
+            assert!(!client.execute(&prepared, &[Value::Null])?.rows()?.rows.is_empty());
+            stage.assert_serves()
+        },
+    )
+}
+
 #[test]
 fn athena_says_what_it_would_do() -> TestResult {
     on_each_server(

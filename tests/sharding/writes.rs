@@ -147,7 +147,7 @@ fn what_is_refused_does_nothing() -> TestResult {
         |stage| {
             let mut client = stage_with_users(stage)?;
             for sql in [
-                "INSERT INTO users VALUES (9, 'i')",
+                "INSERT INTO users VALUES (9)",
                 "INSERT INTO users (user_id, name) VALUES (NULL, 'i')",
                 "INSERT INTO users (user_id, name) VALUES ('9x', 'i')",
                 "INSERT INTO users (user_id, name) VALUES (9.5, 'i')",
@@ -181,6 +181,102 @@ fn what_is_refused_does_nothing() -> TestResult {
             client.run("SET sql_select_limit = DEFAULT")?;
             assert_eq!(client.query("SELECT name FROM users")?.rows()?.rows.len(), 4);
             stage.assert_serves()
+        },
+    )
+}
+
+/// The order of the columns is the server's to say, also when somebody changes it behind Athena's back.
+#[test]
+fn an_insert_without_a_list_of_columns() -> TestResult {
+    on_each_server(
+        "sharding_unlisted",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            stage.server.sql(&format!("CREATE DATABASE {SHARDED}"))?;
+            let mut client = stage.login(&Login::app().database(SHARDED))?;
+            client.run(
+                "CREATE TABLE users (a INT, hidden INT INVISIBLE DEFAULT 7, user_id BIGINT PRIMARY KEY, \
+                 twice INT GENERATED ALWAYS AS (a * 2) STORED, `b``c` VARCHAR(10))",
+            )?;
+            let ok =
+                client.query("INSERT INTO users VALUES (1, 0, DEFAULT, 'x'), (2, 1, DEFAULT, 'y')")?.ok()?;
+            assert_eq!((ok.affected_rows, ok.warnings), (2, 0));
+            client.run(&format!("REPLACE INTO {SHARDED} . users VALUE (3, 5, DEFAULT, 'z')"))?;
+            let ok = client.query("INSERT IGNORE users VALUES (9, 5, DEFAULT, 'no')")?.ok()?;
+            assert_eq!(ok.affected_rows, 0);
+            client.run("INSERT INTO users VALUES (4, 7, DEFAULT, 'q') ON DUPLICATE KEY UPDATE a = 1")?;
+            let prepared = client.prepare("INSERT INTO users VALUES (?, ?, DEFAULT, ?)")?;
+            for id in 10..14 {
+                client.execute(&prepared, &[Value::Int(1), Value::Int(id), Value::text("p")])?.ok()?;
+            }
+            client
+                .run("INSERT INTO users SELECT a, user_id + 0, 1, 'no' FROM users")
+                .expect_err("an expression");
+            assert_eq!(rows(stage, 1)?, "1,5,13");
+            assert_eq!(
+                client.scalar(
+                    "SELECT CONCAT_WS('/', a, hidden, user_id, twice, `b``c`) FROM users WHERE user_id = 5"
+                )?,
+                "3/7/5/6/z"
+            );
+            // Now the key is first, and the statements of before mean something else.
+            for shard in 0..4 {
+                stage.server.sql(&format!(
+                    "ALTER TABLE {SHARDED}.users_{shard} DROP COLUMN twice, MODIFY user_id BIGINT FIRST"
+                ))?;
+            }
+            for begin in ["SELECT 1", "BEGIN", "SET autocommit = 0"] {
+                client.run(begin)?;
+                client.run("INSERT INTO users VALUES (22, 1, 'x'), (23, 0, 'y')")?;
+                assert_eq!(client.scalar("SELECT a FROM users WHERE user_id = 22")?, "1");
+                assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE user_id IN (22, 23)")?, "2");
+                client.run("DELETE FROM users WHERE user_id > 20")?;
+                client.run("COMMIT")?;
+            }
+            client.run("SET autocommit = 1")?;
+            // What is asked in between is nobody's to see.
+            client.run("SELECT SQL_CALC_FOUND_ROWS user_id FROM users WHERE user_id = 5 LIMIT 1")?;
+            client.run("INSERT INTO users VALUES (30, 1, 'x')")?;
+            assert_eq!(client.scalar("SELECT FOUND_ROWS()")?, "1");
+            assert_eq!(code(&mut client, "INSERT INTO users VALUES (31, 1)"), Some(REFUSED));
+            client.run("DROP TABLE users")?;
+            let error = client.run("INSERT INTO users VALUES (1, 2, 'x')").expect_err("there is none");
+            assert_eq!(error.code(), Some(NO_SUCH_TABLE));
+            assert!(!error.to_string().contains("users_0"), "{error}");
+            assert_eq!(stage.server.sql("SELECT COUNT(*) FROM information_schema.INNODB_TRX")?, "0");
+            stage.assert_serves()
+        },
+    )
+}
+
+/// Each shard draws ids by itself; the client is told the first one, and that is LAST_INSERT_ID().
+#[test]
+fn the_id_of_an_insert_is_that_of_its_first_part() -> TestResult {
+    on_each_server(
+        "sharding_ids",
+        |config| sharded(config, "mod", "shard_count = 4\n"),
+        |stage| {
+            stage.server.sql(&format!("CREATE DATABASE {SHARDED}"))?;
+            let mut client = stage.login(&Login::app().database(SHARDED))?;
+            client.run("CREATE TABLE users (user_id BIGINT, id INT PRIMARY KEY AUTO_INCREMENT)")?;
+            for shard in 0..4 {
+                let start = 1000 * (shard + 1);
+                stage.server.sql(&format!("ALTER TABLE {SHARDED}.users_{shard} AUTO_INCREMENT = {start}"))?;
+            }
+            let prepared = client.prepare("INSERT INTO users (user_id) VALUES (?), (?), (?)")?;
+            for begin in ["SELECT 1", "BEGIN"] {
+                client.run(begin)?;
+                for _ in 0..2 {
+                    let ok = client.query("INSERT INTO users (user_id) VALUES (3), (1), (2)")?.ok()?;
+                    assert_eq!(ok.last_insert_id / 1000, 2);
+                    assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, ok.last_insert_id.to_string());
+                    let ok = client.execute(&prepared, &[3, 1, 2].map(Value::Int))?.ok()?;
+                    assert_eq!(ok.last_insert_id / 1000, 2);
+                    assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, ok.last_insert_id.to_string());
+                }
+                client.run("COMMIT")?;
+            }
+            Ok(())
         },
     )
 }

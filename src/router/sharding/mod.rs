@@ -4,9 +4,11 @@
 //! - `plan` is what becomes of a statement, without its values.
 //! - `rules` finds the rule of a table; `value` reads literals and parameters, `key` makes keys of them, and `mapping` says on
 //!   which shards keys and conditions are (`shard_set`).
+//! - `load` finds the rows in the file of a LOAD DATA.
 //! - `merge` makes the rows of several shards one result.
 
 mod key;
+mod load;
 mod mapping;
 mod merge;
 mod plan;
@@ -19,13 +21,14 @@ mod value;
 
 pub use crate::config::sharding::{Algorithm, Key, KeyType, ShardingRule as Rule};
 pub use key::{KeyError, Reading, compared, stored};
+pub use load::{Field, FileFormat, FileRows, FormatError, is_of_bytes, keeps};
 pub use mapping::{Values, evaluate, hash_of, place, shard_of};
 pub use merge::{
     Budget, Chunk, FULL_BYTES, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream, Window,
 };
 pub use plan::{
-    Action, Aggregate, Bound, Column, Compared, Condition, Edit, Limit, Merge, Operand, OrderKey, Piece,
-    Plan, Reason, Row, Rows, Scatter, Verdict,
+    Action, Aggregate, Bound, Column, Compared, Condition, Edit, Limit, Load, Merge, Operand, OrderKey,
+    Piece, Plan, Reason, Row, Rows, Scatter, Verdict,
 };
 pub use rules::{Rules, physical, quote};
 pub use shard_set::ShardSet;

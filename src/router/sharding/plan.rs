@@ -87,10 +87,27 @@ pub enum Action {
     },
     /// INSERT and REPLACE with rows of values, each row for its own shard.
     Insert { rows: Vec<Row>, several: Result<(), Reason> },
+    /// LOAD DATA LOCAL, each row of the file for its own shard.
+    Load(Box<Load>),
+    /// An INSERT, REPLACE or LOAD DATA without a list of columns, whose order only the server knows: it is planned once the
+    /// list stands behind the token `behind`. `schema` is what the table is qualified with.
+    Unlisted { table: u32, schema: Option<u32>, behind: u32 },
     /// CREATE, ALTER, DROP, RENAME, TRUNCATE and the like, on all shards. `counts` the rows (none does but TRUNCATE's like).
     Definition,
+    /// EXPLAIN of a statement, on the shards that it is for. `tables` are what its sharded tables are called in it.
+    Explain { of: Box<Action>, tables: Vec<Box<str>> },
     /// What tells of a table's form: the first shard answers, and where it says a table's name the logical one is put.
     Describe,
+}
+
+impl Action {
+    /// The statement that is run, or explained.
+    pub fn explained(&self) -> &Self {
+        match self {
+            Self::Explain { of, .. } => of.explained(),
+            other => other,
+        }
+    }
 }
 
 /// One row of an INSERT.
@@ -100,6 +117,27 @@ pub struct Row {
     pub tokens: Range<u32>,
     /// The value of the sharding column.
     pub key: Operand,
+}
+
+/// How a LOAD DATA reads its file: the tokens of what it says of that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Load {
+    pub file: u32,
+    pub table: u32,
+    /// What the table is qualified with.
+    pub schema: Option<u32>,
+    pub charset: Option<u32>,
+    pub field_end: Option<u32>,
+    pub enclosed: Option<u32>,
+    pub escaped: Option<u32>,
+    pub line_start: Option<u32>,
+    pub line_end: Option<u32>,
+    /// How many lines come before the first row.
+    pub skip: Option<u32>,
+    /// How many values a row has.
+    pub columns: usize,
+    /// Which of them is the sharding column's.
+    pub key: usize,
 }
 
 /// A change of a text: tokens that give way (none where the range is empty: then it is put before `tokens.start`).

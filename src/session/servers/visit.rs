@@ -237,6 +237,10 @@ impl Session {
 
     /// Goes to a cluster.
     pub async fn go_to(&mut self, at: usize, errand: Errand) -> Result<(), Stop> {
+        if errand != Errand::Question && self.may_have_to_sit_back() {
+            // Whatever was asked elsewhere: it is where its transaction is that the session sets out from.
+            self.sit_back().await?;
+        }
         if at == self.at {
             return Ok(());
         }

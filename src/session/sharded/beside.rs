@@ -23,6 +23,7 @@ use super::super::driver::Session;
 use super::super::failure::Refusal;
 use super::gathering::{ABOUT_TO_END, Gathering, Reading};
 use super::several::{Execute, Leg, Say};
+use super::warnings::in_known_names;
 
 /// What a task needs.
 struct Errand {
@@ -219,7 +220,12 @@ impl Errand {
             let bytes = Payload::from(chunk);
             self.count(Direction::BackendIn, &bytes);
             if let Some(end) = gathering.take(reading, bytes)? {
-                return lease.gathered(&end);
+                let gathered = lease.gathered(&end)?;
+                if matches!(gathered, Gathered::Done { warnings } if warnings > 0) {
+                    let list = lease.warnings().await?.unwrap_or_default();
+                    gathering.list(reading.shard, in_known_names(list, &self.renames));
+                }
+                return Ok(gathered);
             }
             gathering.room(reading.lane).await;
             chunk = lease.socket.receive().await?.ok_or(LinkError::Closed)?;

@@ -6,6 +6,7 @@ use std::task::Poll;
 use crate::net::{Buf, Payload};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
+use crate::protocol::packet::write_packet;
 use crate::protocol::reply::Reply;
 use crate::protocol::result_reader::{ResultPart, ResultReader};
 use crate::protocol::rows::RowCutter;
@@ -19,7 +20,7 @@ use super::super::seen::Seen;
 use super::gathering::Gathering;
 
 /// What a collected reply is read with: that of links, so that nothing of it changes on the way.
-const COLLECTED: Capabilities = Capabilities::DEPRECATE_EOF;
+const COLLECTED: Capabilities = Capabilities::DEPRECATE_EOF.union(Capabilities::LOCAL_FILES);
 
 /// A packet of a reply, without its header. An error, and the end of rows, are for [`Seen`] alone.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Asking<'a> {
     pub reply: Reply,
     pub clock: Clock,
     pub of: Option<Of<'a>>,
+    /// What the server gets where it asks for a file.
+    pub file: Option<Vec<u8>>,
 }
 
 /// The read that a command is a part of: what ends that ends it, and where its rows are not wanted yet it waits.
@@ -102,7 +105,7 @@ impl Session {
             }
             Ok(None)
         };
-        let asking = Asking { reply: self.collected_reply(), clock, of: None };
+        let asking = Asking { reply: self.collected_reply(), clock, of: None, file: None };
         self.take_reply(link, command, asking, seen, take).await
     }
 
@@ -115,7 +118,7 @@ impl Session {
         &self,
         link: &mut Use,
         command: Payload,
-        Asking { mut reply, mut clock, of }: Asking<'_>,
+        Asking { mut reply, mut clock, of, mut file }: Asking<'_>,
         seen: &mut Seen,
         take: &mut TakeBytes<'_>,
     ) -> Result<Collected, Stop> {
@@ -127,6 +130,13 @@ impl Session {
         let mut chunk = self.unless_ended(of.as_ref(), self.ask(link, command, &mut clock)).await?;
         loop {
             let (payload, scanned) = self.scan(chunk, &mut reply, seen).map_err(before_any)?;
+            if scanned.awaits_file {
+                let Some(contents) = file.take() else { return Err(LinkError::Closed.into()) };
+                let bytes = file_of(&contents, &mut reply)?;
+                link.lease().socket.file_begins();
+                chunk = self.ask(link, bytes, &mut clock).await?;
+                continue;
+            }
             // By what it ends with a statement tells that its time was over.
             let last = (scanned.done && clock.is_over()).then(|| payload.to_vec());
             if refused.is_none() {
@@ -134,9 +144,6 @@ impl Session {
             }
             if refused.is_some() && !told.replace(true) {
                 self.end_on_server();
-            }
-            if scanned.awaits_file {
-                return Err(LinkError::Closed.into());
             }
             if scanned.done {
                 let killed = self.entry.off_link();
@@ -222,6 +229,21 @@ pub(super) fn each_row<E>(
         take(place.of(bytes, cutter))?;
     }
     Ok(())
+}
+
+/// A file as the link takes it, behind which the reply goes on.
+fn file_of(contents: &[u8], reply: &mut Reply) -> Result<Payload, LinkError> {
+    /// Servers read a packet as a whole.
+    const PIECE: usize = 1 << 16;
+    let mut file = reply.local_file();
+    let mut bytes = Vec::with_capacity(contents.len() + contents.len() / PIECE * 8 + 16);
+    let mut seq = file.next_seq();
+    for piece in contents.chunks(PIECE).chain([&[][..]]) {
+        seq = write_packet(&mut bytes, seq, piece);
+    }
+    file.pass(&mut bytes).map_err(|_| LinkError::Closed)?;
+    reply.resume(&file);
+    Ok(bytes.into())
 }
 
 /// The client has nothing of this reply: an error is the first packet that it gets.

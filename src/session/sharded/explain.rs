@@ -1,16 +1,20 @@
-//! EXPLAIN ATHENA: what would become of a statement, without saying it to any server.
+//! EXPLAIN of several shards, and EXPLAIN ATHENA: what would become of a statement, without saying it to any server.
 
 use crate::net::Payload;
-use crate::parser::{facts, is_explain_athena};
+use crate::parser::{Facts, facts, is_explain_athena};
 use crate::protocol::capability::Capabilities;
 use crate::protocol::column_definition::{ColumnDefinition, column_flag, column_type};
 use crate::protocol::packet::HEADER_LEN;
-use crate::protocol::resultset::text_resultset;
-use crate::router::sharding::{Merge, Rows, Verdict};
+use crate::protocol::resultset::{ResultsetWriter, TextValue, text_resultset, text_row};
+use crate::router::sharding::{Merge, MergeError, Rows, Verdict, physical};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
+use super::super::link::Use;
+use super::super::seen::Seen;
+use super::collect::{Part, Take};
 use super::several::{Leg, Say};
+use super::show::values;
 use super::text::{How, Parts, query};
 
 /// The columns of the answer.
@@ -21,15 +25,24 @@ const UTF8: u16 = 45;
 
 impl Session {
     /// COM_QUERY with EXPLAIN ATHENA; `None` for anything else, and where no table is sharded.
-    pub(in crate::session) fn explain_athena(&mut self, command: &Payload) -> Result<Option<Payload>, Stop> {
+    pub(in crate::session) async fn explain_athena(
+        &mut self,
+        command: &Payload,
+    ) -> Result<Option<Payload>, Stop> {
         let Some(tables) = self.home().tables.clone() else { return Ok(None) };
-        let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
-        let (head, sql) = payload.split_at(at.min(payload.len()));
+        let (head, sql) = self.head_and_text(command)?;
         let mode = self.sql_mode();
         let Some(at) = is_explain_athena(sql, mode) else { return Ok(None) };
-        let sql = sql.get(at..).unwrap_or_default();
-        let rows = match tables.look_at(sql, mode) {
+        let (head, mut sql) = (head.to_vec(), sql.get(at..).unwrap_or_default().to_vec());
+        let mut verdict = tables.look_at(&sql, mode);
+        if let Verdict::Sharded(plan) = &verdict
+            && let Some(listed) = self.listed(&sql, plan).await?
+        {
+            verdict = tables.look_at(&listed, mode);
+            sql = listed;
+        }
+        let (head, sql) = (&head[..], &sql[..]);
+        let rows = match verdict {
             Verdict::Refused(reason) => return Err(Refusal::sharding(&reason).into()),
             Verdict::Home => vec![["home".to_owned(), text(sql), "as it is".to_owned()]],
             Verdict::Sharded(plan) => match self.parts(&query(head, sql)?, facts(sql, mode), &plan)? {
@@ -60,10 +73,103 @@ impl Session {
         Ok(Some(reply.into()))
     }
 
+    /// EXPLAIN of a statement on several shards: the rows of all of them, in their order. In the column `table` a sharded table
+    /// has the name that it has on its shard: so readers of such rows tell them apart.
+    pub(super) async fn explain_on_all(
+        &mut self,
+        mut link: Use,
+        facts: Facts,
+        legs: Vec<Leg>,
+        tables: &[Box<str>],
+        mut seen: Seen,
+    ) -> Result<Payload, Stop> {
+        let max = self.home().tables.as_ref().map_or(0, |tables| tables.budget.max_bytes);
+        let (mut columns, mut rows, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let clock = self.clock();
+        for leg in legs {
+            let (shard, is_first) = (leg.shard, rows.is_empty());
+            let Some(clock) = clock.of_next_part(self.timer.now()) else {
+                seen.fail(&self.took_too_long());
+                break;
+            };
+            let command = self.command_of(&mut link, leg)?;
+            let take: &mut Take<'_> = &mut |part| {
+                match part {
+                    Part::Column(column) if is_first => columns.push(column),
+                    Part::Row(row) => {
+                        bytes += row.len();
+                        if bytes > max {
+                            return Err(Refusal::merge(MergeError::too_many_bytes(max)));
+                        }
+                        rows.push((shard, values(row)));
+                    }
+                    Part::Column(_) | Part::Ok(_) => {}
+                }
+                Ok(())
+            };
+            let warnings = std::mem::take(&mut seen.warnings);
+            let collected = match self.collect(&mut link, command, clock, &mut seen, take).await {
+                Ok(collected) => self.note_warnings(&mut link, &mut seen).await.map(|()| collected),
+                stopped => stopped,
+            };
+            seen.warnings = seen.warnings.saturating_add(warnings);
+            let collected = match collected {
+                Ok(collected) => collected,
+                Err(stop) => return self.finish(link, facts, &seen, Err(stop)),
+            };
+            let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
+            if let Some(refusal) = collected.refused.or(killed) {
+                seen.fail(&refusal);
+            }
+            if seen.has_failed() {
+                break;
+            }
+        }
+        if let Err(stop) = self.cut_warnings(&mut link, &mut seen).await {
+            return self.finish(link, facts, &seen, Err(stop));
+        }
+        let reply = match seen.has_failed() {
+            true => self.error_of(&seen, 1),
+            false => {
+                let rows = physical_rows(&columns, rows, tables);
+                seen.rows = Some(rows.len() as u64);
+                let status = seen.status.unwrap_or(self.status);
+                let mut reply = ResultsetWriter::begin(self.capabilities, status, seen.warnings, &columns);
+                for row in &rows {
+                    let mut payload = Vec::new();
+                    text_row(row, &mut payload);
+                    reply.row(&payload);
+                }
+                reply.end().into()
+            }
+        };
+        self.finish_several(link, facts, &seen, reply)
+    }
+
     /// The text of a COM_QUERY.
     fn statement(&self, command: &Payload) -> String {
         text(self.text(command.get(HEADER_LEN..).unwrap_or_default()).unwrap_or_default())
     }
+}
+
+/// The rows with the names of the shards' tables.
+fn physical_rows(
+    columns: &[Vec<u8>],
+    rows: Vec<(u32, Vec<TextValue>)>,
+    tables: &[Box<str>],
+) -> Vec<Vec<TextValue>> {
+    let is_table =
+        |column: &Vec<u8>| ColumnDefinition::parse(column).is_ok_and(|column| column.name == b"table");
+    let at = columns.iter().position(is_table);
+    let named = |(shard, mut row): (u32, Vec<TextValue>)| {
+        let table = at.and_then(|at| row.get_mut(at)?.as_mut());
+        let known = |name: &Vec<u8>| tables.iter().find(|table| table.as_bytes() == &name[..]);
+        if let Some((name, known)) = table.and_then(|name| known(name).map(|known| (name, known))) {
+            *name = physical(known, shard).into_bytes();
+        }
+        row
+    };
+    rows.into_iter().map(named).collect()
 }
 
 fn text(sql: &[u8]) -> String {
@@ -93,6 +199,7 @@ fn described(how: &How) -> String {
     match how {
         How::Read(merging) => merged(merging.merge()),
         How::Write(_) => "one transaction".to_owned(),
+        How::Explain(_) => "the rows of all".to_owned(),
         How::Define => "one after the other".to_owned(),
     }
 }

@@ -19,6 +19,7 @@ use crate::protocol::reply::Renames;
 use crate::protocol::result_reader::{ResultPart, ResultReader};
 use crate::protocol::resultset::ResultsetWriter;
 use crate::protocol::rows::RowCutter;
+use crate::protocol::warnings::WarningList;
 use crate::router::sharding::{
     Chunk, FULL_BYTES, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream,
 };
@@ -56,6 +57,8 @@ pub(super) struct Gathering {
     /// Parts that wait for room in their lanes.
     waiting: RefCell<Vec<Option<Waker>>>,
     warnings: Cell<u16>,
+    /// What they are, by shard.
+    listed: RefCell<Vec<(u32, WarningList)>>,
     /// Why the read fails; the first reason counts.
     failure: RefCell<Option<Refusal>>,
     /// It has failed, for this reason or one that the session knows.
@@ -82,7 +85,7 @@ enum Sink {
 /// One part, as far as it was read.
 pub(super) struct Reading {
     pub lane: usize,
-    shard: usize,
+    pub shard: u32,
     /// Of its columns, where nobody has renamed them before.
     renames: Renames,
     reader: ResultReader,
@@ -113,6 +116,7 @@ impl Gathering {
             enough: Cell::new(false),
             waiting: RefCell::default(),
             warnings: Cell::new(0),
+            listed: RefCell::default(),
             failure: RefCell::default(),
             failed: Cell::new(false),
             over: Cell::new(false),
@@ -138,7 +142,7 @@ impl Gathering {
                 stream.all_begun();
             }
         }
-        let shard = leg.shard as usize;
+        let shard = leg.shard;
         let (reader, cutter) = (ResultReader::default(), RowCutter::default());
         Some((leg, Reading { lane, shard, renames, reader, columns: Vec::new(), cutter }))
     }
@@ -182,8 +186,10 @@ impl Gathering {
     fn columns(&self, reading: &mut Reading) {
         let columns = std::mem::take(&mut reading.columns);
         self.with_sink(|sink| match sink {
-            Sink::Groups(merger) => merger.columns(reading.shard, &columns).map(|()| Flow::More),
-            Sink::Rows(stream) => stream.columns(reading.lane, reading.shard, &columns).map(|()| Flow::More),
+            Sink::Groups(merger) => merger.columns(reading.shard as usize, &columns).map(|()| Flow::More),
+            Sink::Rows(stream) => {
+                stream.columns(reading.lane, reading.shard as usize, &columns).map(|()| Flow::More)
+            }
             Sink::Merged(_) | Sink::Nothing => Ok(Flow::More),
         });
     }
@@ -220,6 +226,18 @@ impl Gathering {
     /// A part has so many warnings of its own.
     pub fn add_warnings(&self, warnings: u16) {
         self.warnings.set(self.warnings.get().saturating_add(warnings));
+    }
+
+    /// The warnings of a part.
+    pub fn list(&self, shard: u32, list: WarningList) {
+        self.listed.borrow_mut().push((shard, list));
+    }
+
+    /// Those of all parts, in the order of the shards.
+    pub fn listed(&self) -> Vec<WarningList> {
+        let mut all = self.listed.take();
+        all.sort_by_key(|(shard, _)| *shard);
+        all.into_iter().map(|(_, list)| list).collect()
     }
 
     /// A part has come to its end.

@@ -3,16 +3,19 @@
 //! `tables` knows the rules of a cluster and the plans of statements, and decides for a text which shards it is for, and in
 //! what words. A statement of one shard goes on as any other does. The parts of one of several are said on the session's link
 //! (`collect` takes their replies), and what they answer is made one. `several` has writes and definitions, whose OK packets `done`
-//! adds up. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
+//! adds up; `on_servers` has those of several servers. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
 //! by the ways of `router::sharding`, and goes to the client by `outgoing` while more comes. `text` and `prepared` are the ways in.
+//! What parts warn of is `warnings`. `load` splits the file of a LOAD DATA by rows; `columns` asks for a table's columns.
 //! `show` is about what servers say of their tables, `schema` about what `information_schema` does, `explain` about what Athena says
 //! of statements.
 
 mod beside;
 mod collect;
+mod columns;
 mod done;
 mod explain;
 mod gathering;
+mod load;
 mod on_servers;
 mod outgoing;
 mod prepared;
@@ -22,6 +25,7 @@ mod several;
 mod show;
 mod tables;
 mod text;
+mod warnings;
 
 pub(super) use prepared::{Execution, ShardedStatement};
 pub use tables::ShardedTables;

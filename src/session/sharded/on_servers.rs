@@ -77,7 +77,7 @@ impl Session {
         legs: Vec<Leg>,
         mut done: Done,
     ) -> Result<Payload, Stop> {
-        let alone = self.writes_alone();
+        let alone = self.is_alone();
         let servers = self.by_server(legs);
         let mut seen = statement.seen();
         let mut visited = Vec::new();
@@ -98,7 +98,7 @@ impl Session {
             return Err(refusal.into());
         }
         seen.status = Some(self.status);
-        let reply = self.done(&done, &mut seen);
+        let reply = self.done(&done, &mut seen, 1);
         self.before.row_count = i64::try_from(done.affected_rows).unwrap_or(i64::MAX);
         self.warnings = done.warnings;
         self.is_last = false;

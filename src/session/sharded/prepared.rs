@@ -2,27 +2,29 @@
 //! of its parameters, on which the statement is prepared in their words the first time.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
-use crate::parser::{Sketch, SqlMode, digest};
-use crate::protocol::command::Command;
+use crate::parser::{Effect, Facts, Ids, Sketch, SketchKind, SqlMode, digest};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::execution::{BulkValue, Execution as Sent, bulk_of, bulk_rows};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
 use crate::protocol::parameter::raw_parameters;
 use crate::protocol::row::RowEncoding;
 use crate::protocol::statement::ExecuteHeader;
-use crate::router::sharding::{Action, Edit, Plan, Reason, ShardSet, Value};
+use crate::router::sharding::{Action, Plan, Reason, ShardSet, Value};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::link::Use;
+use super::super::prepared::patch_id;
 use super::super::statements::{Meant, StatementText};
 use super::several::{Execute, Leg, Say};
-use super::tables::{Targets, Values};
-use super::text::OF_ONE_LINK;
+use super::tables::{ShardedTables, Targets, Values};
+use super::text::{How, OF_ONE_LINK};
 
 /// A statement about sharded tables, as it was prepared.
 #[derive(Debug)]
@@ -45,25 +47,66 @@ pub(in crate::session) struct Planned {
     pub shard: u32,
 }
 
-/// A statement of the session, and its text for a shard.
-pub(super) type Prepared = (u32, Rc<StatementText>);
+/// A statement of the session that a link needs in the words of a shard.
+pub(super) struct Prepared {
+    pub id: u32,
+    pub text: Rc<StatementText>,
+    /// The types of its parameters, where it is executed with values of its own.
+    pub own: Option<Rc<[u8]>>,
+}
 
 /// What an EXECUTE of such a statement is.
 pub(in crate::session) enum Execution {
     /// On one shard, of which the statement has the text now.
     One(Rc<StatementText>),
-    Several(Vec<(u32, Rc<StatementText>)>),
+    Several(OnSeveral),
+}
+
+/// An EXECUTE on several shards.
+pub(in crate::session) struct OnSeveral {
+    facts: Facts,
+    effects: Vec<Effect>,
+    legs: Vec<Leg>,
+    how: How,
+}
+
+/// An execution while its shards are looked for.
+struct Executed<'a> {
+    id: u32,
+    payload: &'a [u8],
+    header: &'a ExecuteHeader,
+    sharded: &'a ShardedStatement,
+    /// What the statement is prepared as now.
+    prepared: Rc<StatementText>,
+    /// Of its parameters, two bytes each.
+    types: &'a [u8],
 }
 
 impl Session {
     /// The plan of a text that is prepared, and the command in the words of the first shard: that knows its parameters and
     /// columns.
-    pub(in crate::session) fn prepare_sharded(
+    pub(in crate::session) async fn prepare_sharded(
         &mut self,
         sql: &[u8],
         mode: SqlMode,
-    ) -> Result<Option<Planned>, Refusal> {
-        let Some(plan) = self.sharded(sql, mode)? else { return Ok(None) };
+        facts: Facts,
+    ) -> Result<Option<Planned>, Stop> {
+        let Some(mut plan) = self.sharded(sql, mode)? else { return Ok(None) };
+        if matches!(plan.action, Action::Unlisted { .. }) {
+            // It is asked where the statement is going to run.
+            self.place(facts, Vec::new)?;
+        }
+        let listed = self.listed(sql, &plan).await?;
+        let sql = listed.as_deref().unwrap_or(sql);
+        if listed.is_some() {
+            plan = self.sharded(sql, mode)?.ok_or_else(Refusal::malformed)?;
+        }
+        if matches!(plan.action, Action::Load(_)) {
+            return Err(Refusal::sharding(&Reason::from(
+                "LOAD DATA into a sharded table cannot be prepared: send it as text",
+            ))
+            .into());
+        }
         let Some(tables) = self.home().tables.clone() else { return Ok(None) };
         let sketch = Sketch::clone(&tables.sketch());
         let values = Values { sql, sketch: &sketch, mode, parameters: &[] };
@@ -80,63 +123,205 @@ impl Session {
     pub(in crate::session) fn execution(
         &mut self,
         id: u32,
-        payload: &[u8],
-        header: &ExecuteHeader,
+        command: &mut Payload,
+        header: &mut ExecuteHeader,
         sharded: &ShardedStatement,
     ) -> Result<Execution, Stop> {
         let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
-        if payload.first() == Some(&(Command::StmtBulkExecute as u8)) {
-            return Err(Refusal::bulk_of_shards().into());
-        }
         let Some(statement) = self.statements.get(id) else { return Err(Refusal::malformed().into()) };
-        let prepared = statement.text.clone();
-        let raw = raw_parameters(payload, header, &statement.types).map_err(|_| Refusal::malformed())?;
+        let (prepared, params) = (statement.text.clone(), statement.params);
+        let types: Rc<[u8]> = Rc::from(&statement.types[..]);
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        if header.is_bulk() {
+            let executed = Executed { id, payload, header, sharded, prepared, types: &types };
+            return self.bulk_execution(&tables, &executed);
+        }
+        let raw = raw_parameters(payload, header, &types).map_err(|_| Refusal::malformed())?;
         let parameters: Vec<_> = raw.into_iter().map(Value::of_parameter).collect();
         let values = sharded.values(&parameters);
         let targets = tables.targets(&sharded.plan, &values, self.reading(), self.at)?;
         self.check_beside(&sharded.plan, targets.all())?;
-        let meant = Meant {
-            schema: prepared.schema.as_ref(),
-            state: &prepared.state,
-            facts: prepared.facts,
-            effects: &prepared.effects,
-        };
-        let text = |shard: u32, edits: &[Edit], several: bool| {
-            let mut texts = sharded.texts.borrow_mut();
-            let new = || self.ctx.texts.get(&meant, &tables.words(&sharded.plan, edits, &values, shard));
-            texts.entry((shard, several)).or_insert_with(new).clone()
-        };
         let set = match targets {
-            Targets::One(shard) => {
-                let text = text(shard, &sharded.plan.edits, false);
-                self.renames = tables.renames(&sharded.plan, &values, ShardSet::of(shard));
-                self.shard = shard;
-                return Ok(Execution::One(self.go_to_text(id, text)));
-            }
+            Targets::One(shard) => return Ok(self.execution_of_one(&tables, id, sharded, &prepared, shard)),
             Targets::Several(set) => set,
+            Targets::Rows(_) if matches!(sharded.plan.action, Action::Explain { .. }) => ShardSet::EMPTY,
             Targets::Rows(shards) => {
-                super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary)?;
-                let set = Targets::Rows(shards.clone()).all();
-                self.renames = tables.renames(&sharded.plan, &values, set);
-                let text = |shard: u32| {
-                    let keep = |row: usize| shards.get(row) == Some(&shard);
-                    let words = tables.words_of_rows(&sharded.plan, &values, shard, &keep);
-                    (shard, self.ctx.texts.get(&meant, &words))
-                };
-                return Ok(Execution::Several(set.iter().map(text).collect()));
+                let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary)?;
+                let executed = Executed { id, payload, header, sharded, prepared, types: &types };
+                let legs = self.legs_of_rows(&tables, &executed, &values, &shards)?;
+                return Ok(Execution::Several(several(&executed.prepared, legs, how)));
             }
         };
+        if matches!(sharded.plan.action, Action::Explain { .. }) {
+            return Err(Refusal::sharding(&Reason::from(
+                "EXPLAIN on several shards cannot be prepared: send it as text, or say the sharding column's value",
+            ))
+            .into());
+        }
         if prepared.facts.hazards.intersects(OF_ONE_LINK) {
             return Err(Refusal::of_one_link().into());
         }
         self.check_row_limit(&sharded.plan, &sharded.sql)?;
+        let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary)?;
         self.renames = tables.renames(&sharded.plan, &values, set);
+        let is_read = matches!(sharded.plan.action, Action::Read { .. });
+        let texts: Vec<_> = set
+            .iter()
+            .map(|shard| (shard, self.text_of_shard(&tables, sharded, &prepared, shard, is_read)))
+            .collect();
+        // The rows are merged at once: there is nothing to fetch from.
+        header.decline_cursor(command.get_mut(HEADER_LEN..).unwrap_or_default());
+        let payload: Rc<[u8]> = Rc::from(command.get(HEADER_LEN..).unwrap_or_default());
+        let header = Rc::new(header.clone());
+        let leg = |(shard, text): (u32, Rc<StatementText>)| {
+            let (payload, header, types) = (payload.clone(), header.clone(), types.clone());
+            let at = self.server_of(shard);
+            Leg {
+                shard,
+                at,
+                say: Say::Execute(Execute { id, text, payload, header, types, params, own: false }),
+            }
+        };
+        Ok(Execution::Several(several(&prepared, texts.into_iter().map(leg).collect(), how)))
+    }
+
+    /// The statement goes on in the words of one shard.
+    fn execution_of_one(
+        &mut self,
+        tables: &ShardedTables,
+        id: u32,
+        sharded: &ShardedStatement,
+        prepared: &StatementText,
+        shard: u32,
+    ) -> Execution {
+        let text = self.text_of_shard(tables, sharded, prepared, shard, false);
+        self.renames = tables.renames(&sharded.plan, &sharded.values(&[]), ShardSet::of(shard));
+        self.shard = shard;
+        Execution::One(self.go_to_text(id, text))
+    }
+
+    /// The statement in the words of a shard: of a part of a read of several, if `scattered`.
+    fn text_of_shard(
+        &self,
+        tables: &ShardedTables,
+        sharded: &ShardedStatement,
+        prepared: &StatementText,
+        shard: u32,
+        scattered: bool,
+    ) -> Rc<StatementText> {
         let edits = match &sharded.plan.action {
-            Action::Read { scatter: Ok(scatter), .. } => &scatter.edits,
+            Action::Read { scatter: Ok(scatter), .. } if scattered => &scatter.edits,
             _ => &sharded.plan.edits,
         };
-        let is_read = matches!(sharded.plan.action, Action::Read { .. });
-        Ok(Execution::Several(set.iter().map(|shard| (shard, text(shard, edits, is_read))).collect()))
+        let new = || {
+            self.ctx
+                .texts
+                .get(&meant(prepared), &tables.words(&sharded.plan, edits, &sharded.values(&[]), shard))
+        };
+        sharded.texts.borrow_mut().entry((shard, scattered)).or_insert_with(new).clone()
+    }
+
+    /// An INSERT of several rows: each shard gets a text with its rows, and their parameters.
+    fn legs_of_rows(
+        &mut self,
+        tables: &ShardedTables,
+        executed: &Executed<'_>,
+        values: &Values<'_>,
+        shards: &[u32],
+    ) -> Result<Vec<Leg>, Stop> {
+        let sharded = executed.sharded;
+        let none = BTreeMap::new();
+        let sent = Sent::parse(executed.payload, executed.header, executed.types, &none)
+            .map_err(|_| Refusal::malformed())?;
+        let set = Targets::Rows(shards.to_vec()).all();
+        self.renames = tables.renames(&sharded.plan, values, set);
+        let Action::Insert { rows, .. } = &sharded.plan.action else {
+            return Err(Refusal::malformed().into());
+        };
+        // By the number of each parameter, where it stands.
+        let tokens = sharded.sketch.tokens.iter().zip(0u32..);
+        let places: Vec<_> =
+            tokens.filter(|(token, _)| token.kind == SketchKind::Parameter).map(|(_, at)| at).collect();
+        let mut legs = Vec::new();
+        for shard in set.iter() {
+            let keeps_row = |row: usize| shards.get(row) == Some(&shard);
+            let words = tables.words_of_rows(&sharded.plan, values, shard, &keeps_row);
+            let is_left_out = |place: u32| {
+                let mut all = rows.iter().enumerate();
+                all.any(|(at, row)| row.tokens.contains(&place) && !keeps_row(at))
+            };
+            let (payload, types) =
+                sent.encode(|number| places.get(number).is_some_and(|place| !is_left_out(*place)));
+            let text = self.ctx.texts.get(&meant(&executed.prepared), &words);
+            legs.push(self.own_leg(executed.id, shard, text, payload, types)?);
+        }
+        Ok(legs)
+    }
+
+    /// A part with values of its own, in a payload that has their types.
+    fn own_leg(
+        &self,
+        id: u32,
+        shard: u32,
+        text: Rc<StatementText>,
+        payload: Vec<u8>,
+        types: Vec<u8>,
+    ) -> Result<Leg, Refusal> {
+        let params = u16::try_from(types.len() / 2).map_err(|_| Refusal::malformed())?;
+        let header = ExecuteHeader::parse(&payload, params, self.has_attributes())
+            .map_err(|_| Refusal::malformed())?;
+        if payload.len() >= MAX_PAYLOAD {
+            return Err(Refusal::outgrown("the types of its parameters"));
+        }
+        let (payload, header, types) = (payload.into(), Rc::new(header), types.into());
+        let at = self.server_of(shard);
+        Ok(Leg {
+            shard,
+            at,
+            say: Say::Execute(Execute { id, text, payload, header, types, params, own: true }),
+        })
+    }
+
+    /// A bulk execution: each shard gets its rows.
+    fn bulk_execution(&mut self, tables: &ShardedTables, executed: &Executed<'_>) -> Result<Execution, Stop> {
+        let Executed { id, payload, header, sharded, ref prepared, types } = *executed;
+        if !matches!(sharded.plan.action, Action::Insert { .. } | Action::Write { .. }) {
+            return Err(Refusal::bulk_of_shards().into());
+        }
+        let rows = bulk_rows(payload, header, types).map_err(|_| Refusal::malformed())?;
+        let mut by_shard: BTreeMap<u32, Vec<Range<usize>>> = BTreeMap::new();
+        let mut all = ShardSet::EMPTY;
+        for row in rows {
+            let value = |value: &BulkValue<'_>| value.raw().map_or(Value::Other, Value::of_parameter);
+            let parameters: Vec<_> = row.values.iter().map(value).collect();
+            let targets =
+                tables.targets(&sharded.plan, &sharded.values(&parameters), self.reading(), self.at)?;
+            self.check_beside(&sharded.plan, targets.all())?;
+            if matches!(targets, Targets::Rows(_)) {
+                return Err(Refusal::bulk_of_shards().into());
+            }
+            let set = targets.all();
+            all = all.union(set);
+            set.iter().for_each(|shard| by_shard.entry(shard).or_default().push(row.range.clone()));
+        }
+        if let Some(shard) = all.single() {
+            return Ok(self.execution_of_one(tables, id, sharded, prepared, shard));
+        }
+        if all.is_empty() || header.wants_unit_results() {
+            return Err(Refusal::bulk_of_shards().into());
+        }
+        if prepared.facts.hazards.intersects(OF_ONE_LINK) {
+            return Err(Refusal::of_one_link().into());
+        }
+        let values = sharded.values(&[]);
+        let how = super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary)?;
+        self.renames = tables.renames(&sharded.plan, &values, all);
+        let leg = |(shard, rows): (u32, Vec<Range<usize>>)| {
+            let text = self.text_of_shard(tables, sharded, prepared, shard, false);
+            self.own_leg(id, shard, text, bulk_of(payload, header, types, &rows), types.to_vec())
+        };
+        let legs = by_shard.into_iter().map(leg).collect::<Result<_, _>>()?;
+        Ok(Execution::Several(several(&executed.prepared, legs, how)))
     }
 
     /// The statement is executed in another text from now on; what it had open in the one before is gone.
@@ -150,46 +335,13 @@ impl Session {
     }
 
     fn text_of_its_own(&self, text: &StatementText) -> Rc<StatementText> {
-        let meant = Meant {
-            schema: text.schema.as_ref(),
-            state: &text.state,
-            facts: text.facts,
-            effects: &text.effects,
-        };
-        self.ctx.texts.own(&meant, &text.text)
+        self.ctx.texts.own(&meant(text), &text.text)
     }
 
-    /// COM_STMT_EXECUTE on several shards.
     pub(in crate::session) async fn execute_on_several(
         &mut self,
-        id: u32,
-        mut command: Payload,
-        mut header: ExecuteHeader,
-        sharded: &ShardedStatement,
-        texts: Vec<(u32, Rc<StatementText>)>,
+        OnSeveral { facts, effects, legs, how }: OnSeveral,
     ) -> Result<Payload, Stop> {
-        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
-        let Some((_, first)) = texts.first() else { return Err(Refusal::malformed().into()) };
-        let (facts, effects) = (first.facts, first.effects.clone());
-        // The rows are merged at once: there is nothing to fetch from.
-        header.decline_cursor(command.get_mut(HEADER_LEN..).unwrap_or_default());
-        let (types, params) = match self.statements.get(id) {
-            Some(statement) => (Rc::from(&statement.types[..]), statement.params),
-            None => (Rc::from(&[][..]), 0),
-        };
-        let payload: Rc<[u8]> = Rc::from(command.get(HEADER_LEN..).unwrap_or_default());
-        let how = {
-            let raw = raw_parameters(&payload, &header, &types).map_err(|_| Refusal::malformed())?;
-            let parameters: Vec<_> = raw.into_iter().map(Value::of_parameter).collect();
-            super::text::how(&tables, &sharded.plan, &sharded.values(&parameters), RowEncoding::Binary)?
-        };
-        let header = Rc::new(header);
-        let leg = |(shard, text): (u32, Rc<StatementText>)| {
-            let (payload, header, types) = (payload.clone(), header.clone(), types.clone());
-            let at = self.server_of(shard);
-            Leg { shard, at, say: Say::Execute(Execute { id, text, payload, header, types, params }) }
-        };
-        let legs: Vec<_> = texts.into_iter().map(leg).collect();
         self.on_several(facts, effects, legs, how).await
     }
 
@@ -205,10 +357,12 @@ impl Session {
         const ATTEMPTS: usize = 3;
         link.lease().keep_statements(texts.len());
         for _ in 0..ATTEMPTS {
-            for (id, text) in texts {
-                self.have_prepared(link, *id, text, false).await?;
+            for prepared in texts {
+                if !prepared.is_there(link) {
+                    self.have_prepared(link, prepared.id, &prepared.text, false).await?;
+                }
             }
-            if texts.iter().all(|(_, text)| link.lease().statement(text.key).is_some()) {
+            if texts.iter().all(|prepared| link.lease().statement(prepared.text.key).is_some()) {
                 return Ok(());
             }
         }
@@ -219,17 +373,57 @@ impl Session {
     pub(super) fn command_of(&mut self, link: &mut Use, leg: Leg) -> Result<Payload, Refusal> {
         match leg.say {
             Say::Text(command) => Ok(command),
-            Say::Execute(Execute { id, text, payload, header, .. }) => {
+            Say::Execute(Execute { id, text, payload, header, types, own, .. }) => {
                 if link.lease().statement(text.key).is_none() {
                     // The server has something else by that id.
                     return Err(Refusal::unprepared_part());
                 }
                 let mut command = Vec::with_capacity(payload.len() + HEADER_LEN);
                 write_packet(&mut command, 0, &payload);
+                if let Some(on_link) = link.lease().statement(text.key).filter(|_| own) {
+                    on_link.types = types.to_vec();
+                    if on_link.settled.is_empty() {
+                        on_link.settled = types.to_vec();
+                    }
+                    patch_id(&mut command, on_link.id);
+                    return Ok(command.into());
+                }
                 self.bound_to_link(link, id, &text, command.into(), &header)
             }
         }
     }
+}
+
+impl OnSeveral {
+    /// The ids that its parameters may give.
+    pub fn with_ids(mut self, ids: Ids) -> Self {
+        self.facts.ids = ids;
+        self
+    }
+}
+
+fn several(prepared: &StatementText, legs: Vec<Leg>, how: How) -> OnSeveral {
+    OnSeveral { facts: prepared.facts, effects: prepared.effects.clone(), legs, how }
+}
+
+impl Prepared {
+    /// Whether the link has the text, and can execute it with types of its own: a MySQL keeps those of the first EXECUTE.
+    fn is_there(&self, link: &mut Use) -> bool {
+        let Some(types) = &self.own else { return false };
+        let lease = link.lease();
+        let fits = lease.statement(self.text.key).map(|on_link| {
+            !on_link.had_cursor && (on_link.settled.is_empty() || on_link.settled[..] == types[..])
+        });
+        if fits == Some(false) {
+            lease.remove_statement(self.text.key);
+        }
+        fits == Some(true)
+    }
+}
+
+/// What a text means where another of the same statement is prepared.
+fn meant(text: &StatementText) -> Meant<'_> {
+    Meant { schema: text.schema.as_ref(), state: &text.state, facts: text.facts, effects: &text.effects }
 }
 
 impl ShardedStatement {
@@ -246,8 +440,8 @@ impl Refusal {
 
     fn bulk_of_shards() -> Self {
         Self::sharding(&Reason::from(
-            "A bulk execution of a statement about a sharded table: execute it once for each row (the drivers have an option: \
-             useBulkStmts=false, bulk=false)",
+            "A bulk execution on several shards is for INSERT, REPLACE, UPDATE and DELETE of one row of values, without results \
+             for each row: execute it once for each row (the drivers have an option: useBulkStmts=false, bulk=false)",
         ))
     }
 
@@ -257,10 +451,10 @@ impl Refusal {
         ))
     }
 
-    /// Parameters sent ahead go to a statement whose shard is known only when it is executed.
     pub(in crate::session) fn long_data_of_shards() -> Self {
         Self::sharding(&Reason::from(
-            "Parameters sent ahead (COM_STMT_SEND_LONG_DATA) for a statement about a sharded table: send them with the EXECUTE",
+            "A parameter sent ahead (COM_STMT_SEND_LONG_DATA) for a statement about a sharded table must have the type of a \
+             text or of bytes",
         ))
     }
 }

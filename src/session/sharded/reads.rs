@@ -57,7 +57,7 @@ impl Session {
     /// All parts are over, or the session waits for nothing more.
     pub(super) async fn finish_read(
         &mut self,
-        link: Use,
+        mut link: Use,
         facts: Facts,
         mut seen: Seen,
         gathering: &Gathering,
@@ -68,6 +68,11 @@ impl Session {
             self.attempts.give_up();
         }
         (seen.warnings, seen.rows) = (gathering.warnings(), Some(gathering.passed()));
+        gathering.listed().into_iter().for_each(|list| seen.list(list));
+        let read = match read {
+            Ok(()) if !out.is_answered() => self.cut_warnings(&mut link, &mut seen).await,
+            read => read,
+        };
         match read {
             Err(stop) if out.is_answered() => self.lost_behind_answer(link, stop),
             Err(stop) => {
@@ -107,7 +112,7 @@ impl Session {
                 Err(Refusal { seq, ..refusal }.into())
             }
             None if seen.has_failed() => {
-                let error = self.error_at(seq.unwrap_or(1), &seen);
+                let error = self.error_of(&seen, seq.unwrap_or(1));
                 self.finish_several(link, facts, &seen, error)
             }
             None => {
@@ -211,12 +216,16 @@ impl Session {
         seen: &mut Seen,
         told: &Cell<bool>,
     ) -> Result<(), Stop> {
-        let lane = reading.lane;
+        let (lane, shard) = (reading.lane, reading.shard);
         let take: &mut TakeBytes<'_> = &mut |bytes| gathering.take(&mut reading, bytes).map(|_| None);
-        let asking = Asking { reply: self.collected_reply(), clock, of: Some(Of { gathering, lane, told }) };
+        let of = Some(Of { gathering, lane, told });
+        let asking = Asking { reply: self.collected_reply(), clock, of, file: None };
         seen.warnings = 0;
         let collected = self.take_reply(link, command, asking, seen, take).await?;
         gathering.add_warnings(seen.warnings);
+        if seen.warnings > 0 && !seen.has_failed() {
+            gathering.list(shard, self.warnings_of_part(link).await?);
+        }
         if gathering.is_enough() {
             return Ok(());
         }

@@ -6,11 +6,10 @@
 
 use crate::net::Payload;
 use crate::parser::{Facts, Hazards, Sketch, SketchKind, SqlMode, StatementKind};
-use crate::protocol::packet::HEADER_LEN;
 use crate::router::sharding::{Value, physical};
 
 use super::super::driver::Session;
-use super::super::failure::{Refusal, Stop};
+use super::super::failure::Stop;
 use super::tables::ShardedTables;
 use super::text::{OF_ONE_LINK, query};
 
@@ -81,9 +80,7 @@ impl Session {
         if !asks || facts.hazards.intersects(OF_ONE_LINK) || facts.has_effects() {
             return Ok(None);
         }
-        let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
-        let (head, sql) = payload.split_at(at.min(payload.len()));
+        let (head, sql) = self.head_and_text(command)?;
         let asked = tables.in_server_names(sql, &tables.sketch(), self.sql_mode());
         let Some(asked) = asked else { return Ok(None) };
         let changed = self.answered_with_changes(query(head, &asked)?, facts, |_, rows| {

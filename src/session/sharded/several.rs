@@ -49,13 +49,17 @@ pub(super) struct Execute {
     /// Those of the parameters, two bytes each.
     pub types: Rc<[u8]>,
     pub params: u16,
+    /// The values are those of this part alone: the payload has their types.
+    pub own: bool,
 }
 
 impl Leg {
     /// The prepared statement that it executes, if it does.
     pub(super) fn prepared(&self) -> Option<Prepared> {
         match &self.say {
-            Say::Execute(execute) => Some((execute.id, execute.text.clone())),
+            Say::Execute(Execute { id, text, types, own, .. }) => {
+                Some(Prepared { id: *id, text: text.clone(), own: own.then(|| types.clone()) })
+            }
             Say::Text(_) => None,
         }
     }
@@ -80,6 +84,12 @@ impl Session {
         self.shard = shards.next().unwrap_or(self.shard);
         self.further_shards = shards.fold(ShardSet::EMPTY, |set, shard| set.union(ShardSet::of(shard)));
         let mut link = self.take_link(facts).await?;
+        if self.unread.found_rows && matches!(link.held, Held::Bound(_)) {
+            // Parts may be asked for their warnings, which has rows.
+            if let Err(stop) = self.read_before_own(&mut link).await {
+                return Err(self.lost_on_the_way(link, stop));
+            }
+        }
         match self.clear_warnings(&mut link).await {
             Ok(_) => Ok(link),
             Err(stop) => Err(self.lost_on_the_way(link, stop)),
@@ -95,8 +105,8 @@ impl Session {
         mut done: Done,
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
-        let alone = self.writes_alone();
-        let [begin, end, undo] = if alone { TRANSACTION } else { SAVEPOINT };
+        let alone = self.is_alone();
+        let [begin, end, undo] = self.bracket();
         let clock = self.clock();
         let outcome = async {
             self.say(&mut link, begin, &mut seen).await?;
@@ -111,17 +121,21 @@ impl Session {
             if seen.error.is_none() {
                 self.say(&mut link, end, &mut seen).await?;
             }
-            if seen.error.is_some() && begun { self.undo(&mut link, undo, &mut seen).await } else { Ok(()) }
+            if seen.error.is_some() && begun {
+                self.undo(&mut link, undo, &mut seen).await?;
+            }
+            self.cut_warnings(&mut link, &mut seen).await
         };
         if let Err(stop) = outcome.await {
             return self.finish(link, facts, &seen, Err(stop));
         }
-        let reply = if seen.error.is_some() { self.error_of(&seen) } else { self.done(&done, &mut seen) };
+        let reply =
+            if seen.error.is_some() { self.error_of(&seen, 1) } else { self.done(&done, &mut seen, 1) };
         self.finish_several(link, facts, &seen, reply)
     }
 
-    /// Whether a write of several parts is a transaction of its own.
-    pub(super) fn writes_alone(&self) -> bool {
+    /// Whether a write of several parts has to be a transaction by itself.
+    pub(super) fn is_alone(&self) -> bool {
         self.status.contains(StatusFlags::AUTOCOMMIT)
             && !self.is_branched()
             && !self.holds.may_have_begun()
@@ -140,6 +154,7 @@ impl Session {
         match (self.command_of(link, leg), clock.of_next_part(self.timer.now())) {
             (Ok(command), Some(clock)) => {
                 let (ok, killed) = self.collect_ok(link, command, clock, seen).await?;
+                self.note_warnings(link, seen).await?;
                 done.leg(ok);
                 if killed && seen.error.is_none() {
                     seen.fail(&Refusal::interrupted());
@@ -151,8 +166,13 @@ impl Session {
         Ok(())
     }
 
+    /// What is said before the parts of a write, behind them, and where one fails.
+    pub(super) fn bracket(&self) -> [&'static str; 3] {
+        if self.is_alone() { TRANSACTION } else { SAVEPOINT }
+    }
+
     /// Takes back what a write has done that fails. Its error stays the one that the client is told.
-    async fn undo(&mut self, link: &mut Use, undo: &str, seen: &mut Seen) -> Result<(), Stop> {
+    pub(super) async fn undo(&mut self, link: &mut Use, undo: &str, seen: &mut Seen) -> Result<(), Stop> {
         /// A KILL may meet this as well.
         const ATTEMPTS: usize = 3;
         let error = (seen.error.take(), seen.sqlstate, std::mem::take(&mut seen.message));
@@ -208,7 +228,11 @@ impl Session {
                 }
             };
             let clock = self.clock();
-            match self.collect_ok(&mut link, command, clock, &mut seen).await {
+            let told = match self.collect_ok(&mut link, command, clock, &mut seen).await {
+                Ok(told) => self.note_warnings(&mut link, &mut seen).await.map(|()| told),
+                Err(stop) => Err(stop),
+            };
+            match told {
                 Ok((ok, killed)) => {
                     done.leg(ok);
                     is_killed = killed;
@@ -222,7 +246,11 @@ impl Session {
             }
             finished.push(shard);
         }
-        let reply = if seen.error.is_some() { self.error_of(&seen) } else { self.done(&done, &mut seen) };
+        if let Err(stop) = self.cut_warnings(&mut link, &mut seen).await {
+            return self.finish(link, facts, &seen, Err(stop));
+        }
+        let reply =
+            if seen.error.is_some() { self.error_of(&seen, 1) } else { self.done(&done, &mut seen, 1) };
         self.finish_several(link, facts, &seen, reply)
     }
 
@@ -275,13 +303,8 @@ impl Session {
     }
 
     /// The error that some part ended in.
-    pub(super) fn error_of(&self, seen: &Seen) -> Payload {
-        self.error_at(1, seen)
-    }
-
-    pub(super) fn error_at(&self, seq: u8, seen: &Seen) -> Payload {
-        let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
-        error.packet(seq).into()
+    pub(super) fn error_of(&self, seen: &Seen, seq: u8) -> Payload {
+        self.failure_of(seen).error.packet(seq).into()
     }
 
     /// The same as a refusal.
@@ -296,10 +319,11 @@ impl Session {
     }
 
     /// One OK packet for all parts.
-    pub(super) fn done(&self, done: &Done, seen: &mut Seen) -> Payload {
+    pub(super) fn done(&self, done: &Done, seen: &mut Seen, seq: u8) -> Payload {
         (seen.affected_rows, seen.warnings) = (done.affected_rows, done.warnings);
         seen.warned = done.warnings > 0;
         seen.last_insert_id = (done.last_insert_id != 0).then_some(done.last_insert_id);
+        seen.of_several_parts = true;
         let status = seen.status.unwrap_or(self.status) - StatusFlags::MORE_RESULTS_EXISTS;
         let ok = OkPacket {
             header: OkPacket::HEADER,
@@ -311,25 +335,33 @@ impl Session {
             ..OkPacket::END_OF_ROWS
         };
         let mut bytes = Vec::new();
-        write_packet(&mut bytes, 1, &ok.encode(self.capabilities));
+        write_packet(&mut bytes, seq, &ok.encode(self.capabilities));
         bytes.into()
     }
 
     /// The end of a statement of several parts.
     pub(super) fn finish_several(
         &mut self,
-        link: Use,
+        mut link: Use,
         facts: Facts,
         seen: &Seen,
         reply: Payload,
     ) -> Result<Payload, Stop> {
         let is_bound = matches!(link.held, Held::Bound(_));
+        let charset = self.results_charset(link.lease());
         let outcome = self.finish(link, facts, seen, Ok(reply));
         // The server's own answers are about one part only, and of an error it may have been told something else since.
         self.is_last = false;
+        if seen.listed.is_some() {
+            // A list may have been cut.
+            self.before.warning_count = self.before.warning_count.max(u64::from(seen.warnings));
+            self.before.charset = charset;
+            (self.before.failed, self.before.error) = (false, None);
+        }
         if seen.has_failed() {
             let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
-            self.answered_with_error(&error, false);
+            self.before.error = seen.error.map(|code| (code, seen.sqlstate));
+            self.answered_with_error(&error, seen.listed.is_some());
         }
         debug_assert!(!facts.hazards.contains(Hazards::MULTI) || is_bound, "one statement");
         outcome

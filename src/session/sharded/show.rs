@@ -250,7 +250,7 @@ fn add_up(columns: &[Vec<u8>], rows: &mut [Vec<TextValue>], logical: impl Fn(&[u
 }
 
 /// The values of a text row; what can't be read is NULL.
-fn values(row: &[u8]) -> Vec<TextValue> {
+pub(super) fn values(row: &[u8]) -> Vec<TextValue> {
     let mut reader = Reader::new(row);
     let mut values = Vec::new();
     while !reader.is_empty() {

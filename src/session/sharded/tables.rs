@@ -144,7 +144,16 @@ impl ShardedTables {
 
     /// The shard of a plan's tables that is asked what all of them are like: one that is `at` this cluster, or the first.
     pub(super) fn model_shard(&self, plan: &Plan, at: usize) -> u32 {
-        let shards = self.rules.rule(plan.rule).map_or(1, |rule| rule.shards);
+        self.shard_of_rule_at(plan.rule, at)
+    }
+
+    /// The same by a table's name.
+    pub(super) fn shard_at(&self, table: &str, at: usize) -> u32 {
+        self.rules.rule_of(table.as_bytes()).map_or(0, |rule| self.shard_of_rule_at(rule, at))
+    }
+
+    fn shard_of_rule_at(&self, rule: usize, at: usize) -> u32 {
+        let shards = self.rules.rule(rule).map_or(1, |rule| rule.shards);
         (0..shards).find(|shard| self.servers.get(*shard as usize) == Some(&at)).unwrap_or(0)
     }
 
@@ -205,10 +214,12 @@ impl ShardedTables {
     ) -> Result<Targets, Refusal> {
         let Some(rule) = self.rules.rule(plan.rule) else { return Ok(Targets::One(0)) };
         let all = ShardSet::full(rule.shards);
-        let groups = match &plan.action {
+        let groups = match plan.action.explained() {
             Action::Read { groups, .. } | Action::Write { groups, .. } => groups,
-            Action::Describe => return Ok(Targets::One(self.model_shard(plan, at))),
-            Action::Definition => return Ok(one_or_several(all)),
+            Action::Describe | Action::Unlisted { .. } | Action::Explain { .. } => {
+                return Ok(Targets::One(self.model_shard(plan, at)));
+            }
+            Action::Definition | Action::Load(_) => return Ok(one_or_several(all)),
             Action::Insert { rows, .. } => {
                 let shard = |row: &Row| place(rule, &values.get(&row.key), reading);
                 let shards = rows.iter().map(shard).collect::<Result<Vec<_>, _>>().map_err(Refusal::key)?;
@@ -267,7 +278,7 @@ impl ShardedTables {
             shards.iter().map(|shard| (physical(name, shard).into(), name.into())).collect::<Vec<_>>()
         };
         let tables: Vec<_> = names.into_iter().flat_map(each).collect();
-        let texts = plan.edits.iter().flat_map(|edit| {
+        let texts = plan.edits.iter().filter(|edit| !edit.with.is_empty()).flat_map(|edit| {
             let written = values.written(edit.tokens.clone()).to_vec();
             shards.iter().map(move |shard| (plan.pieces(edit, shard), written.clone()))
         });

@@ -58,6 +58,13 @@ impl Session {
         self.ctx.metrics.sharded.of(what).inc();
     }
 
+    /// The payload of a COM_QUERY: what stands before its text, and that.
+    pub(super) fn head_and_text<'c>(&self, command: &'c Payload) -> Result<(&'c [u8], &'c [u8]), Refusal> {
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
+        Ok(payload.split_at(at.min(payload.len())))
+    }
+
     /// COM_QUERY with such a text, which was just looked at.
     pub(in crate::session) async fn sharded_query(
         &mut self,
@@ -65,6 +72,16 @@ impl Session {
         facts: Facts,
         plan: Rc<Plan>,
     ) -> Result<Payload, Stop> {
+        let (command, plan) = match plan.action {
+            Action::Unlisted { .. } => {
+                let mode = self.sql_mode();
+                Box::pin(self.listed_query(command, plan, mode)).await?
+            }
+            _ => (command, plan),
+        };
+        if matches!(plan.action, Action::Load(_)) {
+            return Box::pin(self.load(command, facts, plan)).await;
+        }
         let parts =
             self.parts(&command, facts, &plan).inspect_err(|_| self.count_sharded(Sharded::Refused))?;
         match parts {
@@ -97,9 +114,7 @@ impl Session {
         facts: Facts,
     ) -> Result<Option<Payload>, Stop> {
         let Some(tables) = &self.home().tables else { return Ok(None) };
-        let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
-        let (head, sql) = payload.split_at(at.min(payload.len()));
+        let (head, sql) = self.head_and_text(command)?;
         let show = show_tables(sql, &tables.sketch());
         match show {
             Some(show) => self.show_tables(head, sql, facts, show?).await.map(Some),
@@ -110,9 +125,7 @@ impl Session {
     /// The statement in the words of each shard that it is for.
     pub(super) fn parts(&mut self, command: &Payload, facts: Facts, plan: &Plan) -> Result<Parts, Stop> {
         let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
-        let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        let at = self.text_offset(payload).ok_or_else(Refusal::malformed)?;
-        let (head, sql) = payload.split_at(at.min(payload.len()));
+        let (head, sql) = self.head_and_text(command)?;
         let sketch = tables.sketch();
         let values = Values { sql, sketch: &sketch, mode: self.sql_mode(), parameters: &[] };
         let targets = tables.targets(plan, &values, self.reading(), self.at)?;
@@ -146,7 +159,7 @@ impl Session {
                 texts.collect::<Result<Vec<_>, _>>()?
             }
             (Targets::Several(set), action) => {
-                let edits = match action {
+                let edits = match action.explained() {
                     Action::Read { scatter: Ok(scatter), .. } => &scatter.edits,
                     _ => &plan.edits,
                 };
@@ -186,7 +199,7 @@ impl Session {
         how: How,
     ) -> Result<Payload, Stop> {
         self.count_sharded(match &how {
-            How::Read(_) => Sharded::Read,
+            How::Read(_) | How::Explain(_) => Sharded::Read,
             How::Write(_) => Sharded::Write,
             How::Define => Sharded::Definition,
         });
@@ -195,6 +208,12 @@ impl Session {
         let mut servers: Vec<_> = legs.iter().map(|leg| leg.at).collect();
         servers.dedup();
         match (servers.as_slice(), &how) {
+            ([first, ..], How::Explain(_)) if servers.len() > 1 => {
+                // The plans of one server's shards, which the names of the tables tell.
+                let at = if servers.contains(&self.at) { self.at } else { *first };
+                legs.retain(|leg| leg.at == at);
+                self.go_to(at, Errand::Question).await?;
+            }
             ([first], _) | ([first, ..], How::Define) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
             }
@@ -214,7 +233,7 @@ impl Session {
                 return match how {
                     How::Read(merging) => self.read_on_servers(statement, legs, *merging).await,
                     How::Write(done) => self.write_on_servers(statement, legs, done).await,
-                    How::Define => Err(Refusal::of_one_link().into()),
+                    How::Define | How::Explain(_) => Err(Refusal::of_one_link().into()),
                 };
             }
             ([], _) => return Err(Refusal::malformed().into()),
@@ -228,6 +247,7 @@ impl Session {
             How::Read(merging) => self.read_several(link, facts, legs, *merging, seen).await,
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
             How::Define => self.define_on_all(link, facts, legs, seen, &effects).await,
+            How::Explain(tables) => Box::pin(self.explain_on_all(link, facts, legs, &tables, seen)).await,
         }
     }
 
@@ -264,6 +284,8 @@ pub(super) enum How {
     /// With what is known of all parts before the first.
     Write(Done),
     Define,
+    /// What the plans of all shards say, one after the other; with what the sharded tables are called.
+    Explain(Vec<Box<str>>),
 }
 
 /// Whether a statement may run on several shards, and how.
@@ -283,10 +305,16 @@ pub(super) fn how(
         Action::Write { several: Err(reason), .. } | Action::Insert { several: Err(reason), .. } => {
             Err(Refusal::sharding(reason))
         }
-        Action::Write { .. } => Ok(How::Write(Done::default())),
+        Action::Write { .. } | Action::Load(_) => Ok(How::Write(Done::default())),
         Action::Insert { .. } => Ok(How::Write(Done { rows: Some(ignore(values)), ..Done::default() })),
         Action::Definition => Ok(How::Define),
-        Action::Describe => Err(Refusal::of_one_link()),
+        Action::Explain { of, tables: named } => {
+            // What can't run can't be explained.
+            let of = Plan { action: (**of).clone(), ..plan.clone() };
+            how(tables, &of, values, encoding)?;
+            Ok(How::Explain(named.clone()))
+        }
+        Action::Describe | Action::Unlisted { .. } => Err(Refusal::of_one_link()),
     }
 }
 

@@ -55,7 +55,8 @@ pub(super) struct Clauses<'q> {
 impl<'q> Clauses<'q> {
     pub(super) fn of(text: &Text<'_>, query: &'q Query, select: &'q Select) -> Result<Clauses<'q>, Reason> {
         let end = text.end();
-        let mut start = 1;
+        let first = text.explained();
+        let mut start = first + 1;
         while text.is_any(start, &MODIFIERS) {
             start += 1;
         }
@@ -64,7 +65,8 @@ impl<'q> Clauses<'q> {
                 format!("{} is not supported on several shards: leave it out", text.str(start)).into()
             );
         }
-        let from = text.find(start, end, &["FROM"]).filter(|_| text.is(0, "SELECT")).ok_or_else(unclear)?;
+        let from =
+            text.find(start, end, &["FROM"]).filter(|_| text.is(first, "SELECT")).ok_or_else(unclear)?;
         let clause = |word: &str| {
             let at = text.find(from, end, &[word])?;
             Some(at..text.find(at + 1, end, &CLAUSES).unwrap_or(end))
@@ -182,8 +184,10 @@ fn keys<'q>(
             return Err(unclear());
         }
         let last = tokens.end.saturating_sub(1);
-        let descending = order.is_some() && text.is(last, "DESC");
-        if order.is_some() && tokens.len() > 1 && text.is_any(last, &["ASC", "DESC"]) {
+        // Behind a point it is a column's name.
+        let directed = order.is_some() && tokens.len() > 1 && !text.is_qualified(last);
+        let descending = directed && text.is(last, "DESC");
+        if directed && text.is_any(last, &["ASC", "DESC"]) {
             tokens.end = last;
         }
         Ok(Key { expr, tokens, descending })

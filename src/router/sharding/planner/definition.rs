@@ -2,6 +2,7 @@
 //! take here.
 
 use super::super::plan::{Action, Edit, Piece, Reason};
+use super::load::load;
 use super::text::Text;
 use super::{Tables, Use};
 use crate::parser::is_server_schema;
@@ -38,6 +39,7 @@ pub(super) fn definition(text: &Text<'_>, tables: &dyn Tables) -> Option<Result<
             reading.list(&[]).map(|()| Action::Definition)
         }
         "RENAME" => reading.rename().map(|()| Action::Definition),
+        "LOAD" if text.is_any(1, &["DATA", "XML"]) => return Some(load(text, tables)),
         "ANALYZE" | "OPTIMIZE" => {
             reading.skip(&["NO_WRITE_TO_BINLOG", "LOCAL"]);
             match reading.skip(&["TABLE", "TABLES"]) {

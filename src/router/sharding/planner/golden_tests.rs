@@ -59,6 +59,10 @@ impl Shown<'_> {
         let rule = if plan.rule == 0 { String::new() } else { format!(" rule={}", plan.rule) };
         let only = if plan.of_this_text { " of-this-text" } else { "" };
         match &plan.action {
+            Action::Explain { of, tables } => {
+                writeln!(out, "  explain [{}]", tables.join(", ")).unwrap();
+                out.push_str(&self.plan(&Plan { action: (**of).clone(), ..plan.clone() }));
+            }
             Action::Read { groups, scatter } => {
                 writeln!(out, "  read{rule}{only} [{}]", self.groups(groups)).unwrap();
                 writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
@@ -90,6 +94,36 @@ impl Shown<'_> {
                     }
                 }
                 writeln!(out, "  several: {}", may(several)).unwrap();
+            }
+            Action::Load(load) => {
+                let token = |token: Option<u32>| {
+                    let text = token.map(|token| self.sketch.text(self.sql.as_bytes(), token));
+                    String::from_utf8_lossy(text.unwrap_or(b"-")).into_owned()
+                };
+                let options = [
+                    load.charset,
+                    load.field_end,
+                    load.enclosed,
+                    load.escaped,
+                    load.line_start,
+                    load.line_end,
+                    load.skip,
+                ];
+                let options = options.map(token).join(" ");
+                writeln!(
+                    out,
+                    "  load{rule} {} {options} [{} of {}]",
+                    token(Some(load.file)),
+                    load.key,
+                    load.columns
+                )
+                .unwrap();
+                writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
+            }
+            Action::Unlisted { behind, .. } => {
+                let behind = self.sketch.text(self.sql.as_bytes(), *behind);
+                let behind = String::from_utf8_lossy(behind);
+                writeln!(out, "  unlisted{rule}: the list of columns goes behind {behind}").unwrap();
             }
             Action::Definition => {
                 writeln!(out, "  definition{rule}\n  one: {}", self.text(plan, &plan.edits)).unwrap();
@@ -273,7 +307,7 @@ fn edits_are_in_order() {
     for sql in golden.lines().filter(|line| !line.starts_with([' ', '#'])) {
         let shown = Shown::new(sql);
         let Verdict::Sharded(plan) = plan(sql, &shown.sketch, &Shop) else { continue };
-        let scattered = match &plan.action {
+        let scattered = match plan.action.explained() {
             Action::Read { scatter: Ok(scatter), .. } => scatter.edits.clone(),
             _ => Vec::new(),
         };

@@ -7,10 +7,42 @@ use sqlparser::ast::{
 use super::super::plan::{Action, Condition, Operand, Reason, Row};
 use super::aggregate::{Contents, aggregates};
 use super::scatter::{aggregates_inside, is_partitioned, is_whole_key};
-use super::text::unreadable;
+use super::text::{Text, unreadable};
 use super::walk::{Walk, last_ident};
 use super::write::{columns, is_named, key_assigned};
-use crate::parser::SketchKind;
+use super::{Tables, Use};
+use crate::parser::is_server_schema;
+
+/// An INSERT or REPLACE into a sharded table that has rows or a query where a list of columns could stand.
+pub(super) fn unlisted(text: &Text<'_>, tables: &dyn Tables) -> Option<Use> {
+    let mut at = text.explained();
+    if !text.is_any(at, &["INSERT", "REPLACE"]) {
+        return None;
+    }
+    at += 1;
+    while text.is_any(at, &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"]) {
+        at += 1;
+    }
+    let (mut table, mut schema) = (at, None);
+    if text.is_byte(at + 1, ".") {
+        (table, schema) = (at + 2, Some(at));
+    }
+    if schema.and_then(|schema| text.name(schema)).is_some_and(|name| is_server_schema(name.as_bytes())) {
+        return None;
+    }
+    let rule = tables.rule_of(text.name(table)?.as_bytes())?;
+    let query = ["SELECT", "WITH", "TABLE"];
+    let next = table + 1;
+    let is_query = text.is_any(next, &query)
+        || text.is_byte(next, "(") && (text.is_any(next + 1, &query) || text.is_byte(next + 1, "("));
+    (is_query || text.is_any(next, &["VALUES", "VALUE"])).then(|| Use::Sharded {
+        rule,
+        action: Action::Unlisted { table, schema, behind: table },
+        edits: Vec::new(),
+        beside: None,
+        of_this_text: false,
+    })
+}
 
 impl Walk<'_> {
     pub(super) fn insert(&mut self, insert: &Insert) -> Result<Action, Reason> {
@@ -136,18 +168,9 @@ impl Walk<'_> {
             };
             rows.push(Row { tokens: start..end + 1, key: self.key_value(key)? });
         }
-        let parameters = self.text.sketch.tokens.iter().any(|token| token.kind == SketchKind::Parameter);
-        let several = match rows.len() {
-            0 | 1 => Ok(()),
-            _ if parameters => {
-                Err("an INSERT with several rows and ? is for one shard: insert each shard's rows by \
-                 themselves, or one row at a time"
-                    .into())
-            }
-            _ if insert.returning.is_some() => {
-                Err("RETURNING is for one shard: insert one row at a time".into())
-            }
-            _ => Ok(()),
+        let several = match insert.returning.is_some() {
+            true => Err("RETURNING is for one shard: insert one row at a time".into()),
+            false => Ok(()),
         };
         Ok(Action::Insert { rows, several })
     }

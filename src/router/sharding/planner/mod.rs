@@ -6,7 +6,7 @@
 //! - `condition` reads what is said of sharding columns; `groups` holds which of them are equal.
 //! - `scatter` says how a SELECT runs on several shards: `clauses` finds its parts, `columns` what rows are compared by,
 //!   `aggregate` the functions.
-//! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE; `render` makes the text of one shard.
+//! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE, `load` LOAD DATA; `render` makes the text of one shard.
 //!
 //! The rule in doubt: a statement is refused with words that help, never guessed.
 
@@ -18,6 +18,7 @@ mod definition;
 mod groups;
 mod insert;
 mod joins;
+mod load;
 mod render;
 mod scatter;
 mod scope;

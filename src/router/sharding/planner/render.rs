@@ -16,9 +16,7 @@ impl Plan {
         sums: &dyn Fn(&[Operand]) -> u64,
         out: &mut Vec<u8>,
     ) {
-        let changes = edits
-            .iter()
-            .map(|edit| Change { edit: Some(edit), tokens: (edit.tokens.start, edit.tokens.end) });
+        let changes = edits.iter().map(|edit| Change { edit: Some(edit), tokens: span(edit), blanks: false });
         write(changes.collect(), sql, sketch, shard, sums, out);
     }
 
@@ -38,21 +36,23 @@ impl Plan {
         keep: impl Fn(usize) -> bool,
         out: &mut Vec<u8>,
     ) {
-        let whole = |edit| Change { edit: Some(edit), tokens: span(edit) };
+        let whole = |edit| Change { edit: Some(edit), tokens: span(edit), blanks: false };
         let mut changes: Vec<_> = self.edits.iter().map(whole).collect();
-        if let Action::Insert { rows, .. } = &self.action {
+        if let Action::Insert { rows, .. } = self.action.explained() {
             let last_kept = (0..rows.len()).rev().find(|row| keep(*row));
             for (at, row) in rows.iter().enumerate().filter(|(at, _)| !keep(*at)) {
                 // With the comma behind it, or with that before it where no kept row follows.
                 let next = rows.get(at + 1).map(|next| next.tokens.start);
                 let before =
                     at.checked_sub(1).and_then(|before| rows.get(before)).map(|before| before.tokens.end);
-                let tokens = match last_kept.is_some_and(|last| last > at) {
+                // Without the blanks behind it: so texts for as many rows are mostly the same one.
+                let blanks = last_kept.is_some_and(|last| last > at);
+                let tokens = match blanks {
                     true => (row.tokens.start, next.unwrap_or(row.tokens.end)),
                     false => (before.unwrap_or(row.tokens.start), row.tokens.end),
                 };
                 changes.retain(|change| change.tokens.0 < tokens.0 || change.tokens.1 > tokens.1);
-                changes.push(Change { edit: None, tokens });
+                changes.push(Change { edit: None, tokens, blanks });
             }
         }
         changes.sort_by_key(|change| change.tokens);
@@ -64,6 +64,8 @@ impl Plan {
 struct Change<'e> {
     edit: Option<&'e Edit>,
     tokens: (u32, u32),
+    /// What stands behind them and is no token gives way, too.
+    blanks: bool,
 }
 
 fn span(edit: &Edit) -> (u32, u32) {
@@ -81,7 +83,7 @@ fn write(
     let start_of =
         |token: u32| sketch.tokens.get(token as usize).map_or(sql.len(), |token| token.start as usize);
     let mut done = 0;
-    for Change { edit, tokens: (start, end) } in changes {
+    for Change { edit, tokens: (start, end), blanks } in changes {
         let from = start_of(start);
         out.extend_from_slice(sql.get(done..from).unwrap_or_default());
         for piece in edit.map(|edit| edit.with.as_slice()).unwrap_or_default() {
@@ -89,7 +91,8 @@ fn write(
         }
         let last =
             end.checked_sub(1).filter(|_| end > start).and_then(|last| sketch.tokens.get(last as usize));
-        done = last.map_or(from, |last| last.end as usize).max(done);
+        let behind = last.map_or(from, |last| if blanks { start_of(end) } else { last.end as usize });
+        done = behind.max(done);
     }
     out.extend_from_slice(sql.get(done..).unwrap_or_default());
 }

@@ -29,7 +29,7 @@ fn texts(shown: &Shown<'_>, plan: &Plan) -> Vec<String> {
         all.push(String::from_utf8(text).unwrap());
     };
     edited(&plan.edits);
-    match &plan.action {
+    match plan.action.explained() {
         Action::Read { scatter: Ok(scatter), .. } => edited(&scatter.edits),
         Action::Insert { rows, .. } => {
             for odd in 0..2.min(rows.len()) {
@@ -47,6 +47,10 @@ fn texts(shown: &Shown<'_>, plan: &Plan) -> Vec<String> {
 fn check(sql: &str) -> bool {
     let shown = Shown::new(sql);
     let Verdict::Sharded(planned) = plan(sql, &shown.sketch, &Shop) else { return false };
+    if let Action::Unlisted { behind, .. } = planned.action {
+        let (before, behind) = sql.split_at(shown.sketch.tokens[behind as usize].end as usize);
+        return check(&format!("{before} (user_id, n){behind}"));
+    }
     for text in texts(&shown, &planned) {
         let verdict = plan(&text, &Shown::new(&text).sketch, &Shop);
         assert_eq!(verdict, Verdict::Home, "{sql}\nis for a shard: {text}");

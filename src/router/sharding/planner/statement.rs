@@ -6,6 +6,7 @@ use sqlparser::ast::{Query, Statement};
 
 use super::super::plan::{Action, Plan, Reason, Verdict};
 use super::definition::definition;
+use super::insert::unlisted;
 use super::scatter::scatter;
 use super::text::Text;
 use super::walk::Walk;
@@ -71,6 +72,9 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     if let Some(usage) = definition(text, tables) {
         return usage;
     }
+    if let Some(unlisted) = unlisted(text, tables) {
+        return Ok(unlisted);
+    }
     let statement = match text.parse() {
         Err(_) if !may_use(text, tables) => return Ok(Use::Home),
         parsed => parsed?,
@@ -108,8 +112,11 @@ impl Walk<'_> {
                 Err("EXPLAIN ANALYZE of a statement that writes is not supported with sharded tables".into())
             }
             Statement::Explain { statement, .. } => {
-                self.statement(statement)?;
-                Ok((Action::Describe, false))
+                let (of, of_this_text) = self.statement(statement)?;
+                let sharded = |table: &&super::scope::Table| table.occurrence.is_some();
+                let tables = self.scopes.iter().flat_map(|scope| &scope.tables).filter(sharded);
+                let tables = tables.map(|table| table.name.as_str().into()).collect();
+                Ok((Action::Explain { of: Box::new(of), tables }, of_this_text))
             }
             _ => {
                 Err("a statement of this kind cannot use sharded tables: address the physical tables".into())

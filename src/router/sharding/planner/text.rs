@@ -133,6 +133,15 @@ impl<'a> Text<'a> {
         None
     }
 
+    /// Where the statement begins that an EXPLAIN is about; that of any other is at the beginning.
+    pub(super) fn explained(&self) -> u32 {
+        /// `EXPLAIN ANALYZE FORMAT = TREE`
+        const BEFORE_MAX: u32 = 6;
+        let verbs = ["SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE"];
+        let explains = self.is_any(0, &["EXPLAIN", "DESCRIBE", "DESC"]);
+        if explains { self.find(1, BEFORE_MAX, &verbs).unwrap_or(0) } else { 0 }
+    }
+
     /// Where the statement ends: its length, or where a last `;` stands.
     pub(super) fn end(&self) -> u32 {
         let mut end = self.len();
@@ -214,7 +223,7 @@ impl<'a> Text<'a> {
     }
 
     /// Leaves out words that the parser does not know and that change nothing here: those behind UPDATE and DELETE, and
-    /// LOCK IN SHARE MODE at the end. What it knows by another name only gets that: MOD, and the commas of UPDATE.
+    /// LOCK IN SHARE MODE at the end, and how EXPLAIN shows a plan. What it knows by another name only gets that: MOD, and the commas of UPDATE.
     fn without_modifiers(&self, mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let is_word = |token: &TokenWithSpan, words: &[&str]| match &token.token {
             Token::Word(word) if word.quote_style.is_none() => {
@@ -242,6 +251,14 @@ impl<'a> Text<'a> {
         }
         let verb =
             usize::from(tokens.first().is_some_and(|first| is_word(first, &["EXPLAIN", "DESCRIBE", "DESC"])));
+        let format = verb + usize::from(tokens.get(verb).is_some_and(|next| is_word(next, &["ANALYZE"])));
+        if verb > 0 && tokens.get(format).is_some_and(|word| is_word(word, &["FORMAT"])) {
+            let is_equal = tokens.get(format + 1).is_some_and(|next| next.token == Token::Eq);
+            tokens.drain(format..(format + if is_equal { 3 } else { 2 }).min(tokens.len()));
+        }
+        while verb > 0 && tokens.get(verb).is_some_and(|word| is_word(word, &["EXTENDED", "PARTITIONS"])) {
+            tokens.remove(verb);
+        }
         if tokens.get(verb).is_some_and(|verb| is_word(verb, &["UPDATE", "DELETE"])) {
             let is_modifier = |token: &TokenWithSpan| is_word(token, &["LOW_PRIORITY", "QUICK", "IGNORE"]);
             while tokens.get(verb + 1).is_some_and(is_modifier) {

@@ -1,0 +1,226 @@
+//! LOAD DATA.
+
+use super::super::plan::{Action, Edit, Load, Piece, Reason};
+use super::text::Text;
+use super::write::folded;
+use super::{Tables, Use};
+use crate::parser::{SketchKind, is_server_schema};
+
+const UNREADABLE: &str = "LOAD DATA is not supported with sharded tables in this form: LOAD DATA LOCAL INFILE 'file' INTO TABLE \
+     table [CHARACTER SET ...] [FIELDS ...] [LINES ...] [IGNORE ... LINES] [(columns)] [SET ...], without partitions";
+
+/// The statement from its beginning on.
+struct Reader<'a> {
+    text: &'a Text<'a>,
+    at: u32,
+}
+
+/// LOAD DATA, where a sharded table's name is in it.
+pub(super) fn load(text: &Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
+    let mut reader = Reader { text, at: 1 };
+    let is_data = reader.skip(&["DATA"]);
+    reader.skip(&["LOW_PRIORITY", "CONCURRENT"]);
+    let local = reader.skip(&["LOCAL"]);
+    let infile = reader.skip(&["INFILE"]);
+    let file = reader.at;
+    reader.at += 1;
+    reader.skip(&["REPLACE", "IGNORE"]);
+    if !is_data || !infile || !is_string(text, file) || !reader.skip(&["INTO"]) || !reader.skip(&["TABLE"]) {
+        return Err(UNREADABLE.into());
+    }
+    let (mut table, mut schema) = (reader.at, None);
+    if text.is_byte(table + 1, ".") {
+        (table, schema) = (table + 2, Some(table));
+    }
+    let name = text.name(table).ok_or(UNREADABLE)?;
+    let of_server =
+        schema.and_then(|schema| text.name(schema)).is_some_and(|name| is_server_schema(name.as_bytes()));
+    let Some(rule) = tables.rule_of(name.as_bytes()).filter(|_| !of_server) else {
+        return reader.other_table(table + 1, tables);
+    };
+    if !local {
+        return Err("LOAD DATA of a file on the server cannot be split by rows: say LOAD DATA LOCAL INFILE, with a file of the \
+             client"
+            .into());
+    }
+    reader.at = table + 1;
+    let mut load = Load { file, table, schema, ..Load::default() };
+    let mut edits = vec![Edit { tokens: table..table + 1, with: vec![Piece::Table(name.into())] }];
+    reader.options(&mut load)?;
+    let skips = reader.at;
+    if reader.skip(&["IGNORE"]) {
+        load.skip = Some(reader.at);
+        let is_number = text.kind(reader.at) == Some(SketchKind::Number);
+        reader.at += 1;
+        if !is_number || !reader.skip(&["LINES", "ROWS"]) {
+            return Err(UNREADABLE.into());
+        }
+        // Athena skips them.
+        edits.push(Edit { tokens: skips..reader.at, with: Vec::new() });
+    }
+    let behind = reader.at - 1;
+    let key = tables.column(rule);
+    let is_listed = reader.list(key, &mut load)?;
+    reader.assignments(key, tables)?;
+    if !is_listed {
+        let action = Action::Unlisted { table, schema, behind };
+        return Ok(Use::Sharded { rule, action, edits: Vec::new(), beside: None, of_this_text: false });
+    }
+    Ok(Use::Sharded { rule, action: Action::Load(Box::new(load)), edits, beside: None, of_this_text: false })
+}
+
+fn is_string(text: &Text<'_>, token: u32) -> bool {
+    text.kind(token) == Some(SketchKind::String)
+        && text.str(token).starts_with(['\'', '"'])
+        && text.kind(token + 1) != Some(SketchKind::String)
+}
+
+impl Reader<'_> {
+    fn skip(&mut self, words: &[&str]) -> bool {
+        let skipped = self.text.is_any(self.at, words);
+        self.at += u32::from(skipped);
+        skipped
+    }
+
+    /// A table that is not sharded may be loaded if sharded ones are not read.
+    fn other_table(&self, from: u32, tables: &dyn Tables) -> Result<Use, Reason> {
+        match (from..self.text.len()).any(|token| self.names_sharded(token, tables)) {
+            true => Err("LOAD DATA cannot read sharded tables: load first, then UPDATE".into()),
+            false => Ok(Use::Home),
+        }
+    }
+
+    /// Whether a sharded table is named at this token, as a table or before its column.
+    fn names_sharded(&self, token: u32, tables: &dyn Tables) -> bool {
+        let named = self.text.name(token).is_some_and(|name| tables.rule_of(name.as_bytes()).is_some());
+        named && (self.text.is_byte(token + 1, ".") || self.text.may_be_table(token))
+    }
+
+    /// A literal behind these words.
+    fn literal(&mut self, words: &[&str]) -> Result<Option<u32>, Reason> {
+        let are_there = words.iter().zip(self.at..).all(|(word, at)| self.text.is(at, word));
+        if !are_there {
+            return Ok(None);
+        }
+        let token = self.at + u32::try_from(words.len()).unwrap_or(0);
+        let is_number = self.text.kind(token) == Some(SketchKind::Number)
+            && !self.text.str(token).bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number && !is_string(self.text, token) {
+            return Err(UNREADABLE.into());
+        }
+        self.at = token + 1;
+        Ok(Some(token))
+    }
+
+    /// What stands between the table's name and IGNORE.
+    fn options(&mut self, load: &mut Load) -> Result<(), Reason> {
+        let charset = self.text.is(self.at, "CHARACTER") && self.text.is(self.at + 1, "SET");
+        if charset || self.text.is(self.at, "CHARSET") {
+            self.at += if charset { 2 } else { 1 };
+            load.charset = Some(self.at);
+            self.at += 1;
+        }
+        if self.skip(&["FIELDS", "COLUMNS"]) {
+            let start = self.at;
+            loop {
+                let before = self.at;
+                load.field_end = self.literal(&["TERMINATED", "BY"])?.or(load.field_end);
+                load.enclosed = self.literal(&["OPTIONALLY", "ENCLOSED", "BY"])?.or(load.enclosed);
+                load.enclosed = self.literal(&["ENCLOSED", "BY"])?.or(load.enclosed);
+                load.escaped = self.literal(&["ESCAPED", "BY"])?.or(load.escaped);
+                if self.at == before {
+                    break;
+                }
+            }
+            if self.at == start {
+                return Err(UNREADABLE.into());
+            }
+        }
+        if self.skip(&["LINES"]) {
+            let start = self.at;
+            loop {
+                let before = self.at;
+                load.line_end = self.literal(&["TERMINATED", "BY"])?.or(load.line_end);
+                load.line_start = self.literal(&["STARTING", "BY"])?.or(load.line_start);
+                if self.at == before {
+                    break;
+                }
+            }
+            if self.at == start {
+                return Err(UNREADABLE.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The list of columns and variables, if there is one.
+    fn list(&mut self, key: &str, load: &mut Load) -> Result<bool, Reason> {
+        if !self.text.is_byte(self.at, "(") {
+            return Ok(false);
+        }
+        let mut keys = Vec::new();
+        loop {
+            self.at += 1;
+            let is_variable =
+                self.text.str(self.at).starts_with('@') && !self.text.str(self.at).starts_with("@@");
+            let name = self.text.name(self.at).filter(|_| !is_variable);
+            match name {
+                Some(name) if folded(&name) == folded(key) => keys.push(load.columns),
+                Some(_) => {}
+                None if is_variable => {}
+                None => return Err(UNREADABLE.into()),
+            }
+            load.columns += 1;
+            self.at += 1;
+            if !self.text.is_byte(self.at, ",") {
+                break;
+            }
+        }
+        if !self.text.is_byte(self.at, ")") {
+            return Err(UNREADABLE.into());
+        }
+        self.at += 1;
+        match keys.as_slice() {
+            [one] => {
+                load.key = *one;
+                Ok(true)
+            }
+            _ => Err(format!(
+                "LOAD DATA into a sharded table must have the sharding column `{key}` among its columns, once, and not by a \
+                 variable"
+            )
+            .into()),
+        }
+    }
+
+    /// `SET column = expression, ...` up to the end: not of the sharding column, and without sharded tables.
+    fn assignments(&mut self, key: &str, tables: &dyn Tables) -> Result<(), Reason> {
+        let end = self.text.end();
+        if self.at >= end {
+            return Ok(());
+        }
+        if !self.skip(&["SET"]) {
+            return Err(UNREADABLE.into());
+        }
+        let (mut depth, mut begins) = (0_i32, true);
+        for token in self.at..end {
+            if self.names_sharded(token, tables) {
+                return Err("LOAD DATA into a sharded table cannot name sharded tables in SET: leave qualifiers out, and \
+                     UPDATE afterwards"
+                    .into());
+            }
+            if begins {
+                let column = if self.text.is_byte(token + 1, ".") { token + 2 } else { token };
+                if self.text.name(column).is_some_and(|name| folded(&name) == folded(key)) {
+                    return Err(format!(
+                        "the sharding column `{key}` must be as the file has it: name it among the columns, not in SET"
+                    )
+                    .into());
+                }
+            }
+            depth += i32::from(self.text.is_byte(token, "(")) - i32::from(self.text.is_byte(token, ")"));
+            begins = depth == 0 && self.text.is_byte(token, ",");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,512 @@
+//! LOAD DATA LOCAL into a sharded table: Athena asks the client for the file, and gives each shard its rows.
+//!
+//! Rows are kept until there are enough of a shard for a LOAD DATA of their own, on the one link of the statement and in one
+//! transaction. Meanwhile nothing is received from the client, so that a file of any size takes bounded memory. What goes
+//! wrong can be said only behind the file: until then the client does not read.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::metrics::label::Sharded;
+use crate::net::Payload;
+use crate::parser::{Effect, Facts, Hazards, Sketch, SqlMode};
+use crate::pool::LinkError;
+use crate::protocol::capability::Capabilities;
+use crate::protocol::local_infile::LocalFile;
+use crate::protocol::packet::{Header, write_packet};
+use crate::protocol::reply::Renames;
+use crate::router::sharding::{
+    Action, Field, FileFormat, FileRows, KeyType, Load, Plan, Reading, Reason, Rule, ShardSet, Value,
+    is_of_bytes, keeps, place, stored,
+};
+
+use super::super::driver::Session;
+use super::super::failure::{Refusal, Stop};
+use super::super::link::{NO_SQL, Use};
+use super::super::seen::Seen;
+use super::collect::{Asking, TakeBytes};
+use super::columns::TableColumn;
+use super::done::Done;
+use super::tables::{ShardedTables, Values};
+use super::text::{OF_ONE_LINK, query};
+
+/// Rows of a shard that make a statement of their own.
+const PART_BYTES: usize = 1 << 20;
+
+/// Rows of all shards that are kept: beyond, the shard with the most gets its rows.
+const KEPT_BYTES: usize = 8 << 20;
+
+/// Asks a client for a file; its name follows.
+const LOCAL_INFILE: u8 = 0xFB;
+
+/// Character sets in which no character has a byte of ASCII but for ASCII itself.
+const CHARSETS: [&str; 28] = [
+    "utf8", "utf8mb3", "utf8mb4", "binary", "ascii", "latin1", "latin2", "latin5", "latin7", "cp1250",
+    "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "dec8", "hp8", "koi8r", "koi8u", "greek",
+    "hebrew", "armscii8", "geostd8", "keybcs2", "macce", "macroman", "tis620",
+];
+
+/// The statement, in the words of each shard.
+struct Words {
+    tables: Rc<ShardedTables>,
+    plan: Rc<Plan>,
+    head: Vec<u8>,
+    sql: Vec<u8>,
+    sketch: Sketch,
+    mode: SqlMode,
+}
+
+/// The file while it comes, and the rows that no shard has yet.
+struct Splitting {
+    rows: FileRows,
+    rule: Rule,
+    reading: Reading,
+    /// The sharding column's.
+    kind: Box<str>,
+    /// The file's texts are in UTF-8.
+    utf8: bool,
+    /// Rows so far.
+    count: u64,
+    parts: Vec<Vec<u8>>,
+    kept: usize,
+    /// A row may be as long.
+    row_max: usize,
+}
+
+impl Session {
+    /// COM_QUERY with LOAD DATA LOCAL into a sharded table.
+    pub(super) async fn load(
+        &mut self,
+        command: Payload,
+        mut facts: Facts,
+        plan: Rc<Plan>,
+    ) -> Result<Payload, Stop> {
+        let Action::Load(load) = &plan.action else { return Err(Refusal::malformed().into()) };
+        let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
+        self.go_to_all_of(&tables, &plan, facts).await?;
+        let (head, sql) = self.head_and_text(&command)?;
+        let (head, sql, sketch) = (head.to_vec(), sql.to_vec(), Sketch::clone(&tables.sketch()));
+        let mode = self.sql_mode();
+        let words = Words { tables, plan: plan.clone(), head, sql, sketch, mode };
+        let (charset, may_load) = self.load_settings().await?;
+        if !may_load || !self.capabilities.contains(Capabilities::LOCAL_FILES) {
+            // The server has the words for that, and asks for nothing.
+            self.renames = words.renames(ShardSet::of(0));
+            self.shard = 0;
+            return self.query_at_home(words.of(0)?, facts).await;
+        }
+        let (name, schema) = (words.name(load.table)?, load.schema.map(|at| words.name(at)).transpose()?);
+        let columns = self.columns_of(&name, schema.as_deref()).await?;
+        let splitting = self.splitting(&words, load, &charset, &columns);
+        let splitting = splitting.inspect_err(|_| self.count_sharded(Sharded::Refused))?;
+        let effects = self.effects_of(&words.sql, mode, &mut facts);
+        if facts.hazards.intersects(OF_ONE_LINK - Hazards::USER_VARIABLE_WRITE) {
+            return Err(Refusal::of_one_link().into());
+        }
+        let all = ShardSet::full(splitting.rule.shards);
+        self.renames = words.renames(all);
+        self.count_sharded(Sharded::Write);
+        let link = self.link_for_several(facts, all.iter()).await?;
+        let file = words.literal(load.file)?;
+        self.load_rows(link, facts, effects, (words, file), splitting).await
+    }
+
+    /// Goes to the one server that has all shards.
+    async fn go_to_all_of(&mut self, tables: &ShardedTables, plan: &Plan, facts: Facts) -> Result<(), Stop> {
+        let shards = tables.rules.rule(plan.rule).map_or(1, |rule| rule.shards);
+        let at = self.server_of(0);
+        if (1..shards).any(|shard| self.server_of(shard) != at) {
+            return Err(Refusal::several_servers("LOAD DATA").into());
+        }
+        self.go_with(at, facts, Vec::new).await
+    }
+
+    /// The character set of a file that says none, and whether the server takes files.
+    async fn load_settings(&mut self) -> Result<(String, bool), Stop> {
+        let mut link = self.take_link(NO_SQL).await?;
+        match self.asked(&mut link, "SELECT @@character_set_database, @@local_infile").await {
+            Ok(told) => {
+                self.give_back_asked(link);
+                let row = told?.rows.into_iter().next().unwrap_or_default();
+                let text = |at: usize| {
+                    let value = row.get(at).and_then(Option::as_deref).unwrap_or_default();
+                    String::from_utf8_lossy(value).into_owned()
+                };
+                Ok((text(0), text(1) == "1"))
+            }
+            Err(stop) => Err(self.lost_on_the_way(link, stop)),
+        }
+    }
+
+    /// How the file is split.
+    fn splitting(
+        &self,
+        words: &Words,
+        load: &Load,
+        default_charset: &str,
+        columns: &[TableColumn],
+    ) -> Result<Splitting, Refusal> {
+        let rule = words.tables.rules.rule(words.plan.rule).cloned().ok_or_else(Refusal::malformed)?;
+        let charset = match load.charset {
+            Some(token) => {
+                String::from_utf8_lossy(words.text(token)).trim_matches(['\'', '"', '`']).to_owned()
+            }
+            None => default_charset.to_owned(),
+        };
+        let charset = charset.to_ascii_lowercase();
+        if !CHARSETS.contains(&charset.as_str()) {
+            return Err(Refusal::loading(&format!(
+                "a file in the character set {charset}: have it in utf8mb4, and say CHARACTER SET utf8mb4"
+            )));
+        }
+        let option = |token: Option<u32>| token.map(|token| words.literal(token)).transpose();
+        let escaped = match option(load.escaped)? {
+            Some(escaped) => escaped,
+            None if words.mode.no_backslash_escapes => Vec::new(),
+            None => b"\\".to_vec(),
+        };
+        let format = FileFormat::new(
+            option(load.field_end)?,
+            &option(load.enclosed)?.unwrap_or_default(),
+            &escaped,
+            option(load.line_start)?.unwrap_or_default(),
+            option(load.line_end)?,
+        )
+        .map_err(|error| Refusal::loading(&error.to_string()))?;
+        let skip = load.skip.map(|token| std::str::from_utf8(words.text(token)).unwrap_or_default().parse());
+        let skip = skip.transpose().map_err(|_| Refusal::loading("IGNORE with no number of lines"))?;
+        let is_key = |column: &&TableColumn| column.name.eq_ignore_ascii_case(&rule.column);
+        let kind = columns.iter().find(is_key).map(|column| column.kind.clone());
+        let kind = kind.ok_or_else(|| Refusal::loading("a table without its sharding column"))?;
+        Ok(Splitting {
+            rows: FileRows::new(
+                format,
+                load.columns,
+                load.key,
+                skip.unwrap_or(0),
+                charset.starts_with("utf8"),
+            ),
+            parts: vec![Vec::new(); rule.shards as usize],
+            // What is in `binary` is taken as it is.
+            reading: Reading { utf8: charset.starts_with("utf8") || charset == "binary" },
+            utf8: charset.starts_with("utf8") || !is_of_bytes(&kind),
+            kind,
+            rule,
+            count: 0,
+            kept: 0,
+            row_max: self.ctx.config.server.command_buffer_bytes,
+        })
+    }
+
+    /// Asks the client for its file and gives the shards their rows, all or none.
+    async fn load_rows(
+        &mut self,
+        mut link: Use,
+        facts: Facts,
+        effects: Vec<Effect>,
+        (words, name): (Words, Vec<u8>),
+        mut splitting: Splitting,
+    ) -> Result<Payload, Stop> {
+        // Said once more, there would be no file.
+        self.attempts.forget();
+        let mut seen = Seen { uses_table: Some(true), ..Seen::of(effects) };
+        let [begin, end, undo] = self.bracket();
+        if let Err(stop) = self.say(&mut link, begin, &mut seen).await {
+            return self.finish(link, facts, &seen, Err(stop));
+        }
+        if seen.error.is_some() {
+            let error = self.error_of(&seen, 1);
+            return self.finish_several(link, facts, &seen, error);
+        }
+        let mut request = Vec::new();
+        let seq = write_packet(&mut request, 1, &[&[LOCAL_INFILE], &name[..]].concat());
+        let (mut request, mut file) = (Some(request.into()), LocalFile::of_client(seq));
+        self.socket.file_begins();
+        let (mut done, mut lost) = (Done::default(), None);
+        while !file.is_over() {
+            self.entry.wait();
+            if let Err(stop) =
+                self.next_of_file(&mut link, &mut request, &mut file, &mut splitting, &mut lost).await
+            {
+                return self.finish(link, facts, &seen, Err(stop));
+            }
+            if !self.entry.go_on() && !seen.has_failed() {
+                seen.fail(&Refusal::interrupted());
+            }
+            if lost.is_none() && !seen.has_failed() {
+                let over = file.is_over();
+                let loaded =
+                    self.load_parts(&mut link, &words, &mut splitting, over, (&mut seen, &mut done)).await;
+                lost = loaded.err();
+            }
+            if lost.is_none() && !seen.has_failed() && file.is_over() {
+                lost = self.say(&mut link, end, &mut seen).await.err();
+            }
+            if seen.has_failed() && !splitting.is_over() {
+                splitting.end();
+                lost = lost.or(self.undo(&mut link, undo, &mut seen).await.err());
+            }
+        }
+        let seq = file.next_seq();
+        if lost.is_none() {
+            lost = self.cut_warnings(&mut link, &mut seen).await.err();
+        }
+        if let Some(stop) = lost {
+            return self.finish(link, facts, &seen, Err(stop.at(seq)));
+        }
+        let reply = match seen.has_failed() {
+            true => self.error_of(&seen, seq),
+            false => self.done(&done, &mut seen, seq),
+        };
+        self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// The next bytes of the client's file; of one that is of no use any more they are dropped.
+    async fn next_of_file(
+        &mut self,
+        link: &mut Use,
+        request: &mut Option<Payload>,
+        file: &mut LocalFile,
+        splitting: &mut Splitting,
+        lost: &mut Option<Stop>,
+    ) -> Result<(), Stop> {
+        let Some(mut chunk) = self.input.take_chunk() else {
+            match self.receive_file(request.take(), link, lost.is_none()).await? {
+                Some(chunk) => self.input.push(chunk),
+                None => *lost = Some(LinkError::Closed.into()),
+            }
+            return Ok(());
+        };
+        if let Some(request) = request.take() {
+            self.send(request).await?;
+        }
+        let takes = lost.is_none() && !splitting.is_over();
+        let passed = file.pass_contents(&mut chunk, |bytes| {
+            if takes {
+                splitting.rows.push(bytes);
+            }
+        });
+        let at = match passed {
+            Ok(at) => at,
+            Err(error) => return Err(Refusal { seq: Some(file.next_seq()), ..error.into() }.into()),
+        };
+        if at < chunk.len() {
+            chunk.advance(at);
+            self.input.push(chunk);
+        }
+        Ok(())
+    }
+
+    /// Gives the shards the rows that have come, as far as there are enough of them; all of them where the file is `over`.
+    async fn load_parts(
+        &mut self,
+        link: &mut Use,
+        words: &Words,
+        splitting: &mut Splitting,
+        over: bool,
+        (seen, done): (&mut Seen, &mut Done),
+    ) -> Result<(), Stop> {
+        while let Some((range, key)) = splitting.rows.next(over) {
+            match splitting.take(range, &key) {
+                Ok(Some(shard)) => self.load_part(link, words, splitting, shard, (seen, done)).await?,
+                Ok(None) => {}
+                Err(refusal) => seen.fail(&refusal),
+            }
+            if seen.has_failed() {
+                return Ok(());
+            }
+        }
+        if splitting.rows.is_broken() {
+            seen.fail(&splitting.broken());
+        }
+        if splitting.rows.pending() > splitting.row_max {
+            seen.fail(&splitting.long_row());
+        }
+        if !over || seen.has_failed() {
+            return Ok(());
+        }
+        // A file without rows is loaded, too.
+        let first = [0].into_iter().filter(|_| splitting.count == 0);
+        let filled = (0..splitting.rule.shards).filter(|shard| splitting.len_of(*shard) > 0).chain(first);
+        for shard in filled.collect::<Vec<_>>() {
+            self.load_part(link, words, splitting, shard, (seen, done)).await?;
+            if seen.has_failed() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A LOAD DATA with the rows that there are for a shard.
+    async fn load_part(
+        &mut self,
+        link: &mut Use,
+        words: &Words,
+        splitting: &mut Splitting,
+        shard: u32,
+        (seen, done): (&mut Seen, &mut Done),
+    ) -> Result<(), Stop> {
+        let mut bytes = Vec::new();
+        let take: &mut TakeBytes<'_> = &mut |more| {
+            bytes.extend_from_slice(&more);
+            Ok(None)
+        };
+        let (reply, clock, file) = (self.collected_reply(), self.clock(), Some(splitting.part(shard)));
+        let asking = Asking { reply, clock, of: None, file };
+        let killed = self.take_reply(link, words.of(shard)?, asking, seen, take).await?.killed;
+        self.note_warnings(link, seen).await?;
+        if seen.error.is_none() {
+            done.leg(last_packet(&bytes));
+        }
+        if killed && seen.error.is_none() {
+            seen.fail(&Refusal::interrupted());
+        }
+        Ok(())
+    }
+}
+
+/// The packet that ends a reply without rows, behind the reports of progress that there may be.
+fn last_packet(mut bytes: &[u8]) -> Vec<u8> {
+    let mut last = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk() {
+        let (payload, behind) = rest.split_at((Header::parse(*head).len as usize).min(rest.len()));
+        (last, bytes) = (payload.to_vec(), behind);
+    }
+    last
+}
+
+impl Words {
+    fn values(&self) -> Values<'_> {
+        Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters: &[] }
+    }
+
+    fn text(&self, token: u32) -> &[u8] {
+        self.sketch.text(&self.sql, token)
+    }
+
+    fn name(&self, token: u32) -> Result<String, Refusal> {
+        let name = self.sketch.name(&self.sql, token).and_then(|name| String::from_utf8(name).ok());
+        name.ok_or_else(Refusal::malformed)
+    }
+
+    /// The bytes of a literal.
+    fn literal(&self, token: u32) -> Result<Vec<u8>, Refusal> {
+        match Value::of_literal(self.text(token), false, !self.mode.no_backslash_escapes) {
+            Value::Text(bytes) | Value::Binary(bytes) => Ok(bytes),
+            _ => Err(Refusal::loading("an option that is no string")),
+        }
+    }
+
+    fn of(&self, shard: u32) -> Result<Payload, Refusal> {
+        query(&self.head, &self.tables.words(&self.plan, &self.plan.edits, &self.values(), shard))
+    }
+
+    fn renames(&self, shards: ShardSet) -> Renames {
+        self.tables.renames(&self.plan, &self.values(), shards)
+    }
+}
+
+impl Splitting {
+    /// Takes a row in. A shard that is to get its rows now.
+    fn take(&mut self, range: Range<usize>, key: &Field) -> Result<Option<u32>, Refusal> {
+        self.count += 1;
+        if self.rows.is_broken() {
+            return Err(self.broken());
+        }
+        let shard = self
+            .shard_of(key)
+            .map_err(|why| Refusal::loading(&format!("row {} of the file: {why}", self.count)))?;
+        let bytes = self.rows.bytes(range);
+        if bytes.len() > self.row_max {
+            return Err(self.long_row());
+        }
+        let Some(part) = self.parts.get_mut(shard as usize) else { return Err(Refusal::malformed()) };
+        part.extend_from_slice(bytes);
+        self.kept += bytes.len();
+        if part.len() >= PART_BYTES {
+            return Ok(Some(shard));
+        }
+        let longest = (0..).zip(&self.parts).max_by_key(|(_, part)| part.len()).map(|(shard, _)| shard);
+        Ok(longest.filter(|_| self.kept >= KEPT_BYTES))
+    }
+
+    /// Where a row is. The server must keep its key as it is.
+    fn shard_of(&self, key: &Field) -> Result<u32, String> {
+        let key_type = self.rule.key_type;
+        let text = match key {
+            Field::Missing => return Err("it has no value for the sharding column".to_owned()),
+            Field::Null => {
+                return place(&self.rule, &Value::Null, self.reading).map_err(|error| error.to_string());
+            }
+            Field::Text(text) => text,
+        };
+        let value = Value::Text(text.clone());
+        let shard = place(&self.rule, &value, self.reading).map_err(|error| error.to_string())?;
+        let key = stored(key_type, &value, self.reading).map_err(|error| error.to_string())?;
+        let is_whole = key_type != KeyType::Binary || !self.utf8 || std::str::from_utf8(text).is_ok();
+        match is_whole && keeps(&self.kind, key_type, &key, text) {
+            true => Ok(shard),
+            false => Err(format!(
+                "a column of the type {} does not keep the value '{}' as it is, and another one would be on another shard",
+                self.kind,
+                String::from_utf8_lossy(text)
+            )),
+        }
+    }
+
+    fn len_of(&self, shard: u32) -> usize {
+        self.parts.get(shard as usize).map_or(0, Vec::len)
+    }
+
+    /// The rows of a shard, which it is given.
+    fn part(&mut self, shard: u32) -> Vec<u8> {
+        let part = self.parts.get_mut(shard as usize).map(std::mem::take).unwrap_or_default();
+        self.kept -= part.len();
+        part
+    }
+
+    /// Nothing more is split: what there was is of no use.
+    fn end(&mut self) {
+        self.parts.clear();
+        self.rows.clear();
+        self.kept = 0;
+    }
+
+    fn is_over(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn broken(&self) -> Refusal {
+        Refusal::loading(&format!(
+            "row {} of the file, or a line before it, is not in its character set, of which servers see the rows otherwise: say \
+             CHARACTER SET with the one that it is in",
+            self.count
+        ))
+    }
+
+    fn long_row(&self) -> Refusal {
+        Refusal::loading(&format!(
+            "a row of more than {} bytes ([server] command_buffer_bytes, which is 16 MiB at most)",
+            self.row_max
+        ))
+    }
+}
+
+impl Stop {
+    /// The same behind packets of the client.
+    fn at(self, seq: u8) -> Self {
+        match self {
+            Self::Refuse(refusal) => {
+                let seq = refusal.seq.map(|_| seq);
+                Self::Refuse(Box::new(Refusal { seq, ..*refusal }))
+            }
+            end => end,
+        }
+    }
+}
+
+impl Refusal {
+    fn loading(what: &str) -> Self {
+        Self::sharding(&Reason::from(format!("LOAD DATA into a sharded table: {what}")))
+    }
+}
