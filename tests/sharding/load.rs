@@ -277,11 +277,13 @@ fn random_files() -> TestResult {
 
 #[test]
 fn large_files_in_bounded_memory() -> TestResult {
-    on_each_server("sharding_load_large", four_shards, |stage| {
+    // So many that all of them together have enough before one has.
+    let shards = |config| sharded(config, "mod", "shard_count = 16\n");
+    on_each_server("sharding_load_large", shards, |stage| {
         let mut sides = both(stage)?;
         run_both(&mut sides, "ALTER TABLE users MODIFY name LONGTEXT")?;
         let mut file = Vec::new();
-        for id in 0..60_000 {
+        for id in 0..400_000 {
             file.extend_from_slice(format!("{}\t{id}\tname of {id}\t2026-01-31\n", id % 1000).as_bytes());
         }
         let wide = |id: i64| {
@@ -301,8 +303,8 @@ fn large_files_in_bounded_memory() -> TestResult {
         let sums = sides.iter_mut().map(|side| side.query(sum)?.rows()).collect::<Result<Vec<_>>>()?;
         assert_eq!(sums[0].rows, sums[1].rows);
         let [client, _] = &mut sides;
-        for shard in 0..4 {
-            let sql = format!("SELECT COUNT(*) = SUM(user_id % 4 = {shard}) FROM {SHARDED}.users_{shard}");
+        for shard in 0..16 {
+            let sql = format!("SELECT COUNT(*) = SUM(user_id % 16 = {shard}) FROM {SHARDED}.users_{shard}");
             assert_eq!(stage.server.sql(&sql)?, "1");
         }
         // A row that is longer than is collected.

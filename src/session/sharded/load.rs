@@ -426,8 +426,10 @@ impl Splitting {
         if part.len() >= PART_BYTES {
             return Ok(Some(shard));
         }
-        let longest = (0..).zip(&self.parts).max_by_key(|(_, part)| part.len()).map(|(shard, _)| shard);
-        Ok(longest.filter(|_| self.kept >= KEPT_BYTES))
+        if self.kept < KEPT_BYTES {
+            return Ok(None);
+        }
+        Ok((0..).zip(&self.parts).max_by_key(|(_, part)| part.len()).map(|(shard, _)| shard))
     }
 
     /// Where a row is. The server must keep its key as it is.
