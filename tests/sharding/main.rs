@@ -9,6 +9,7 @@ mod crashes;
 mod dump;
 mod faults;
 mod grammar;
+mod groups;
 mod links;
 mod load;
 mod oracle;

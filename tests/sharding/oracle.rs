@@ -74,7 +74,7 @@ impl Tally {
             Err(reason) => *self.refused.entry(reason).or_default() += 1,
             Ok((ours, theirs)) => {
                 // Of equal texts a server shows any.
-                let folded = sql.contains("DISTINCT") || sql.contains("GROUP BY");
+                let folded = ["DISTINCT", "GROUP BY", "UNION"].iter().any(|word| sql.contains(word));
                 if let Some(difference) = difference(&ours, &theirs, said.ordered, folded) {
                     let way =
                         parameters.map(|parameters| format!("with {parameters:?}: ")).unwrap_or_default();

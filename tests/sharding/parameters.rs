@@ -14,6 +14,8 @@ const BEFORE: &[&str] = &[
     "VALUES (",
     "SELECT ",
     "LIMIT ",
+    "HAVING COUNT(*) > ",
+    "HAVING k > ",
 ];
 
 /// The statement with `?` for some of its literals, and their values, not always of the literal's own type.

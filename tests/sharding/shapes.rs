@@ -3,7 +3,7 @@
 
 use super::common::random::Random;
 use super::grammar::Said;
-use super::schema::FIELDS;
+use super::schema::{FIELDS, Field};
 
 /// Values beside keys: of other types, in other forms, out of range.
 const ODD: &[&str] = &[
@@ -119,7 +119,7 @@ const CONDITIONS: &[&str] = &[
     "user_id NOT IN (SELECT user_id FROM notes WHERE user_id IS NOT NULL)",
     "users.user_id = $k AND `user_id` = $k",
     "`users`.`USER_ID` = $k",
-    "user_id /* user_id = 1 */ = $k",
+    "user_id /* user_id= 1 */ = $k",
     "user_id = $k -- OR 1\n",
     "n <=> n AND (((user_id = $k)))",
     "user_id IN (SELECT user_id FROM orders WHERE nr < $n)",
@@ -236,8 +236,8 @@ const READS: &[&str] = &[
     "SELECT SUM(t), AVG(da), SUM(dt) FROM users$w",
     "SELECT BIT_OR(i), BIT_AND(ti), BIT_XOR(bu) FROM users$w",
     "SELECT BIT_OR(bn), BIT_AND(bn) FROM users$w",
-    "SELECT GROUP_CONCAT(n) FROM users",
-    "SELECT STD(n), VARIANCE(n) FROM users",
+    "SELECT GROUP_CONCAT(n ORDER BY n) FROM users",
+    "SELECT ROUND(STD(n), 3), ROUND(VARIANCE(n), 3) FROM users",
     "SELECT COUNT(*), COUNT($o), MIN($o) IS NULL FROM users$w",
     "SELECT IFNULL(SUM(n), 0) FROM users$w",
     "SELECT ANY_VALUE(n) FROM users WHERE user_id = $k",
@@ -305,7 +305,7 @@ const READS: &[&str] = &[
     "SELECT COUNT(*) FROM places p JOIN users u RIGHT JOIN orders o ON u.user_id = o.user_id WHERE p.place = 1",
     "SELECT /*+ NO_INDEX(users by_v) */ user_id, n FROM users USE INDEX (by_v) WHERE v = 'a'",
     "SELECT user_id, n FROM users IGNORE INDEX (by_v) WHERE v = 'b' AND user_id = $k",
-    "SELECT /* user_id = 1 */ n FROM users # x\n WHERE user_id = $k",
+    "SELECT /* user_id= 1 */ n FROM users # x\n WHERE user_id = $k",
     "SELECT users_0.n FROM users AS users_0 WHERE users_0.user_id = $k",
     // Several queries.
     "WITH a AS (SELECT user_id, n FROM users WHERE user_id = $k) SELECT * FROM a",
@@ -341,6 +341,121 @@ const READS: &[&str] = &[
     "SELECT o.user_id, COUNT(*) FROM users u LEFT JOIN orders o ON o.user_id = u.user_id GROUP BY o.user_id",
     "SELECT DISTINCT o.user_id FROM users u LEFT JOIN orders o ON o.user_id = u.user_id",
     "SELECT n, @none, user_id FROM users$w",
+];
+
+/// What a server computes of aggregates: expressions, HAVING, ORDER BY, and DISTINCT in them.
+const GROUPS: &[&str] = &[
+    "SELECT SUM($a) / COUNT(*) FROM users$w",
+    "SELECT IFNULL(SUM($a), 0), COUNT(*) + 1 FROM users$w",
+    "SELECT ROUND(AVG(d), 2), ROUND(AVG(d0), 3), AVG(d0) * 3, AVG(ti) FROM users$w",
+    "SELECT AVG($a) + 0, AVG(su) * AVG(d0), AVG(DISTINCT d0) * 3, -AVG(mi) FROM users$w",
+    "SELECT IFNULL(AVG($a), 0), COALESCE(AVG(ti), -1), IF(COUNT(*) > 2, ROUND(AVG(d0), 1), 0), CONCAT(CEIL(AVG(d0)), 'x', AVG(ti) > 3), FORMAT(AVG(d0), 3), CAST(AVG(d0) AS DECIMAL(20,2)) FROM users$w",
+    "SELECT n, AVG(d0) FROM users$w GROUP BY n HAVING AVG(d0) > 3.3333 AND AVG(ti) <> 1",
+    "!SELECT n, AVG(d0) + 1 FROM users$w GROUP BY n ORDER BY AVG(d0), n",
+    "!SELECT n, ROUND(AVG(d0), 1) * 3 AS mean FROM users$w GROUP BY n ORDER BY mean DESC, n",
+    "SELECT SUM($a) + 1, SUM($a) * 2.5, -SUM($a), SUM($a) DIV 3, SUM($a) % 7 FROM users$w",
+    "SELECT CONCAT('n=', COUNT(*)) AS `text`, 'x', 7, NULL, 1.50 FROM users$w",
+    "SELECT MAX($p), MIN($p), COUNT(*) > 3, MAX(n) - MIN(n) FROM users$w",
+    "SELECT CONCAT(MIN(dt), '/', MAX(da)), DATE(MAX(dt)), MAX(t), DATEDIFF(MAX(da), '2000-01-01'), MIN(y) + 1 FROM users$w",
+    "SELECT MAX(da) + INTERVAL 1 MONTH, TIMESTAMP(MAX(da)), MAX(ts) > '2030-01-01', IFNULL(MAX(dt), MAX(da)) FROM users$w",
+    "SELECT COALESCE(MAX(b), MIN(bu), 3), GREATEST(COUNT(*), 4), NULLIF(COUNT(*), 0), CASE WHEN COUNT(*) > 5 THEN SUM(d) ELSE 0 END FROM users$w",
+    "SELECT SUM(db) / 3, MAX(db) * 2, SUM(db) + SUM(d), ROUND(SUM(db), 1), SQRT(COUNT(*)) FROM users$w",
+    "SELECT BIT_OR(su) & 7, BIT_XOR(su) + 1, BIT_AND(su) DIV 2 FROM users$w",
+    "SELECT CAST(SUM(d0) AS CHAR), FORMAT(SUM(d0), 2), HEX(COUNT(*)), CAST(COUNT(*) AS DECIMAL(10,3)), LPAD(MAX(n), 5, '0') FROM users$w",
+    "SELECT SUM(CASE WHEN n > 3 THEN d0 ELSE 0 END) * 100 / COUNT(*), SUM(n > 3) + 0 FROM users$w",
+    "SELECT n % 3, SUM($a) / COUNT(*) AS mean FROM users$w GROUP BY n % 3",
+    "SELECT n, SUM($a) / COUNT(*) FROM users$w GROUP BY n",
+    "SELECT n, n + 1, COUNT(*) + n FROM users$w GROUP BY n",
+    "SELECT n, COUNT(*) FROM users$w GROUP BY n HAVING COUNT(*) > 2",
+    "SELECT n, COUNT(*) FROM users$w GROUP BY n HAVING COUNT(*) > 1 AND n < 7",
+    "SELECT n, COUNT(*) AS many FROM users$w GROUP BY n HAVING many > 1 AND SUM(d0) > 0",
+    "SELECT n, SUM(d) / COUNT(*) AS mean FROM users$w GROUP BY n HAVING mean IS NOT NULL",
+    "SELECT n + 0 AS k, MAX(d0) AS most FROM users$w GROUP BY k HAVING k > 2 AND most > 0",
+    "SELECT users.n, COUNT(*) FROM users$w GROUP BY users.n HAVING users.n > 2 AND COUNT(*) >= 1",
+    "SELECT MAX(n) FROM users$w HAVING COUNT(*) > 3",
+    "SELECT COUNT(*) FROM users$w HAVING COUNT(*) > 300",
+    "SELECT 1 FROM users$w HAVING MAX(n) > 3",
+    "SELECT n FROM users$w GROUP BY n HAVING SUM(d0) > 3 OR MAX(da) IS NULL",
+    "SELECT ti FROM users$w GROUP BY ti HAVING ti IS NULL OR COUNT(*) > 2",
+    "!SELECT n, COUNT(*) FROM users$w GROUP BY n ORDER BY COUNT(*) DESC, n",
+    "!SELECT n, SUM($a) FROM users$w GROUP BY n ORDER BY SUM(d0) / COUNT(*), n LIMIT 5",
+    "!SELECT n, SUM($a) AS total FROM users$w GROUP BY n ORDER BY SUM($a) + 0 IS NULL, n DESC",
+    "!SELECT n, SUM(d) * 2 AS total FROM users$w GROUP BY n HAVING COUNT(*) > 1 ORDER BY total, n LIMIT 2, 4",
+    "!SELECT SUM(d) * 2, n FROM users$w GROUP BY n ORDER BY 1 DESC, 2 LIMIT 3 OFFSET 1",
+    "!SELECT n, MAX(v) FROM users WHERE n < 0 GROUP BY n ORDER BY MAX(v), n",
+    "!SELECT n FROM users$w GROUP BY n ORDER BY -n",
+    "!SELECT n, COUNT(*) + 1 FROM users$w GROUP BY n ORDER BY n LIMIT 4",
+    "!SELECT $p, COUNT(*) * 2 FROM users WHERE c IS NULL GROUP BY $p, n ORDER BY n, COUNT(*) * 2, 1",
+    "!SELECT COUNT(*) + 1, RTRIM(vb) FROM users$w GROUP BY vb ORDER BY vb DESC",
+    "SELECT CONCAT(RTRIM(vb), ' ', COUNT(*)), (vb = 'a') + COUNT(*), COUNT(*) FROM users$w GROUP BY vb HAVING vb <> 'A' OR COUNT(*) > 1",
+    "SELECT COUNT(*) FROM users$w GROUP BY vl HAVING vl < 'u'",
+    "SELECT COUNT(*) FROM users$w GROUP BY vu HAVING vu > 'b' OR vu = 'a'",
+    "SELECT COUNT(*) FROM users$w GROUP BY v HAVING v = 'ss' OR v > 'e'",
+    "SELECT RTRIM(IFNULL(MAX(vb), 'none')), UPPER(RTRIM(MIN(vb))), CONCAT(RTRIM(MIN(vb)), '-', COUNT(*)) FROM users$w",
+    "SELECT MAX(vb) = MIN(vb), MAX(v) >= 'e', MIN(vu) = 'A', MAX(x) LIKE '%TEXT' FROM users$w",
+    "SELECT e, s, COUNT(*) * 2 FROM users$w GROUP BY e, s",
+    "SELECT f, bi, COUNT(*) * 2 FROM users WHERE c IS NULL AND f IS NULL GROUP BY f, bi",
+    "SELECT bn, vy, bl, SUM(d0) / 2 FROM users$w GROUP BY bn, vy, bl",
+    "SELECT y, da, dt, ts, t, SUM(d0) / 2 FROM users$w GROUP BY y, da, dt, ts, t",
+    "SELECT COUNT(DISTINCT $o) FROM users$w",
+    "SELECT COUNT(DISTINCT $o), COUNT(*), SUM(d0), MIN(n), AVG(d0) FROM users$w",
+    "SELECT COUNT(DISTINCT ti, vl), COUNT(DISTINCT d) FROM users$w",
+    "SELECT COUNT(DISTINCT v), COUNT(DISTINCT vb), COUNT(DISTINCT c), COUNT(DISTINCT x), COUNT(DISTINCT vu) FROM users$w",
+    "SELECT COUNT(DISTINCT e), COUNT(DISTINCT s), COUNT(DISTINCT bi), COUNT(DISTINCT bl), COUNT(DISTINCT t) FROM users$w",
+    "SELECT COUNT(DISTINCT n % 4), COUNT(DISTINCT user_id), COUNT(DISTINCT user_id, n) FROM users$w",
+    "SELECT SUM(DISTINCT $a), AVG(DISTINCT $a), COUNT(DISTINCT $a) FROM users$w",
+    "SELECT n, COUNT(DISTINCT $o), MAX(n) FROM users$w GROUP BY n",
+    "SELECT n, SUM(DISTINCT $a), MIN(DISTINCT $a), COUNT(*) FROM users$w GROUP BY n",
+    "SELECT n, COUNT(DISTINCT ti) FROM users$w GROUP BY n HAVING COUNT(DISTINCT ti) > 1",
+    "!SELECT n, COUNT(DISTINCT ti) * 2 FROM users$w GROUP BY n ORDER BY COUNT(DISTINCT ti), n LIMIT 3",
+    "SELECT COUNT(DISTINCT user_id) + COUNT(DISTINCT ti), 7 FROM users$w",
+    "SELECT ti, COUNT(DISTINCT v) FROM users$w GROUP BY 1",
+    "SELECT COUNT(DISTINCT o.nr), SUM(o.price) / COUNT(DISTINCT u.n) FROM users u JOIN orders o ON o.user_id = u.user_id",
+    "!SELECT o.nr, ROUND(AVG(o.price), 2) AS mean FROM users u JOIN orders o ON o.user_id = u.user_id GROUP BY o.nr HAVING COUNT(*) > 1 ORDER BY mean DESC, o.nr",
+    "SELECT o.nr, ROUND(AVG(o.price), 2) FROM users u LEFT JOIN orders o ON o.user_id = u.user_id WHERE u.n < $n GROUP BY o.nr",
+    "SELECT IF(COUNT(*) > 0, SUM(d0) / COUNT(*), NULL) FROM users WHERE user_id IN ($k, $k)",
+    "SELECT CEIL(AVG(ti)), FLOOR(SUM(d) / 7), TRUNCATE(AVG(d0), 3), ABS(MIN(d0)), SIGN(SUM(d)) FROM users$w",
+    "SELECT n % 2 AS odd, COUNT(*) / 2 FROM users$w GROUP BY odd HAVING odd = 1",
+    "SELECT COUNT(*) / 0, SUM(d0) / 0 FROM users$w",
+    "SELECT SUM(d0 + ti) + SUM(su * 2), MAX(n) + MAX(ti) FROM users$w -- to the end",
+    "SELECT ROUND(STD(d0), 2), ROUND(VAR_SAMP(ti), 1), ROUND(STDDEV_SAMP(mi), 3), COUNT(*) FROM users$w",
+    "SELECT n, ROUND(VARIANCE(su), 2) FROM users$w GROUP BY n HAVING STDDEV(su) >= 0",
+    "SELECT GROUP_CONCAT(n ORDER BY user_id DESC, n), COUNT(*) FROM users$w",
+    "SELECT n, GROUP_CONCAT(user_id, ':', ti ORDER BY user_id SEPARATOR '; ') FROM users$w GROUP BY n",
+    "SELECT GROUP_CONCAT(DISTINCT $p ORDER BY $p), SUM(d0), COUNT(DISTINCT ti) FROM users$w",
+    "SELECT GROUP_CONCAT(DISTINCT ti, '/', d0 ORDER BY d0 DESC, ti SEPARATOR '') FROM users$w",
+    "SELECT n, GROUP_CONCAT(DISTINCT bn ORDER BY bn DESC), MAX(d0) FROM users$w GROUP BY n",
+    "SELECT GROUP_CONCAT(ti ORDER BY ti), GROUP_CONCAT(d ORDER BY d DESC, user_id), AVG(d0) FROM users WHERE n < 3",
+    "SELECT GROUP_CONCAT(vy ORDER BY vy), GROUP_CONCAT(bn ORDER BY bn, n) FROM users WHERE n < 2",
+    "SELECT CONCAT('[', GROUP_CONCAT(n ORDER BY n), ']') FROM users WHERE n < 4 HAVING LENGTH(GROUP_CONCAT(n)) > 2",
+    "SELECT LENGTH(GROUP_CONCAT(n)), GROUP_CONCAT(7) FROM users WHERE user_id IN ($k, $k, $k)",
+    "SELECT GROUP_CONCAT(v ORDER BY user_id, n), GROUP_CONCAT(vu ORDER BY user_id, n SEPARATOR 'ü') FROM users WHERE n < 2",
+    "SELECT MAX(bu) - 1 > 5, MIN(i) + 1 FROM users WHERE bu > 0",
+];
+
+/// Queries of which each is on several shards, or on some.
+const UNIONS: &[&str] = &[
+    "SELECT user_id, n, $p FROM users$w UNION ALL SELECT user_id, nr, NULL FROM orders",
+    "SELECT * FROM orders UNION ALL SELECT user_id, nr, price, 'x' FROM items",
+    "SELECT n FROM users WHERE user_id = $k UNION ALL SELECT nr FROM orders WHERE user_id IN ($k, $k)",
+    "SELECT n FROM users WHERE user_id = $k UNION SELECT nr FROM orders WHERE user_id = $k UNION SELECT n + 1 FROM users",
+    "SELECT $p FROM users$w UNION SELECT $p FROM users",
+    "SELECT ti, d0 FROM users$w UNION SELECT nr, price FROM orders",
+    "SELECT n AS a, d FROM users$w UNION DISTINCT SELECT nr, price FROM orders UNION SELECT place, 1.5 FROM places",
+    "SELECT 1, 'x' UNION SELECT n, 'y' FROM users",
+    "SELECT su FROM users$w UNION ALL SELECT b FROM users UNION SELECT d0 FROM users",
+    "SELECT da FROM users$w UNION SELECT dt FROM users",
+    "SELECT user_id, COUNT(*) FROM users$w GROUP BY user_id UNION ALL SELECT user_id, MAX(nr) FROM orders GROUP BY user_id",
+    "SELECT DISTINCT ti FROM users UNION SELECT DISTINCT nr FROM orders",
+    "(SELECT n, d FROM users$w) UNION (SELECT nr, price FROM orders WHERE user_id = $k)",
+    "SELECT u.n, o.nr FROM users u JOIN orders o ON o.user_id = u.user_id UNION ALL SELECT nr, nr FROM items WHERE user_id > $k",
+    "SELECT COUNT(DISTINCT v) FROM users UNION SELECT 1 FROM users",
+    "!SELECT n AS a, d0 FROM users$w UNION ALL SELECT nr, price FROM orders ORDER BY a, 2",
+    "!SELECT n, d0 FROM users$w UNION SELECT nr, price FROM orders ORDER BY d0 DESC, n LIMIT 7",
+    "!(SELECT user_id, n, $p FROM users) UNION ALL (SELECT user_id, n + 100, $p FROM users) ORDER BY user_id DESC, n LIMIT 3, 6",
+    "!SELECT user_id AS k, nr FROM orders UNION SELECT user_id, nr FROM items ORDER BY k, nr LIMIT 4 OFFSET 2",
+    "!SELECT n, mi FROM users$w UNION ALL SELECT nr, NULL FROM items ORDER BY 2 DESC, 1",
+    "SELECT e, bn, t FROM users$w UNION SELECT e, bn, t FROM users",
 ];
 
 const WRITES: &[&str] = &[
@@ -403,13 +518,17 @@ impl Shapes<'_> {
         of[self.random.below(of.len())]
     }
 
-    fn field(&mut self, fits: fn(&super::schema::Field) -> bool) -> &'static str {
+    fn field(&mut self, fits: fn(&Field) -> bool) -> &'static str {
         let fields: Vec<_> = FIELDS.iter().filter(|field| fits(field)).collect();
         fields[self.random.below(fields.len())].name
     }
 
-    /// A shape with all that it leaves open; `$o` and `$a` are the same field wherever they stand.
+    /// A shape with all that it leaves open; `$o`, `$a` and `$p` are the same field wherever they stand. Of
+    /// `$p` equal values are the same.
     fn filled(&mut self, shape: &str) -> String {
+        let is_one =
+            |field: &Field| field.orders && !matches!(field.name, "c" | "v" | "vb" | "vl" | "vu" | "x");
+        let plain = self.field(is_one);
         let (orders, adds) = (self.field(|field| field.orders), self.field(|field| field.adds));
         let mut sql = String::new();
         let mut rest = shape;
@@ -420,6 +539,7 @@ impl Shapes<'_> {
                 "x" => self.pick(ODD).to_owned(),
                 "n" => self.random.below(12).to_string(),
                 "o" => orders.to_owned(),
+                "p" => plain.to_owned(),
                 "a" => adds.to_owned(),
                 "w" if self.random.below(2) == 0 => String::new(),
                 "w" => format!(" WHERE {}", self.condition()),
@@ -443,7 +563,13 @@ impl Shapes<'_> {
     }
 
     pub fn read(&mut self) -> Said {
-        match self.random.below(6) {
+        match self.random.below(10) {
+            6..=9 => {
+                let shapes = if self.random.below(4) == 0 { UNIONS } else { GROUPS };
+                let shape = self.pick(shapes);
+                let ordered = shape.starts_with('!');
+                Said { sql: self.filled(shape.trim_start_matches('!')), ordered }
+            }
             0 | 1 => {
                 let shape = self.pick(READS);
                 let ordered = shape.starts_with('!');

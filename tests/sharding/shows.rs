@@ -121,7 +121,7 @@ fn plans_of_several_shards() -> TestResult {
             let documents =
                 client.query("EXPLAIN FORMAT=JSON SELECT * FROM users WHERE name > 'a'")?.rows()?;
             assert_eq!((documents.rows.len(), documents.columns.len()), (4, 1));
-            for sql in ["SELECT GROUP_CONCAT(name) FROM users", "DELETE FROM users LIMIT 1"] {
+            for sql in ["SELECT JSON_ARRAYAGG(name) FROM users", "DELETE FROM users LIMIT 1"] {
                 let error = client.run(&format!("EXPLAIN {sql}")).expect_err("it would not run");
                 assert_eq!(error.code(), Some(1235), "{sql}: {error}");
             }
@@ -162,9 +162,11 @@ fn athena_says_what_it_would_do() -> TestResult {
             let read = explain("SELECT name FROM users ORDER BY name LIMIT 3")?;
             assert_eq!(read.len(), 4);
             assert_eq!(read[0][2], "merged: all rows, ordered by 1 columns, limited");
+            let finished = explain("SELECT COUNT(*) + 1 FROM users")?;
+            assert_eq!(finished[3][2], "merged: one row of all, finished by a query");
             assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "2", "nothing was done");
             let error =
-                client.run("EXPLAIN ATHENA SELECT GROUP_CONCAT(name) FROM users").expect_err("refused");
+                client.run("EXPLAIN ATHENA SELECT JSON_ARRAYAGG(name) FROM users").expect_err("refused");
             assert_eq!(error.code(), Some(1235));
             Ok(())
         },

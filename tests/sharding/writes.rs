@@ -156,7 +156,7 @@ fn what_is_refused_does_nothing() -> TestResult {
                 "UPDATE users SET user_id = 9 WHERE user_id = 0",
                 "DELETE FROM users LIMIT 1",
                 "DELETE FROM users ORDER BY user_id LIMIT 1",
-                "SELECT GROUP_CONCAT(name) FROM users",
+                "SELECT JSON_ARRAYAGG(name) FROM users",
                 "SELECT name, ROW_NUMBER() OVER (ORDER BY name) FROM users",
                 "SELECT * FROM users WHERE user_id = 0 UNION SELECT * FROM users WHERE user_id = 1",
                 "LOCK TABLES users WRITE",

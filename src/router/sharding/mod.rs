@@ -24,11 +24,12 @@ pub use key::{KeyError, Reading, compared, stored};
 pub use load::{Field, FileFormat, FileRows, FormatError, is_of_bytes, keeps};
 pub use mapping::{Values, evaluate, hash_of, place, shard_of};
 pub use merge::{
-    Budget, Chunk, FULL_BYTES, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream, Window,
+    Budget, Chunk, FULL_BYTES, Finisher, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream,
+    Whole, Window,
 };
 pub use plan::{
-    Action, Aggregate, Bound, Column, Compared, Condition, Edit, Limit, Load, Merge, Operand, OrderKey,
-    Piece, Plan, Reason, Row, Rows, Scatter, Verdict,
+    Action, Aggregate, Bound, Column, Compared, Concat, Condition, Deviation, Edit, Finish, Input, Limit,
+    Load, Merge, Operand, OrderKey, Origin, Piece, Plan, Reason, Row, Rows, Scatter, Verdict,
 };
 pub use rules::{Rules, physical, quote};
 pub use shard_set::ShardSet;

@@ -154,6 +154,10 @@ pub enum Piece {
     Table(Box<str>),
     /// The sum of these: `LIMIT offset + count`.
     Sum(Vec<Operand>),
+    /// The value of the `?` of this number, as a literal.
+    Parameter(u32),
+    /// The merged groups, as a table: see [`Finish`].
+    Groups,
 }
 
 /// A read of several shards.
@@ -162,6 +166,45 @@ pub struct Scatter {
     /// In the place of [`Plan::edits`].
     pub edits: Vec<Edit>,
     pub merge: Merge,
+    /// What is merged are the groups that the client's rows are made of, not these rows.
+    pub finish: Option<Rc<Finish>>,
+}
+
+/// How merged groups become the client's rows. The server computes expressions, HAVING and ORDER BY by its own rules: it is
+/// said the statement once more, with a table of the groups' values in the place of its tables, and the columns of that table
+/// in the place of the aggregates. What the columns of the result are is what it says of the statement itself with LIMIT 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    /// What makes of the text that with LIMIT 0, for any shard.
+    pub described: Vec<Edit>,
+    /// What makes of the text the query about the groups. `None`: there is nothing to compute, the rows are the groups.
+    pub query: Option<Vec<Edit>>,
+    /// Of each column of the result.
+    pub items: Vec<Origin>,
+    /// The columns of the table of groups, which are called `athena_0` and so on.
+    pub inputs: Vec<Input>,
+}
+
+/// Where the values of a column are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This column of the merged groups.
+    Group(usize),
+    /// The query about the groups.
+    Query,
+    /// The same, with an average in it: that has more digits there than a server shows of it.
+    Average,
+}
+
+/// A value of a group that the query needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Input {
+    /// Among the merged columns.
+    pub column: usize,
+    /// The merged column that has the name of its collation, where it may be a text.
+    pub collation: Option<usize>,
+    /// An average, of the sum and the count in these columns, with all the digits that a server goes on with.
+    pub average: Option<(usize, usize)>,
 }
 
 /// How the rows of several shards become one result. Columns are counted from 0.
@@ -210,7 +253,7 @@ pub struct OrderKey {
 }
 
 /// How a visible column's values of several shards become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Aggregate {
     /// COUNT, and COUNT(DISTINCT key).
     Count,
@@ -232,6 +275,48 @@ pub enum Aggregate {
     BitAnd,
     BitOr,
     BitXor,
+    /// COUNT(DISTINCT ...): how many different rows of `of` there are without a NULL.
+    CountDistinct {
+        of: Rc<[Compared]>,
+    },
+    /// SUM(DISTINCT ...): the sum of its column, with one row for each value of `of`.
+    SumDistinct {
+        of: Compared,
+    },
+    /// VAR_POP and the like, of the count, the mean and the VAR_POP in these columns.
+    Deviation {
+        count: Column,
+        mean: Column,
+        variance: Column,
+        kind: Deviation,
+    },
+    /// GROUP_CONCAT.
+    Concat(Rc<Concat>),
+}
+
+/// Which of the functions of a variance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deviation {
+    /// Of a sample: VAR_SAMP.
+    pub sample: bool,
+    /// Its square root: STD.
+    pub root: bool,
+}
+
+/// How the texts of a group become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concat {
+    /// What stands between them; a comma without.
+    pub separator: Option<Column>,
+    /// How many bytes the server lets it have.
+    pub max_len: Column,
+    /// The bytes of a text, as the server counts them.
+    pub length: Column,
+    /// The text of a row, and how many rows have it. `None`: the column itself has the text of all rows of its shard.
+    pub row: Option<(Column, Column)>,
+    pub order: Vec<OrderKey>,
+    /// With DISTINCT: rows alike in these are one.
+    pub distinct: Vec<Compared>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

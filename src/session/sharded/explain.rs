@@ -197,7 +197,8 @@ fn column(name: &[u8], extended: Option<&[u8]>) -> Vec<u8> {
 
 fn described(how: &How) -> String {
     match how {
-        How::Read(merging) => merged(merging.merge()),
+        How::Read(merging, None) => merged(merging.merge()),
+        How::Read(merging, Some(_)) => format!("{}, finished by a query", merged(merging.merge())),
         How::Write(_) => "one transaction".to_owned(),
         How::Explain(_) => "the rows of all".to_owned(),
         How::Define => "one after the other".to_owned(),

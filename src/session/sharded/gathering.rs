@@ -21,7 +21,7 @@ use crate::protocol::resultset::ResultsetWriter;
 use crate::protocol::rows::RowCutter;
 use crate::protocol::warnings::WarningList;
 use crate::router::sharding::{
-    Chunk, FULL_BYTES, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream,
+    Chunk, FULL_BYTES, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream, Whole,
 };
 
 use super::super::failure::Refusal;
@@ -44,6 +44,8 @@ impl Chunk for Payload {
 pub(super) struct Gathering {
     legs: RefCell<VecDeque<Leg>>,
     sink: RefCell<Sink>,
+    /// The client gets nothing of it as it comes.
+    holds_back: Cell<bool>,
     /// The rows that there are do: nothing more is read.
     enough: Cell<bool>,
     /// Parts that have not ended.
@@ -113,6 +115,7 @@ impl Gathering {
                 Merging::Groups(merger) => Sink::Groups(merger),
                 Merging::Rows(stream) => Sink::Rows(stream),
             }),
+            holds_back: Cell::new(false),
             enough: Cell::new(false),
             waiting: RefCell::default(),
             warnings: Cell::new(0),
@@ -240,6 +243,49 @@ impl Gathering {
         all.into_iter().map(|(_, list)| list).collect()
     }
 
+    /// What comes is for somebody else than the client.
+    pub fn hold_back(&self) {
+        self.holds_back.set(true);
+    }
+
+    /// Whether all parts are over, or count for nothing any more.
+    pub fn is_complete(&self) -> bool {
+        self.left.get() == 0 || self.is_done_with_parts()
+    }
+
+    /// The definitions of the columns and all rows, where they were held back.
+    ///
+    /// # Errors
+    /// Where the parts don't make one result.
+    pub fn take_rows(&self) -> Result<Whole, MergeError> {
+        let mut stream = match self.sink.replace(Sink::Nothing) {
+            Sink::Groups(merger) => return merger.finish().and_then(Merged::into_whole),
+            Sink::Rows(stream) => stream,
+            Sink::Merged(_) | Sink::Nothing => return Err(MergeError::NoColumns),
+        };
+        let columns = stream.head()?.ok_or(MergeError::NoColumns)?;
+        let (mut cutter, mut rows, mut bytes) = (RowCutter::default(), Vec::new(), Vec::new());
+        loop {
+            let step = stream.step(&mut bytes)?;
+            let (chunk, is_over) = match step {
+                Step::Chunk(chunk) => (Some(chunk), false),
+                Step::Full => (None, false),
+                // Nothing more comes.
+                Step::End | Step::Wait => (None, true),
+            };
+            for part in [&bytes[..], chunk.as_deref().unwrap_or_default()] {
+                each_row(&mut cutter, part, |row| {
+                    rows.push(row.to_vec());
+                    Ok::<_, MergeError>(())
+                })?;
+            }
+            bytes.clear();
+            if is_over {
+                return Ok(Whole { columns, rows });
+            }
+        }
+    }
+
     /// A part has come to its end.
     pub fn end_part(&self, reading: &Reading) {
         self.left.set(self.left.get() - 1);
@@ -251,6 +297,9 @@ impl Gathering {
 
     /// Whether a part that has not begun has to wait for one that has: nobody else will have a link for it.
     fn keeps(&self) -> bool {
+        if self.holds_back.get() {
+            return true;
+        }
         let left = self.legs.borrow().len();
         left > 0 && self.opening.get() < left
     }
@@ -373,6 +422,9 @@ impl Gathering {
     /// # Errors
     /// Where the parts don't make one result.
     pub fn head(&self) -> Result<Option<Vec<Vec<u8>>>, MergeError> {
+        if self.holds_back.get() {
+            return Ok(None);
+        }
         let mut sink = self.sink.borrow_mut();
         match &mut *sink {
             Sink::Rows(stream) => {

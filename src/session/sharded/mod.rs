@@ -6,6 +6,7 @@
 //! adds up; `on_servers` has those of several servers. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
 //! by the ways of `router::sharding`, and goes to the client by `outgoing` while more comes. `text` and `prepared` are the ways in.
 //! What parts warn of is `warnings`. `load` splits the file of a LOAD DATA by rows; `columns` asks for a table's columns.
+//! `finish` asks a server about what can't be merged.
 //! `show` is about what servers say of their tables, `schema` about what `information_schema` does, `explain` about what Athena says
 //! of statements.
 
@@ -14,6 +15,7 @@ mod collect;
 mod columns;
 mod done;
 mod explain;
+mod finish;
 mod gathering;
 mod load;
 mod on_servers;

@@ -12,6 +12,7 @@ use super::super::overtime::{Clock, only_reads};
 use super::super::seen::Seen;
 use super::super::servers::{Ending, Errand};
 use super::done::Done;
+use super::finish::Finishing;
 use super::gathering::{Ends, Gathering};
 use super::outgoing::Outgoing;
 use super::prepared::Prepared;
@@ -209,9 +210,11 @@ impl Session {
         statement: Statement<'_>,
         legs: Vec<Leg>,
         merging: Merging<Payload>,
+        finishing: Option<Box<Finishing>>,
     ) -> Result<Payload, Stop> {
         let facts = statement.facts;
         let mut servers = self.by_server(legs);
+        let first = servers.first().map_or(self.at, |server| server.at);
         let of_server = |server: &mut OnServer| {
             let texts = server.legs.iter().filter_map(Leg::prepared);
             (server.at, texts.collect::<Vec<_>>())
@@ -221,7 +224,11 @@ impl Session {
         let (timers, limit) = (&self.ctx.core.timers, self.cluster().query_timeout);
         let gathering = Gathering::new(legs, merging, &self.timer, timers, limit);
         let _ends = Ends(gathering.clone());
+        if finishing.is_some() {
+            gathering.hold_back();
+        }
         let mut out = Outgoing::new(self);
+        let clock = self.clock();
         let mut seen = statement.seen();
         let mut link: Option<Use> = None;
         for (at, texts) in prepared {
@@ -243,11 +250,12 @@ impl Session {
             }
             link = Some(here);
         }
-        let Some(link) = link else { return Err(Refusal::malformed().into()) };
-        let read = match out.is_answered() || !seen.has_failed() {
-            true => self.write_rest(&gathering, &mut out).await,
-            false => Ok(()),
-        };
-        self.finish_read(link, facts, seen, &gathering, out, read).await
+        let Some(mut link) = link else { return Err(Refusal::malformed().into()) };
+        if finishing.is_some() && first != self.at && !seen.has_failed() && !gathering.has_failed() {
+            // What is asked about the groups is in the words of that server's shards.
+            link = self.link_at(first, Some(link), &statement, &seen, &[]).await?;
+            seen = statement.seen();
+        }
+        self.go_on_reading((link, facts, seen), &gathering, out, Ok(()), finishing, &clock).await
     }
 }

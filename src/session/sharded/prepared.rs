@@ -146,7 +146,7 @@ impl Session {
             Targets::Several(set) => set,
             Targets::Rows(_) if matches!(sharded.plan.action, Action::Explain { .. }) => ShardSet::EMPTY,
             Targets::Rows(shards) => {
-                let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary)?;
+                let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary, 0)?;
                 let executed = Executed { id, payload, header, sharded, prepared, types: &types };
                 let legs = self.legs_of_rows(&tables, &executed, &values, &shards)?;
                 return Ok(Execution::Several(several(&executed.prepared, legs, how)));
@@ -162,7 +162,7 @@ impl Session {
             return Err(Refusal::of_one_link().into());
         }
         self.check_row_limit(&sharded.plan, &sharded.sql)?;
-        let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary)?;
+        let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(set))?;
         self.renames = tables.renames(&sharded.plan, &values, set);
         let is_read = matches!(sharded.plan.action, Action::Read { .. });
         let texts: Vec<_> = set
@@ -314,7 +314,7 @@ impl Session {
             return Err(Refusal::of_one_link().into());
         }
         let values = sharded.values(&[]);
-        let how = super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary)?;
+        let how = super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(all))?;
         self.renames = tables.renames(&sharded.plan, &values, all);
         let leg = |(shard, rows): (u32, Vec<Range<usize>>)| {
             let text = self.text_of_shard(tables, sharded, prepared, shard, false);

@@ -17,6 +17,7 @@ use super::super::link::{Held, INSERT_ID, Use};
 use super::super::overtime::{Clock, only_reads};
 use super::super::seen::Seen;
 use super::collect::{Asking, Of, TakeBytes};
+use super::finish::Finishing;
 use super::gathering::{ABOUT_TO_END, Ends, Gathering, Reading};
 use super::outgoing::{Outgoing, Wrote};
 use super::several::{Leg, Say};
@@ -29,6 +30,7 @@ impl Session {
         facts: Facts,
         legs: Vec<Leg>,
         merging: Merging<Payload>,
+        finishing: Option<Box<Finishing>>,
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
         seen.only_reads = only_reads(facts);
@@ -45,13 +47,100 @@ impl Session {
         for (at, tasks) in elsewhere {
             self.gather_elsewhere(at, &gathering, tasks);
         }
+        if finishing.is_some() {
+            gathering.hold_back();
+        }
         let mut out = Outgoing::new(self);
+        let clock = self.clock();
         let read = self.read_parts(&mut link, &gathering, &mut out, &mut seen).await;
-        let read = match read {
-            Ok(()) => self.write_rest(&gathering, &mut out).await,
-            stop => stop,
+        self.go_on_reading((link, facts, seen), &gathering, out, read, finishing, &clock).await
+    }
+
+    /// The parts on the session's own links have been read.
+    pub(super) async fn go_on_reading(
+        &mut self,
+        (link, facts, seen): (Use, Facts, Seen),
+        gathering: &Gathering,
+        mut out: Outgoing,
+        read: Result<(), Stop>,
+        finishing: Option<Box<Finishing>>,
+        clock: &Clock,
+    ) -> Result<Payload, Stop> {
+        let read = match (read, &finishing) {
+            (Ok(()), Some(_)) => self.await_parts(gathering).await,
+            (Ok(()), None) => self.write_rest(gathering, &mut out).await,
+            (stop, _) => stop,
         };
-        self.finish_read(link, facts, seen, &gathering, out, read).await
+        match finishing {
+            Some(finishing) if read.is_ok() && !seen.has_failed() && !gathering.has_failed() => {
+                self.finish_by_query(link, facts, seen, gathering, *finishing, clock).await
+            }
+            _ => self.finish_read(link, facts, seen, gathering, out, read).await,
+        }
+    }
+
+    /// All groups are there: what the server makes of them is the result.
+    async fn finish_by_query(
+        &mut self,
+        mut link: Use,
+        facts: Facts,
+        mut seen: Seen,
+        gathering: &Gathering,
+        finishing: Finishing,
+        clock: &Clock,
+    ) -> Result<Payload, Stop> {
+        seen.warnings = gathering.warnings();
+        gathering.listed().into_iter().for_each(|list| seen.list(list));
+        let groups = match gathering.take_rows() {
+            Ok(groups) => groups,
+            Err(error) => {
+                self.finish_several(link, facts, &seen, Payload::from(Vec::new()))?;
+                return Err(Refusal::merge(error).into());
+            }
+        };
+        let finished = match self.finish_groups(&mut link, finishing, groups, clock, &mut seen).await {
+            Ok(finished) => self.cut_warnings(&mut link, &mut seen).await.map(|()| finished),
+            Err(stop) => Err(stop),
+        };
+        match finished {
+            Ok(Ok(Some(reply))) => self.finish_several(link, facts, &seen, reply),
+            Ok(Ok(None)) => {
+                let error = self.error_of(&seen, 1);
+                self.finish_several(link, facts, &seen, error)
+            }
+            Ok(Err(refusal)) => {
+                self.finish_several(link, facts, &seen, Payload::from(Vec::new()))?;
+                Err(refusal.into())
+            }
+            Err(stop) => {
+                seen.status = None;
+                self.finish(link, facts, &seen, Err(stop))
+            }
+        }
+    }
+
+    /// Waits for the parts beside the session's link.
+    async fn await_parts(&self, gathering: &Gathering) -> Result<(), Stop> {
+        self.entry.wait();
+        let complete = std::future::poll_fn(|cx| {
+            if self.entry.is_interrupted() {
+                // The link of the session has nothing to do with it.
+                gathering.fail(Refusal::interrupted());
+            }
+            if gathering.is_complete() {
+                Poll::Ready(Ok(()))
+            } else if self.client_is_gone(cx) {
+                Poll::Ready(Err(End::Quit))
+            } else {
+                Poll::Pending
+            }
+        });
+        let waited = self.wait(Duration::ZERO, Phase::Ending, complete).await;
+        self.entry.go_on();
+        match waited {
+            Ok(complete) => complete.map_err(Stop::from),
+            Err(_) => Err(self.ended().into()),
+        }
     }
 
     /// All parts are over, or the session waits for nothing more.

@@ -1,6 +1,6 @@
 //! The sharded tables of a cluster, and the plans of statements about them, on one core.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
@@ -16,6 +16,7 @@ use crate::router::sharding::{
 };
 
 use super::super::failure::Refusal;
+use super::finish::literal;
 
 /// Longer texts, such as INSERTs of many rows, are planned each time: few are alike, and the list would fill with them.
 const KEPT_MAX: usize = 4096;
@@ -247,8 +248,25 @@ impl ShardedTables {
     /// The words for one shard.
     pub(super) fn words(&self, plan: &Plan, edits: &[Edit], values: &Values<'_>, shard: u32) -> Vec<u8> {
         let mut out = Vec::with_capacity(values.sql.len() + 64);
-        plan.text(edits, values.sql, values.sketch, shard, &|sum| saturating_sum(sum, values), &mut out);
+        plan.text(edits, values.sql, values.sketch, shard, &|piece, out| fill(piece, values, out), &mut out);
         out
+    }
+
+    /// The words of the query about groups, before and behind the table of these.
+    pub(super) fn words_around_groups(
+        &self,
+        plan: &Plan,
+        edits: &[Edit],
+        values: &Values<'_>,
+    ) -> (Vec<u8>, Vec<u8>) {
+        let (mut out, middle) = (Vec::with_capacity(values.sql.len() + 64), Cell::new(0));
+        let fill = |piece: &Piece, out: &mut Vec<u8>| match piece {
+            Piece::Groups => middle.set(out.len()),
+            piece => fill(piece, values, out),
+        };
+        plan.text(edits, values.sql, values.sketch, 0, &fill, &mut out);
+        let behind = out.split_off(middle.get());
+        (out, behind)
     }
 
     /// The words of an INSERT for one shard, with the rows that are for it.
@@ -297,12 +315,23 @@ fn one_or_several(set: ShardSet) -> Targets {
 fn table(piece: &Piece) -> Option<&str> {
     match piece {
         Piece::Table(name) => Some(name),
-        Piece::Text(_) | Piece::Sum(_) => None,
+        Piece::Text(_) | Piece::Sum(_) | Piece::Parameter(_) | Piece::Groups => None,
     }
 }
 
-fn saturating_sum(operands: &[Operand], values: &Values<'_>) -> u64 {
-    operands.iter().fold(0u64, |sum, operand| sum.saturating_add(values.count(operand)))
+/// Writes a piece that is made of values.
+fn fill(piece: &Piece, values: &Values<'_>, out: &mut Vec<u8>) {
+    match piece {
+        Piece::Sum(operands) => {
+            let sum = operands.iter().fold(0u64, |sum, operand| sum.saturating_add(values.count(operand)));
+            out.extend_from_slice(sum.to_string().as_bytes());
+        }
+        Piece::Parameter(number) => {
+            let literal = literal(values.parameters.get(*number as usize));
+            out.extend_from_slice(literal.as_deref().unwrap_or("NULL").as_bytes());
+        }
+        _ => {}
+    }
 }
 
 /// Which rows the client gets of all that there are.

@@ -19,6 +19,7 @@ use super::super::link::ASKS_BACK;
 use super::super::seen::Seen;
 use super::super::servers::Errand;
 use super::done::{Done, Ignore};
+use super::finish::Finishing;
 use super::on_servers::Statement;
 use super::several::{Leg, Say};
 use super::show::show_tables;
@@ -147,7 +148,8 @@ impl Session {
             return Err(Refusal::of_one_link().into());
         }
         self.check_row_limit(plan, sql)?;
-        let how = how(&tables, plan, &values, RowEncoding::Text)?;
+        let first = self.first_of(targets.all());
+        let how = how(&tables, plan, &values, RowEncoding::Text, first)?;
         self.renames = tables.renames(plan, &values, targets.all());
         let legs = match (&targets, &plan.action) {
             (Targets::Rows(shards), _) => {
@@ -179,6 +181,11 @@ impl Session {
         self.home().tables.as_ref().map_or(home, |tables| tables.server_of(shard, home))
     }
 
+    /// The first of some shards, as servers follow each other.
+    pub(super) fn first_of(&self, shards: ShardSet) -> u32 {
+        shards.iter().min_by_key(|shard| (self.server_of(*shard), *shard)).unwrap_or(0)
+    }
+
     /// That what a statement uses beside sharded tables is where these are.
     pub(super) fn check_beside(&self, plan: &Plan, shards: ShardSet) -> Result<(), Refusal> {
         let Some(table) = &plan.beside else { return Ok(()) };
@@ -199,7 +206,7 @@ impl Session {
         how: How,
     ) -> Result<Payload, Stop> {
         self.count_sharded(match &how {
-            How::Read(_) | How::Explain(_) => Sharded::Read,
+            How::Read(..) | How::Explain(_) => Sharded::Read,
             How::Write(_) => Sharded::Write,
             How::Define => Sharded::Definition,
         });
@@ -217,10 +224,10 @@ impl Session {
             ([first], _) | ([first, ..], How::Define) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
             }
-            ([first, ..], How::Read(_)) if self.may_gather_elsewhere(facts, &effects, &legs) => {
+            ([first, ..], How::Read(..)) if self.may_gather_elsewhere(facts, &effects, &legs) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
             }
-            (_, How::Read(_)) if !self.may_read_on_servers() => {
+            (_, How::Read(..)) if !self.may_read_on_servers() => {
                 return Err(Refusal::several_servers("A read").into());
             }
             (_, How::Write(_)) if !self.may_branch() => {
@@ -231,7 +238,9 @@ impl Session {
                 let shards = legs.iter().fold(ShardSet::EMPTY, |set, leg| set.union(ShardSet::of(leg.shard)));
                 let statement = Statement { facts, effects: &effects, shards };
                 return match how {
-                    How::Read(merging) => self.read_on_servers(statement, legs, *merging).await,
+                    How::Read(merging, finishing) => {
+                        self.read_on_servers(statement, legs, *merging, finishing).await
+                    }
                     How::Write(done) => self.write_on_servers(statement, legs, done).await,
                     How::Define | How::Explain(_) => Err(Refusal::of_one_link().into()),
                 };
@@ -244,7 +253,9 @@ impl Session {
             return Err(self.unprepared(link, stop));
         }
         match how {
-            How::Read(merging) => self.read_several(link, facts, legs, *merging, seen).await,
+            How::Read(merging, finishing) => {
+                self.read_several(link, facts, legs, *merging, finishing, seen).await
+            }
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
             How::Define => self.define_on_all(link, facts, legs, seen, &effects).await,
             How::Explain(tables) => Box::pin(self.explain_on_all(link, facts, legs, &tables, seen)).await,
@@ -280,7 +291,8 @@ pub(super) enum Parts {
 
 /// How the parts of a statement on several shards are one.
 pub(super) enum How {
-    Read(Box<Merging<Payload>>),
+    /// With what is asked about merged groups.
+    Read(Box<Merging<Payload>>, Option<Box<Finishing>>),
     /// With what is known of all parts before the first.
     Write(Done),
     Define,
@@ -288,18 +300,22 @@ pub(super) enum How {
     Explain(Vec<Box<str>>),
 }
 
-/// Whether a statement may run on several shards, and how.
+/// Whether a statement may run on several shards, of which `first` is one, and how.
 pub(super) fn how(
     tables: &ShardedTables,
     plan: &Plan,
     values: &Values<'_>,
     encoding: RowEncoding,
+    first: u32,
 ) -> Result<How, Refusal> {
     match &plan.action {
         Action::Read { scatter: Ok(scatter), .. } => {
             let rows = window(scatter.merge.limit.as_ref(), values);
             let merging = Merging::new(scatter.merge.clone(), encoding, rows, tables.budget);
-            Ok(How::Read(Box::new(merging)))
+            let finishing = scatter.finish.as_ref();
+            let finishing =
+                finishing.map(|finish| Finishing::new(finish, tables, plan, values, encoding, first));
+            Ok(How::Read(Box::new(merging), finishing.transpose()?.map(Box::new)))
         }
         Action::Read { scatter: Err(reason), .. } => Err(Refusal::sharding(reason)),
         Action::Write { several: Err(reason), .. } | Action::Insert { several: Err(reason), .. } => {
@@ -311,7 +327,7 @@ pub(super) fn how(
         Action::Explain { of, tables: named } => {
             // What can't run can't be explained.
             let of = Plan { action: (**of).clone(), ..plan.clone() };
-            how(tables, &of, values, encoding)?;
+            how(tables, &of, values, encoding, first)?;
             Ok(How::Explain(named.clone()))
         }
         Action::Describe | Action::Unlisted { .. } => Err(Refusal::of_one_link()),

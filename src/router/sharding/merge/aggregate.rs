@@ -1,14 +1,18 @@
 //! The aggregates of several shards as one.
 
+use foldhash::HashSet;
+
+use super::concat::{Concatenation, Texts};
 use super::double;
 use super::error::MergeError;
 use super::exact::Exact;
 use super::key::{self, Kind};
 use super::layout::{Columns, KeyPart, Layout, name};
+use super::variance::Variance;
 use crate::protocol::buf::Malformed;
 use crate::protocol::column_definition::{ColumnDefinition, column_type};
 use crate::protocol::row::{Cell, RowEncoding};
-use crate::router::sharding::{Aggregate, Column, Compared};
+use crate::router::sharding::{Aggregate, Column, Compared, Deviation};
 
 /// What is done with the values of one column.
 #[derive(Debug)]
@@ -21,9 +25,27 @@ pub(super) struct Fold {
 enum How {
     Count(Kind),
     Sum(Kind),
-    Extreme { largest: bool, part: KeyPart },
-    Average { sum: Addend, count: Addend },
+    Extreme {
+        largest: bool,
+        part: KeyPart,
+    },
+    Average {
+        sum: Addend,
+        count: Addend,
+    },
     Bits(BitOperation, Kind),
+    /// The number of different values, or the sum of the column with one row for each of them.
+    Distinct {
+        parts: Vec<KeyPart>,
+        sum: Option<Kind>,
+    },
+    Concat(Concatenation),
+    Deviation {
+        count: Addend,
+        mean: Addend,
+        variance: Addend,
+        kind: Deviation,
+    },
 }
 
 /// A column of numbers.
@@ -65,7 +87,16 @@ pub(super) enum State {
     },
     Bits(Option<u64>),
     Bytes(Option<Vec<u8>>),
+    Distinct {
+        seen: HashSet<Box<[u8]>>,
+        sum: Option<Total>,
+    },
+    Concat(Texts),
+    Deviation(Variance),
 }
+
+/// Bytes that a value takes which is told apart, besides its own.
+pub(super) const SEEN_OVERHEAD: usize = 2 * size_of::<Box<[u8]>>();
 
 #[derive(Debug)]
 pub(super) enum Total {
@@ -92,7 +123,7 @@ impl Best {
 pub(super) type Changed = (usize, Option<Vec<u8>>);
 
 impl Fold {
-    pub fn new(columns: &Columns<'_>, column: usize, aggregate: Aggregate) -> Result<Fold, MergeError> {
+    pub fn new(columns: &Columns<'_>, column: usize, aggregate: &Aggregate) -> Result<Fold, MergeError> {
         let extreme = |largest, weight| {
             let part = columns.key_part(Compared { value: Column::Visible(column), weight })?;
             Ok::<_, MergeError>(How::Extreme { largest, part })
@@ -102,16 +133,37 @@ impl Fold {
         let how = match aggregate {
             Aggregate::Count => How::Count(addend(column)?.kind),
             Aggregate::Sum => How::Sum(addend(column)?.kind),
-            Aggregate::Min { weight } => extreme(false, weight)?,
-            Aggregate::Max { weight } => extreme(true, weight)?,
+            Aggregate::Min { weight } => extreme(false, *weight)?,
+            Aggregate::Max { weight } => extreme(true, *weight)?,
             Aggregate::Avg { sum, count } => {
                 number(columns.get(column)?)?;
-                let [sum, count] = [columns.place(sum)?, columns.place(count)?];
+                let [sum, count] = [columns.place(*sum)?, columns.place(*count)?];
                 How::Average { sum: addend(sum)?, count: addend(count)? }
             }
             Aggregate::BitAnd => bits(BitOperation::And)?,
             Aggregate::BitOr => bits(BitOperation::Or)?,
             Aggregate::BitXor => bits(BitOperation::Xor)?,
+            Aggregate::CountDistinct { of } => {
+                number(columns.get(column)?)?;
+                let parts = of.iter().map(|of| columns.group_part(*of)).collect::<Result<_, _>>()?;
+                How::Distinct { parts, sum: None }
+            }
+            Aggregate::SumDistinct { of } => {
+                let sum = Some(number(columns.get(column)?)?);
+                How::Distinct { parts: vec![columns.group_part(*of)?], sum }
+            }
+            Aggregate::Deviation { count, mean, variance, kind } => {
+                number(columns.get(column)?)?;
+                let places = [columns.place(*count)?, columns.place(*mean)?, columns.place(*variance)?];
+                let [count, mean, variance] = places;
+                How::Deviation {
+                    count: addend(count)?,
+                    mean: addend(mean)?,
+                    variance: addend(variance)?,
+                    kind: *kind,
+                }
+            }
+            Aggregate::Concat(concat) => How::Concat(Concatenation::new(columns, column, concat)?),
         };
         Ok(Fold { column, how })
     }
@@ -124,6 +176,9 @@ impl Fold {
             How::Average { .. } => State::Average { sum: None, count: 0 },
             How::Bits(_, Kind::Bytes) => State::Bytes(None),
             How::Bits(..) => State::Bits(None),
+            How::Distinct { .. } => State::Distinct { seen: HashSet::default(), sum: None },
+            How::Concat(_) => State::Concat(Texts::default()),
+            How::Deviation { .. } => State::Deviation(Variance::default()),
         }
     }
 
@@ -169,6 +224,36 @@ impl Fold {
                 if let Some(bytes) = value(self.column) {
                     return self.bit_strings(known, *operation, layout, bytes);
                 }
+            }
+            (How::Distinct { parts, sum }, State::Distinct { seen, sum: total }) => {
+                if parts.iter().any(|part| value(part.value).is_none()) {
+                    return Ok(0);
+                }
+                let mut key = Vec::new();
+                for part in parts {
+                    part.put(&mut key, encoding, row, cells)?;
+                }
+                let grown = key.len() + SEEN_OVERHEAD;
+                if seen.insert(key.into()) {
+                    if let (Some(kind), Some(bytes)) = (sum, value(self.column)) {
+                        add(total, Total::read(*kind, encoding, bytes)?);
+                    }
+                    return Ok(grown.cast_signed());
+                }
+            }
+            (How::Deviation { count, mean, variance, .. }, State::Deviation(known)) => {
+                let read = |of: &Addend| {
+                    let total = value(of.column).map(|bytes| Total::read(of.kind, encoding, bytes));
+                    Ok::<_, MergeError>(total.transpose()?.map(|total| total.to_f64()))
+                };
+                if let (Some(count), Some(mean), Some(variance)) =
+                    (read(count)?, read(mean)?, read(variance)?)
+                {
+                    known.add(Variance { count, mean, variance });
+                }
+            }
+            (How::Concat(concatenation), State::Concat(texts)) => {
+                return concatenation.add(texts, encoding, row, cells);
             }
             // A state is made by `start`, for the fold that it is of.
             _ => {}
@@ -261,6 +346,20 @@ impl Fold {
                 Some(Total::Integer(number).write(&column, layout.encoding)?)
             }
             State::Bytes(Some(bytes)) => Some(bytes),
+            State::Concat(texts) => texts.finish(&column)?,
+            State::Deviation(variance) => match &self.how {
+                How::Deviation { kind, .. } => match variance.finish(*kind) {
+                    Some(number) => Some(Total::Double(number).write(&column, layout.encoding)?),
+                    None => None,
+                },
+                _ => None,
+            },
+            State::Distinct { seen, sum } => match (&self.how, sum) {
+                (How::Distinct { sum: Some(_), .. }, None) => None,
+                (How::Distinct { sum: Some(_), .. }, Some(sum)) => Some(sum.write(&column, layout.encoding)?),
+                // No more than there are bytes of them.
+                _ => Some(Total::Integer(seen.len() as i128).write(&column, layout.encoding)?),
+            },
         };
         changed.push((self.column, value));
         Ok(())

@@ -28,6 +28,21 @@ pub enum MergeError {
     BitLengths { column: String },
     #[error("column `{column}` of the type {kind} can't be added up over several shards")]
     NoNumber { column: String, kind: &'static str },
+    #[error(
+        "column `{column}` of the type {kind} can't be beside aggregates in an expression, HAVING or ORDER BY over several \
+         shards: {advice}"
+    )]
+    NotComputed { column: String, kind: &'static str, advice: &'static str },
+    #[error(
+        "column `{column}` is {described} and what the server computes of the merged aggregates is {computed}: CAST it to \
+         the type that you need, or compute it in the application"
+    )]
+    OtherType { column: String, described: String, computed: String },
+    #[error(
+        "the texts of several shards in column `{column}` pass group_concat_max_len = {max}, and are not cut off there: raise \
+         that"
+    )]
+    ConcatTooLong { column: String, max: u64 },
     #[error("the plan uses column {column} of {columns}")]
     NoSuchColumn { column: usize, columns: usize },
     #[error("a shard sent a row before its columns")]

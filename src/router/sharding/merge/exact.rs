@@ -97,6 +97,18 @@ impl Exact {
         Exact { digits: Digits::Big(rounded), scale }
     }
 
+    /// Divided by a number that is not 0, and cut off behind `scale` digits.
+    pub fn quotient(self, by: i128, scale: u32) -> Exact {
+        let more = scale.saturating_sub(self.scale);
+        let less = self.scale.saturating_sub(scale);
+        let divisor = BigInt::from(by) * BigInt::from(10).pow(less);
+        let digits = match divisor.sign() {
+            Sign::NoSign => BigInt::from(0),
+            _ => self.digits.times_ten_to(more).into_big() / divisor,
+        };
+        Exact { digits: Digits::Big(digits), scale }
+    }
+
     /// With as many digits behind the point as the scale says, and at least one before it.
     pub fn text(&self) -> String {
         let digits = match &self.digits {
@@ -150,6 +162,14 @@ mod tests {
         assert_eq!(sum(&[&nines[..]; 4]).as_deref(), Some(expected));
         let long = "9".repeat(60);
         assert_eq!(sum(&[&long, "1.5"]), Some(format!("1{}.5", "0".repeat(60))));
+    }
+
+    #[test]
+    fn quotients_are_cut_off() {
+        assert_eq!(exact("2").quotient(3, 9).text(), "0.666666666");
+        assert_eq!(exact("-2.00").quotient(3, 9).text(), "-0.666666666");
+        assert_eq!(exact("1.99").quotient(1, 1).text(), "1.9");
+        assert_eq!(exact("1").quotient(0, 4).text(), "0.0000");
     }
 
     #[test]

@@ -60,6 +60,20 @@ impl Groups {
         Ok(())
     }
 
+    /// One group of no rows, unless there is a group.
+    pub fn add_empty(&mut self, layout: &Layout) -> Result<(), MergeError> {
+        if self.groups.is_empty() {
+            let mut row = Vec::new();
+            let mut writer = RowWriter::new(layout.encoding, layout.types.len(), &mut row);
+            for kind in &layout.types {
+                writer.value(*kind, None)?;
+            }
+            let states = layout.folds.iter().map(|fold| fold.start()).collect();
+            self.groups.push(Group { row: row.into(), states });
+        }
+        Ok(())
+    }
+
     /// The rows, in order if there is one, with all columns.
     pub fn finish(self, layout: &Layout, held: &mut Held) -> Result<Vec<Box<[u8]>>, MergeError> {
         let mut cells = self.cells;

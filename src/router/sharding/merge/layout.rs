@@ -86,7 +86,7 @@ impl Layout {
             by: by.iter().map(|by| columns.group_part(*by)).collect::<Result<_, _>>()?,
             folds: aggregates
                 .iter()
-                .map(|(column, aggregate)| Fold::new(&columns, *column, *aggregate))
+                .map(|(column, aggregate)| Fold::new(&columns, *column, aggregate))
                 .collect::<Result<_, _>>()?,
             first: shard,
             definitions,
@@ -146,7 +146,7 @@ impl Layout {
 
 /// What columns of one place must have in common. Texts of an expression may be VARCHAR on one shard and BLOB on another, by how
 /// long a server takes them to be.
-fn is_like(column: &ColumnDefinition<'_>) -> (u8, u16, u16) {
+pub(super) fn is_like(column: &ColumnDefinition<'_>) -> (u8, u16, u16) {
     use column_type::{BLOB, LONG_BLOB, MEDIUM_BLOB, STRING, TINY_BLOB, VAR_STRING, VARCHAR};
     let told = column_flag::UNSIGNED | column_flag::ENUM | column_flag::SET;
     let kind = match column.kind {
@@ -156,7 +156,7 @@ fn is_like(column: &ColumnDefinition<'_>) -> (u8, u16, u16) {
     (kind, column.character_set, column.flags & told)
 }
 
-fn described(column: &ColumnDefinition<'_>) -> String {
+pub(super) fn described(column: &ColumnDefinition<'_>) -> String {
     let name = match column.flags {
         flags if flags & column_flag::ENUM != 0 => "ENUM",
         flags if flags & column_flag::SET != 0 => "SET",
@@ -216,7 +216,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Where values that differ must not be alike.
-    fn exact_part(&self, by: Compared) -> Result<KeyPart, MergeError> {
+    pub fn exact_part(&self, by: Compared) -> Result<KeyPart, MergeError> {
         let part = self.key_part(by)?;
         match (part.kind, self.encoding) {
             (Kind::Float, RowEncoding::Text) => {

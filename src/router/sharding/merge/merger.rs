@@ -73,7 +73,7 @@ pub struct Merger {
 }
 
 impl Merger {
-    fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Merger {
+    pub(super) fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Merger {
         Merger { merge, encoding, window, held: Held::new(budget), layout: None, groups: Groups::default() }
     }
 
@@ -116,6 +116,10 @@ impl Merger {
     /// Where no shard gave columns, or where rows turn out to be malformed.
     pub fn finish(mut self) -> Result<Merged, MergeError> {
         let mut layout = self.layout.ok_or(MergeError::NoColumns)?;
+        // Shards that group by the arguments of DISTINCT have no row where there is none to group.
+        if matches!(self.merge.rows, Rows::One { .. }) {
+            self.groups.add_empty(&layout)?;
+        }
         let groups = self.groups.finish(&layout, &mut self.held)?.into_iter();
         let Window { offset: skip, count: left } =
             self.window.unwrap_or(Window { offset: 0, count: u64::MAX });
@@ -140,6 +144,29 @@ pub struct Merged {
     /// Payloads of column definitions.
     pub columns: Vec<Vec<u8>>,
     pub rows: MergedRows,
+}
+
+/// A result that is here as a whole.
+#[derive(Debug, Default)]
+pub struct Whole {
+    /// Payloads of column definitions.
+    pub columns: Vec<Vec<u8>>,
+    /// Payloads of rows.
+    pub rows: Vec<Vec<u8>>,
+}
+
+impl Merged {
+    /// The columns, and all rows.
+    ///
+    /// # Errors
+    /// Where rows turn out to be malformed.
+    pub fn into_whole(mut self) -> Result<Whole, MergeError> {
+        let (mut rows, mut row) = (Vec::new(), Vec::new());
+        while self.rows.next_into(&mut row)? {
+            rows.push(row.clone());
+        }
+        Ok(Whole { columns: self.columns, rows })
+    }
 }
 
 /// The rows, one after the other.

@@ -6,13 +6,18 @@
 //!
 //! - [`key`] makes of the values that rows are compared by bytes that sort as the server sorts the values;
 //! - [`layout`] is what is known of the columns, with the plan's columns found among them;
-//! - [`aggregate`] makes one value of those of several shards, in [`exact`] decimals and in [`double`]s;
-//! - [`groups`] holds groups, [`lane`] the rows of a shard that are on their way, and [`held`] counts what is held.
+//! - [`aggregate`] makes one value of those of several shards, in [`exact`] decimals and in [`double`]s, one text in [`concat`],
+//!   and one [`variance`];
+//! - [`groups`] holds groups, [`lane`] the rows of a shard that are on their way, and [`held`] counts what is held;
+//! - [`finish`] is about groups of which a server computes the client's rows, and [`convert`] about its values.
 
 mod aggregate;
+mod concat;
+mod convert;
 mod double;
 mod error;
 mod exact;
+mod finish;
 mod groups;
 mod held;
 mod key;
@@ -20,10 +25,12 @@ mod lane;
 mod layout;
 mod merger;
 mod stream;
+mod variance;
 
 pub use error::MergeError;
+pub use finish::Finisher;
 pub use lane::Chunk;
-pub use merger::{Budget, Flow, Merged, MergedRows, Merger, Merging, Window};
+pub use merger::{Budget, Flow, Merged, MergedRows, Merger, Merging, Whole, Window};
 pub use stream::{FULL_BYTES, Step, Stream};
 
 #[cfg(test)]

@@ -599,6 +599,65 @@ fn a_text_without_a_weight_goes_by_its_bytes() {
     assert_eq!(rows, [None, Some("B"), Some("a"), Some("b")].map(|value| text_row(&[value])));
 }
 
+/// Columns of groups: a text with its weight, and an integer.
+fn told_apart() -> (Vec<ColumnDefinition<'static>>, Vec<(usize, Aggregate)>) {
+    let columns = vec![
+        definition("COUNT(DISTINCT v)", kinds::LONGLONG),
+        definition("SUM(DISTINCT n)", kinds::NEWDECIMAL),
+        definition("COUNT(*)", kinds::LONGLONG),
+        definition("v", kinds::VAR_STRING),
+        ColumnDefinition { character_set: BINARY, ..definition("w", kinds::VAR_STRING) },
+        definition("n", kinds::LONG),
+    ];
+    let [v, n] = [(0, 1), (2, 2)]
+        .map(|(value, weight)| Compared { value: Column::Hidden(value), weight: Column::Hidden(weight) });
+    let aggregates = vec![
+        (0, Aggregate::CountDistinct { of: [v].into() }),
+        (1, Aggregate::SumDistinct { of: n }),
+        (2, Aggregate::Count),
+    ];
+    (columns, aggregates)
+}
+
+#[test]
+fn values_of_several_shards_are_told_apart_once() {
+    let (columns, aggregates) = told_apart();
+    let one_of = |rows: &[&[Option<&str>]], others: &[&[Option<&str>]]| {
+        merge_texts(one(3, aggregates.clone()), &columns, &[rows, others])
+    };
+    let (a, b) = (Some("a"), Some("b"));
+    let [one, two, three, four, five] = ["1", "2", "3", "4", "5"].map(Some);
+    let rows = one_of(
+        &[
+            &[one, three, two, a, a, three],
+            &[one, three, one, b, b, three],
+            &[None, four, one, None, None, four],
+        ],
+        &[&[one, four, five, Some("A"), a, four], &[one, None, one, b, b, None]],
+    );
+    assert_eq!(rows, Ok(vec![text_row(&[two, Some("7"), Some("10")])]));
+    // Shards have no row where there is none to group, and the result has one.
+    assert_eq!(one_of(&[], &[]), Ok(vec![text_row(&[Some("0"), None, Some("0")])]));
+}
+
+#[test]
+fn what_is_told_apart_counts_as_held() {
+    let (columns, aggregates) = told_apart();
+    let budget = Budget { max_rows: 10, max_bytes: 20_000 };
+    let mut merger = Merger::new(one(3, aggregates), RowEncoding::Text, None, budget);
+    merger.columns(0, &payloads(&columns)).unwrap();
+    let mut outcome = Ok(Flow::More);
+    for number in 0..1000 {
+        let number = number.to_string();
+        let row = [Some("1"), Some("1"), Some("1"), Some(&number[..]), Some(&number[..]), Some("1")];
+        outcome = merger.row(0, &text_row(&row));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    assert_eq!(outcome, Err(MergeError::too_many_bytes(20_000)));
+}
+
 #[test]
 fn bit_strings_are_combined_byte_by_byte() {
     let columns = [weight("bits")];
@@ -606,7 +665,7 @@ fn bit_strings_are_combined_byte_by_byte() {
         [(Aggregate::BitAnd, "A\0"), (Aggregate::BitOr, "Cc"), (Aggregate::BitXor, "\u{2}c")]
     {
         let shards: [&[&[Option<&str>]]; 3] = [&[&[Some("C\0")]], &[&[None]], &[&[Some("Ac")]]];
-        let rows = merge_texts(one(0, vec![(0, aggregate)]), &columns, &shards);
+        let rows = merge_texts(one(0, vec![(0, aggregate.clone())]), &columns, &shards);
         assert_eq!(rows, Ok(vec![text_row(&[Some(expected)])]));
         let shards: [&[&[Option<&str>]]; 2] = [&[&[Some("ab")]], &[&[Some("abc")]]];
         let rows = merge_texts(one(0, vec![(0, aggregate)]), &columns, &shards);
@@ -770,7 +829,7 @@ fn random_bytes_never_panic() {
         let merge = match random.below(3) {
             0 => each(by(0, true)),
             1 => distinct(vec![plain(0)]),
-            _ => one(0, vec![(0, aggregates[random.below(aggregates.len())])]),
+            _ => one(0, vec![(0, aggregates[random.below(aggregates.len())].clone())]),
         };
         let mut merger = Merger::new(merge, encoding, None, PLENTY);
         if (0..2).any(|shard| merger.columns(shard, &columns).is_err()) {

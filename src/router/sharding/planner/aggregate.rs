@@ -127,6 +127,13 @@ impl Visitor for Contents {
     }
 }
 
+/// Whether an expression is the call of an aggregate function.
+pub(super) fn is_aggregate(expr: &Expr) -> bool {
+    let Expr::Function(function) = expr else { return false };
+    let name = function_name(function);
+    function.over.is_none() && AGGREGATES.iter().any(|one| name.eq_ignore_ascii_case(one))
+}
+
 pub(super) fn function_name(function: &Function) -> &str {
     match function.name.0.len() {
         1 => last_ident(&function.name).map_or("", |name| &name.value),
@@ -246,5 +253,50 @@ impl<'e> Call<'e> {
         });
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
         Some(Call { name, distinct, arguments: arguments.collect::<Option<_>>()? })
+    }
+}
+
+/// The aggregates of an expression, and the columns that are in none.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) found: Vec<Expr>,
+    inside: usize,
+    /// What a TIMESTAMP is, and not what it is shown as.
+    pub(super) of_epoch: bool,
+}
+
+impl Visitor for Parts {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let is_call = is_aggregate(expr);
+        let is_column = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        if self.inside == 0 && (is_call || is_column) {
+            self.found.push(expr.clone());
+        }
+        let is_epoch = |function: &Function| function_name(function).eq_ignore_ascii_case("UNIX_TIMESTAMP");
+        self.of_epoch |= self.inside == 0 && matches!(expr, Expr::Function(function) if is_epoch(function));
+        self.inside += usize::from(is_call);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.inside -= usize::from(is_aggregate(expr));
+        ControlFlow::Continue(())
+    }
+}
+
+/// All aggregates.
+#[derive(Default)]
+pub(super) struct Calls(pub(super) Vec<Expr>);
+
+impl Visitor for Calls {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if is_aggregate(expr) {
+            self.0.push(expr.clone());
+        }
+        ControlFlow::Continue(())
     }
 }

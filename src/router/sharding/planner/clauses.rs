@@ -11,10 +11,10 @@ use super::aggregate::function_name;
 use super::text::{Text, unreadable};
 
 /// What may begin behind a clause.
-const CLAUSES: [&str; 10] =
+pub(super) const CLAUSES: [&str; 10] =
     ["WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "FOR", "LOCK", "INTO", "PROCEDURE"];
 
-const MODIFIERS: [&str; 9] = [
+pub(super) const MODIFIERS: [&str; 9] = [
     "ALL",
     "DISTINCT",
     "DISTINCTROW",
@@ -48,8 +48,20 @@ pub(super) struct Clauses<'q> {
     pub(super) from: u32,
     pub(super) group: Vec<Key<'q>>,
     pub(super) order: Vec<Key<'q>>,
+    pub(super) places: Places,
     /// The word LIMIT and all that belongs to it.
     pub(super) limit: Option<Range<u32>>,
+}
+
+/// Where the clauses behind WHERE are, with the words that they begin with.
+pub(super) struct Places {
+    /// Where the first of them is, or would be.
+    pub(super) first: u32,
+    pub(super) group: Option<Range<u32>>,
+    pub(super) having: Option<Range<u32>>,
+    pub(super) order: Option<Range<u32>>,
+    /// What follows LIMIT: locks.
+    pub(super) tail: Range<u32>,
 }
 
 impl<'q> Clauses<'q> {
@@ -76,25 +88,38 @@ impl<'q> Clauses<'q> {
         {
             return Err("an index hint with FOR is not supported on several shards: leave FOR out".into());
         }
-        let by =
-            match &select.group_by {
-                GroupByExpr::Expressions(by, modifiers)
-                    if modifiers.is_empty() && !by.iter().any(is_several_groupings) =>
-                {
-                    by.as_slice()
-                }
-                _ => return Err(
-                    "GROUP BY ... WITH ROLLUP is not supported on several shards: sum up in the application"
-                        .into(),
-                ),
-            };
+        let by = grouped_by(select)?;
+        let tail = text.find(from, end, &["FOR", "LOCK", "INTO", "PROCEDURE"]).unwrap_or(end);
+        let places = Places {
+            first: text.find(from, end, CLAUSES.get(1..).unwrap_or_default()).unwrap_or(end),
+            group: clause("GROUP"),
+            having: clause("HAVING"),
+            order: clause("ORDER"),
+            tail: tail..end,
+        };
         let group = keys(text, clause("GROUP"), by.iter().map(|expr| (expr, None)).collect())?;
         let order = keys(text, clause("ORDER"), order_exprs(query.order_by.as_ref())?)?;
         let limit = clause("LIMIT");
         if limit.is_some() != query.limit_clause.is_some() {
             return Err(unclear());
         }
-        Ok(Clauses { items: items(text, start..from, &select.projection)?, from, group, order, limit })
+        let items = items(text, start..from, &select.projection)?;
+        Ok(Clauses { items, from, group, order, places, limit })
+    }
+}
+
+/// The expressions of GROUP BY.
+pub(super) fn grouped_by(select: &Select) -> Result<&[Expr], Reason> {
+    match &select.group_by {
+        GroupByExpr::Expressions(by, modifiers)
+            if modifiers.is_empty() && !by.iter().any(is_several_groupings) =>
+        {
+            Ok(by)
+        }
+        _ => {
+            Err("GROUP BY ... WITH ROLLUP is not supported on several shards: sum up in the application"
+                .into())
+        }
     }
 }
 
@@ -109,11 +134,11 @@ fn is_several_groupings(by: &Expr) -> bool {
     }
 }
 
-fn unclear() -> Reason {
+pub(super) fn unclear() -> Reason {
     unreadable("where the clauses of the statement begin is not clear")
 }
 
-fn order_exprs(order: Option<&OrderBy>) -> Result<Vec<(&Expr, Option<&OrderByExpr>)>, Reason> {
+pub(super) fn order_exprs(order: Option<&OrderBy>) -> Result<Vec<(&Expr, Option<&OrderByExpr>)>, Reason> {
     match order.map(|order| &order.kind) {
         None => Ok(Vec::new()),
         Some(OrderByKind::Expressions(keys)) => Ok(keys.iter().map(|key| (&key.expr, Some(key))).collect()),
@@ -122,7 +147,7 @@ fn order_exprs(order: Option<&OrderBy>) -> Result<Vec<(&Expr, Option<&OrderByExp
 }
 
 /// The parts of a list between commas.
-fn split(text: &Text<'_>, list: Range<u32>) -> Vec<Range<u32>> {
+pub(super) fn split(text: &Text<'_>, list: Range<u32>) -> Vec<Range<u32>> {
     let (mut parts, mut start, mut depth) = (Vec::new(), list.start, 0_i32);
     for token in list.clone() {
         if text.is_byte(token, "(") {
@@ -138,7 +163,7 @@ fn split(text: &Text<'_>, list: Range<u32>) -> Vec<Range<u32>> {
     parts
 }
 
-fn items<'q>(
+pub(super) fn items<'q>(
     text: &Text<'_>,
     list: Range<u32>,
     projection: &'q [SelectItem],
@@ -167,7 +192,7 @@ fn items<'q>(
     projection.iter().zip(parts).map(item).collect()
 }
 
-fn keys<'q>(
+pub(super) fn keys<'q>(
     text: &Text<'_>,
     clause: Option<Range<u32>>,
     exprs: Vec<(&'q Expr, Option<&'q OrderByExpr>)>,
@@ -179,18 +204,36 @@ fn keys<'q>(
     if !text.is(clause.start + 1, "BY") || parts.len() != exprs.len() {
         return Err(unclear());
     }
-    let key = |((expr, order), mut tokens): ((&'q Expr, Option<&'q OrderByExpr>), Range<u32>)| {
-        if order.is_some_and(|order| order.options.nulls_first.is_some() || order.with_fill.is_some()) {
-            return Err(unclear());
-        }
-        let last = tokens.end.saturating_sub(1);
-        // Behind a point it is a column's name.
-        let directed = order.is_some() && tokens.len() > 1 && !text.is_qualified(last);
-        let descending = directed && text.is(last, "DESC");
-        if directed && text.is_any(last, &["ASC", "DESC"]) {
-            tokens.end = last;
-        }
-        Ok(Key { expr, tokens, descending })
-    };
-    exprs.into_iter().zip(parts).map(key).collect()
+    exprs.into_iter().zip(parts).map(|(key, tokens)| key_of(text, key, tokens)).collect()
+}
+
+/// The keys of an ORDER BY in an aggregate, by what stands behind these words.
+pub(super) fn keys_of<'q>(
+    text: &Text<'_>,
+    list: Range<u32>,
+    exprs: &'q [OrderByExpr],
+) -> Result<Vec<Key<'q>>, Reason> {
+    let parts = if exprs.is_empty() { Vec::new() } else { split(text, list) };
+    if parts.len() != exprs.len() {
+        return Err(unclear());
+    }
+    exprs.iter().zip(parts).map(|(key, tokens)| key_of(text, (&key.expr, Some(key)), tokens)).collect()
+}
+
+fn key_of<'q>(
+    text: &Text<'_>,
+    (expr, order): (&'q Expr, Option<&'q OrderByExpr>),
+    mut tokens: Range<u32>,
+) -> Result<Key<'q>, Reason> {
+    if order.is_some_and(|order| order.options.nulls_first.is_some() || order.with_fill.is_some()) {
+        return Err(unclear());
+    }
+    let last = tokens.end.saturating_sub(1);
+    // Behind a point it is a column's name.
+    let directed = order.is_some() && tokens.len() > 1 && !text.is_qualified(last);
+    let descending = directed && text.is(last, "DESC");
+    if directed && text.is_any(last, &["ASC", "DESC"]) {
+        tokens.end = last;
+    }
+    Ok(Key { expr, tokens, descending })
 }

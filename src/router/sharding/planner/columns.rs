@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use sqlparser::ast::{Expr, UnaryOperator, Value};
 
-use super::super::plan::{Column, Compared, Reason};
+use super::super::plan::{Aggregate, Column, Compared, Deviation, Reason};
 use super::aggregate::Contents;
 use super::clauses::{Clauses, Item, Key};
+use super::text::unreadable;
 use super::walk::Walk;
 use crate::parser::SketchKind;
 
@@ -21,11 +22,18 @@ pub(super) struct Columns<'m, 'q, 'a> {
     pub(super) hidden: Vec<String>,
     /// The values of literals are in the hidden columns, or have decided something.
     pub(super) of_this_text: bool,
+    /// Rows are those of groups.
+    pub(super) grouped: bool,
 }
 
 impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
     pub(super) fn new(walk: &'m Walk<'a>, clauses: &'m Clauses<'q>, scope: usize) -> Columns<'m, 'q, 'a> {
-        Columns { walk, clauses, scope, hidden: Vec::new(), of_this_text: false }
+        let grouped = !clauses.group.is_empty();
+        Columns { walk, clauses, scope, hidden: Vec::new(), of_this_text: false, grouped }
+    }
+
+    pub(super) fn scope(&self) -> usize {
+        self.scope
     }
 
     /// A hidden column of the words `before` and the tokens of an expression.
@@ -34,7 +42,7 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
         Ok(self.hide_text(format!("{before}{text}")))
     }
 
-    fn hide_text(&mut self, text: String) -> Column {
+    pub(super) fn hide_text(&mut self, text: String) -> Column {
         let at = self.hidden.iter().position(|hidden| *hidden == text).unwrap_or(self.hidden.len());
         if at == self.hidden.len() {
             self.hidden.push(text);
@@ -43,12 +51,16 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
     }
 
     /// The words of an expression, to stand in a second place.
-    fn copy(&mut self, expr: &Expr, tokens: Range<u32>) -> Result<String, Reason> {
+    pub(super) fn copy(&mut self, expr: &Expr, tokens: Range<u32>) -> Result<String, Reason> {
         let contents = Contents::of_expr(expr);
         if contents.parameters || contents.queries || contents.unsteady {
             return Err("on several shards rows cannot be compared by an expression with ?, a sub-query or a function like \
                  RAND(): compare in the application, or say the sharding column's value"
                 .into());
+        }
+        let number = |token: &u32| self.walk.text.kind(*token) == Some(SketchKind::Number);
+        if tokens.clone().any(|token| number(&token) && self.walk.text.is_qualified(token)) {
+            return Err(unreadable("a number behind a point may be a name"));
         }
         let value =
             |token| matches!(self.walk.text.kind(token), Some(SketchKind::Number | SketchKind::String));
@@ -61,12 +73,25 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
     /// a text of control characters. In a group all are the same, which a server may not know of an expression.
     pub(super) fn weight(&mut self, expr: &Expr, tokens: Range<u32>) -> Result<Column, Reason> {
         let e = self.copy(expr, tokens)?;
-        let text = format!(
-            "IF(COLLATION({e}) REGEXP '_0900_|nopad|^binary$', WEIGHT_STRING({e}), \
-             WEIGHT_STRING(CONCAT(RTRIM({e}), ' ')))"
-        );
-        let grouped = !self.clauses.group.is_empty() && !Contents::of(expr).aggregates;
+        let text = weight_of(&e);
+        let grouped = self.grouped && !Contents::of(expr).aggregates;
         Ok(self.hide_text(if grouped { format!("MIN({text})") } else { text }))
+    }
+
+    /// The parts of a variance, in doubles with all digits. `arguments` are those of the function, with parentheses.
+    pub(super) fn deviation(
+        &mut self,
+        expr: &Expr,
+        arguments: Range<u32>,
+        kind: Deviation,
+    ) -> Result<Aggregate, Reason> {
+        let arguments = self.copy(expr, arguments)?;
+        Ok(Aggregate::Deviation {
+            count: self.hide_text(format!("COUNT{arguments}")),
+            mean: self.hide_text(format!("AVG({arguments} + 0e0)")),
+            variance: self.hide_text(format!("VAR_POP({arguments} + 0e0)")),
+            kind,
+        })
     }
 
     /// An expression that is no visible column.
@@ -112,7 +137,7 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
     }
 
     /// The item that a name means as an alias. Aliases are compared without regard to case.
-    fn aliased(&self, name: &str) -> Result<Option<usize>, Reason> {
+    pub(super) fn aliased(&self, name: &str) -> Result<Option<usize>, Reason> {
         let named = |(at, item): (usize, &Item<'_>)| {
             item.alias.is_some_and(|alias| alias.value.eq_ignore_ascii_case(name)).then_some(at)
         };
@@ -165,7 +190,7 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
     }
 
     /// An expression that has an alias in it cannot be said in the list of columns.
-    fn check_no_alias(&self, expr: &Expr) -> Result<(), Reason> {
+    pub(super) fn check_no_alias(&self, expr: &Expr) -> Result<(), Reason> {
         for name in Contents::of(expr).names {
             let aliased = self.aliased(&name)?;
             let item = aliased.and_then(|at| self.clauses.items.get(at)).and_then(|item| item.expr);
@@ -198,7 +223,7 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
         Some(at)
     }
 
-    fn same(&self, one: &Expr, other: &Expr) -> bool {
+    pub(super) fn same(&self, one: &Expr, other: &Expr) -> bool {
         match (column(one), column(other)) {
             (Some((one_table, one)), Some((other_table, other))) => {
                 let alone = self.walk.tables_of(self.scope).len() == 1;
@@ -215,8 +240,16 @@ impl<'m, 'q, 'a> Columns<'m, 'q, 'a> {
     }
 }
 
+/// The words for the weight of a value that these words stand for: see [`Columns::weight`].
+pub(super) fn weight_of(e: &str) -> String {
+    format!(
+        "IF(COLLATION({e}) REGEXP '_0900_|nopad|^binary$', WEIGHT_STRING({e}), \
+         WEIGHT_STRING(CONCAT(RTRIM({e}), ' ')))"
+    )
+}
+
 /// Without the parentheses and plus signs that a server does not see: `ORDER BY (2)` is by the second column.
-fn bare(mut expr: &Expr) -> &Expr {
+pub(super) fn bare(mut expr: &Expr) -> &Expr {
     while let Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } = expr {
         expr = inner;
     }

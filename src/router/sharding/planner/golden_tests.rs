@@ -73,6 +73,9 @@ impl Shown<'_> {
                             writeln!(out, "  several: {}", self.text(plan, &scatter.edits)).unwrap();
                         }
                         writeln!(out, "  merge: {}", self.merge(&scatter.merge)).unwrap();
+                        if let Some(finish) = &scatter.finish {
+                            out.push_str(&self.finish(plan, finish));
+                        }
                     }
                 }
             }
@@ -136,11 +139,17 @@ impl Shown<'_> {
     }
 
     fn text(&self, plan: &Plan, edits: &[Edit]) -> String {
-        let sums = |operands: &[Operand]| {
-            operands.iter().map(|operand| self.operand(operand).parse::<u64>().unwrap()).sum()
+        let fill = |piece: &Piece, out: &mut Vec<u8>| {
+            let number = |operand: &Operand| self.operand(operand).parse::<u64>().unwrap();
+            let text = match piece {
+                Piece::Sum(operands) => operands.iter().map(number).sum::<u64>().to_string(),
+                Piece::Parameter(number) => format!("?{number}"),
+                _ => "GROUPS".to_owned(),
+            };
+            out.extend_from_slice(text.as_bytes());
         };
         let mut text = Vec::new();
-        plan.text(edits, self.sql.as_bytes(), &self.sketch, SHARD, &sums, &mut text);
+        plan.text(edits, self.sql.as_bytes(), &self.sketch, SHARD, &fill, &mut text);
         let mut text = String::from_utf8(text).unwrap();
         // The long form of a weight is in one place of the planner.
         while let Some(at) = text.find("IF(COLLATION(") {
@@ -153,6 +162,26 @@ impl Shown<'_> {
             text.replace_range(at..at + long.len(), &format!("WEIGHT<{e}>"));
         }
         text.replace('\n', "\\n")
+    }
+
+    fn finish(&self, plan: &Plan, finish: &Finish) -> String {
+        let inputs = finish.inputs.iter().map(|input| match input.collation {
+            _ if let Some((sum, count)) = input.average => format!("v{}=v{sum}/v{count}", input.column),
+            Some(collation) => format!("v{}~v{collation}", input.column),
+            None => format!("v{}", input.column),
+        });
+        let items = finish.items.iter().map(|item| match item {
+            Origin::Group(column) => format!("v{column}"),
+            Origin::Query => "query".to_owned(),
+            Origin::Average => "average".to_owned(),
+        });
+        let [inputs, items] = [inputs.collect::<Vec<_>>(), items.collect()].map(|list| list.join(" "));
+        let mut out = format!("  described: {}\n", self.text(plan, &finish.described));
+        if let Some(query) = &finish.query {
+            writeln!(out, "  query: {}\n  groups: {inputs}", self.text(plan, query)).unwrap();
+        }
+        writeln!(out, "  items: {items}").unwrap();
+        out
     }
 
     fn operand(&self, operand: &Operand) -> String {
@@ -244,6 +273,35 @@ fn all(aggregates: &[(usize, Aggregate)]) -> String {
         Aggregate::BitAnd => format!("v{at}=and"),
         Aggregate::BitOr => format!("v{at}=or"),
         Aggregate::BitXor => format!("v{at}=xor"),
+        Aggregate::CountDistinct { of } => {
+            format!("v{at}=count-distinct({})", of.iter().map(compared).collect::<Vec<_>>().join(","))
+        }
+        Aggregate::Concat(concat) => {
+            let list = |of: Vec<String>| of.join(",");
+            let order = concat
+                .order
+                .iter()
+                .map(|key| format!("{}{}", compared(&key.by), if key.descending { " desc" } else { "" }));
+            let row = concat.row.map(|(text, count)| format!("{}*{} ", column(&text), column(&count)));
+            let separator = concat.separator.as_ref().map(column).unwrap_or_default();
+            format!(
+                "v{at}=concat({}length {} max {} separator {separator} distinct {} order {})",
+                row.unwrap_or_default(),
+                column(&concat.length),
+                column(&concat.max_len),
+                list(concat.distinct.iter().map(compared).collect()),
+                list(order.collect()),
+            )
+        }
+        Aggregate::Deviation { count, mean, variance, kind } => format!(
+            "v{at}={}variance{}({},{},{})",
+            if kind.root { "root of " } else { "" },
+            if kind.sample { " of a sample" } else { "" },
+            column(count),
+            column(mean),
+            column(variance),
+        ),
+        Aggregate::SumDistinct { of } => format!("v{at}=sum-distinct({})", compared(of)),
     };
     aggregates.iter().map(one).collect::<Vec<_>>().join(" ")
 }
@@ -291,7 +349,7 @@ fn texts_without_edits_stay() {
             of_this_text: false,
         };
         let mut text = Vec::new();
-        plan.text(&[], sql.as_bytes(), &shown.sketch, 0, &|_| 0, &mut text);
+        plan.text(&[], sql.as_bytes(), &shown.sketch, 0, &|_, _| (), &mut text);
         assert_eq!(text, sql.as_bytes());
         for end in (0..sql.len()).step_by(7).filter(|end| sql.is_char_boundary(*end)) {
             Shown::new(&sql[..end]).verdict();
@@ -311,7 +369,13 @@ fn edits_are_in_order() {
             Action::Read { scatter: Ok(scatter), .. } => scatter.edits.clone(),
             _ => Vec::new(),
         };
-        for edits in [&plan.edits, &scattered] {
+        let finish = match &plan.action {
+            Action::Read { scatter: Ok(scatter), .. } => scatter.finish.clone(),
+            _ => None,
+        };
+        let described = finish.as_ref().map(|finish| finish.described.clone()).unwrap_or_default();
+        let query = finish.and_then(|finish| finish.query.clone()).unwrap_or_default();
+        for edits in [&plan.edits, &scattered, &described, &query] {
             for pair in edits.windows(2) {
                 assert!(pair[0].tokens.end <= pair[1].tokens.start, "{sql}");
             }

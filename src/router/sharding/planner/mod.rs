@@ -5,16 +5,21 @@
 //! - `walk` goes through the queries and finds the sharded tables, `joins` through FROM; `scope` knows whose a column is.
 //! - `condition` reads what is said of sharding columns; `groups` holds which of them are equal.
 //! - `scatter` says how a SELECT runs on several shards: `clauses` finds its parts, `columns` what rows are compared by,
-//!   `aggregate` the functions.
+//!   `aggregate` the functions; `finish` has the server compute what can't be merged of merged groups, in the words
+//!   of `finish_text`, with `averages` and `concat` (GROUP_CONCAT) among them; `union` is about several SELECTs.
 //! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE, `load` LOAD DATA; `render` makes the text of one shard.
 //!
 //! The rule in doubt: a statement is refused with words that help, never guessed.
 
 mod aggregate;
+mod averages;
 mod clauses;
 mod columns;
+mod concat;
 mod condition;
 mod definition;
+mod finish;
+mod finish_text;
 mod groups;
 mod insert;
 mod joins;
@@ -24,6 +29,7 @@ mod scatter;
 mod scope;
 mod statement;
 mod text;
+mod union;
 mod walk;
 mod write;
 
@@ -32,6 +38,7 @@ mod golden_tests;
 #[cfg(test)]
 mod soup_tests;
 
+pub use render::Fill;
 pub use statement::{mentions, plan};
 
 use super::plan::{Action, Edit};
@@ -47,6 +54,7 @@ pub trait Tables {
 }
 
 /// What a statement does with sharded tables.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Use {
     Home,
     Sharded { rule: usize, action: Action, edits: Vec<Edit>, beside: Option<Box<str>>, of_this_text: bool },

@@ -1,29 +1,31 @@
 //! The text of a statement for one shard.
 
-use super::super::plan::{Action, Edit, Operand, Piece, Plan};
+use super::super::plan::{Action, Edit, Piece, Plan};
 use super::super::rules::{physical, quote};
 use crate::parser::Sketch;
 
+/// Writes a piece that is made of the values of a statement.
+pub type Fill<'f> = dyn Fn(&Piece, &mut Vec<u8>) + 'f;
+
 impl Plan {
-    /// Puts the text of one shard behind what is in `out`. `sums` adds up the values that the LIMIT of several shards is
-    /// made of.
+    /// Puts the text of one shard behind what is in `out`. `fill` writes the pieces that are made of values.
     pub fn text(
         &self,
         edits: &[Edit],
         sql: &[u8],
         sketch: &Sketch,
         shard: u32,
-        sums: &dyn Fn(&[Operand]) -> u64,
+        fill: &Fill<'_>,
         out: &mut Vec<u8>,
     ) {
         let changes = edits.iter().map(|edit| Change { edit: Some(edit), tokens: span(edit), blanks: false });
-        write(changes.collect(), sql, sketch, shard, sums, out);
+        write(changes.collect(), sql, sketch, shard, fill, out);
     }
 
-    /// What an edit puts into the text of a shard; sums are left out.
+    /// What an edit puts into the text of a shard; what is made of values is left out.
     pub fn pieces(&self, edit: &Edit, shard: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        edit.with.iter().for_each(|piece| write_piece(piece, shard, &|_| 0, &mut out));
+        edit.with.iter().for_each(|piece| write_piece(piece, shard, &|_, _| (), &mut out));
         out
     }
 
@@ -56,7 +58,7 @@ impl Plan {
             }
         }
         changes.sort_by_key(|change| change.tokens);
-        write(changes, sql, sketch, shard, &|_| 0, out);
+        write(changes, sql, sketch, shard, &|_, _| (), out);
     }
 }
 
@@ -77,17 +79,18 @@ fn write(
     sql: &[u8],
     sketch: &Sketch,
     shard: u32,
-    sums: &dyn Fn(&[Operand]) -> u64,
+    fill: &Fill<'_>,
     out: &mut Vec<u8>,
 ) {
-    let start_of =
-        |token: u32| sketch.tokens.get(token as usize).map_or(sql.len(), |token| token.start as usize);
+    // Behind the last token there may be a comment that goes on to the end of the text.
+    let end = sketch.tokens.last().map_or(sql.len(), |token| token.end as usize);
+    let start_of = |token: u32| sketch.tokens.get(token as usize).map_or(end, |token| token.start as usize);
     let mut done = 0;
     for Change { edit, tokens: (start, end), blanks } in changes {
         let from = start_of(start);
         out.extend_from_slice(sql.get(done..from).unwrap_or_default());
         for piece in edit.map(|edit| edit.with.as_slice()).unwrap_or_default() {
-            write_piece(piece, shard, sums, out);
+            write_piece(piece, shard, fill, out);
         }
         let last =
             end.checked_sub(1).filter(|_| end > start).and_then(|last| sketch.tokens.get(last as usize));
@@ -97,10 +100,10 @@ fn write(
     out.extend_from_slice(sql.get(done..).unwrap_or_default());
 }
 
-fn write_piece(piece: &Piece, shard: u32, sums: &dyn Fn(&[Operand]) -> u64, out: &mut Vec<u8>) {
+fn write_piece(piece: &Piece, shard: u32, fill: &Fill<'_>, out: &mut Vec<u8>) {
     match piece {
         Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
         Piece::Table(table) => out.extend_from_slice(quote(&physical(table, shard)).as_bytes()),
-        Piece::Sum(operands) => out.extend_from_slice(sums(operands).to_string().as_bytes()),
+        Piece::Sum(_) | Piece::Parameter(_) | Piece::Groups => fill(piece, out),
     }
 }

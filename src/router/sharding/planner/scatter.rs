@@ -6,12 +6,19 @@ use super::super::plan::{
     Aggregate, Column, Compared, Edit, Limit, Merge, Operand, OrderKey, Piece, Reason, Rows, Scatter,
 };
 use super::aggregate::{Call, Contents, aggregates, may_aggregate_outside};
+use super::averages::deviation;
 use super::clauses::{Clauses, Item, Key};
 use super::columns::{Columns, DIVIDES};
+use super::finish::finishing;
+use super::text::Text;
+use super::union::union;
 use super::walk::Walk;
 
 pub(super) const NOT_TOGETHER: &str = "the sharded tables of the statement are not all joined by their sharding \
      columns: say the sharding column of each, or join them by it";
+
+pub(super) const NOT_OUTERMOST: &str = "on several shards a sharded table must be in the outermost FROM, and not the one that an \
+             outer join makes up rows for: turn the join round, or say the sharding column's value";
 
 const NOT_SELECTED: &str = "on several shards ORDER BY beside DISTINCT, GROUP BY or aggregates must be by a selected \
      column: select it too";
@@ -19,21 +26,22 @@ const NOT_SELECTED: &str = "on several shards ORDER BY beside DISTINCT, GROUP BY
 /// Whether each row that a statement is about belongs to just one shard: there is one group, and it has a table that is
 /// in every row of the scope.
 pub(super) fn is_partitioned(walk: &Walk<'_>, scope: usize) -> Result<(), Reason> {
-    if counts_rows(walk) {
-        return Err(
-            "ROWNUM counts the rows of each shard: use LIMIT, or qualify a column of that name".into()
-        );
-    }
+    check_no_row_numbers(walk)?;
     let leaders = walk.groups.leaders();
     let [leader] = leaders.as_slice() else { return Err(NOT_TOGETHER.into()) };
     let members = walk.groups.members(*leader);
     match members.into_iter().any(|member| walk.is_in_every_row(member, scope)) {
         true => Ok(()),
-        false => {
-            Err("on several shards a sharded table must be in the outermost FROM, and not the one that an \
-             outer join makes up rows for: turn the join round, or say the sharding column's value"
-                .into())
+        false => Err(NOT_OUTERMOST.into()),
+    }
+}
+
+pub(super) fn check_no_row_numbers(walk: &Walk<'_>) -> Result<(), Reason> {
+    match counts_rows(walk) {
+        true => {
+            Err("ROWNUM counts the rows of each shard: use LIMIT, or qualify a column of that name".into())
         }
+        false => Ok(()),
     }
 }
 
@@ -59,8 +67,11 @@ pub(super) fn scatter(
     query: &Query,
     scope: Option<usize>,
 ) -> (Result<Scatter, Reason>, bool) {
+    if let (SetExpr::SetOperation { .. }, None) = (query.body.as_ref(), &query.with) {
+        return union(walk, query);
+    }
     let (SetExpr::Select(select), Some(scope), None) = (query.body.as_ref(), scope, &query.with) else {
-        let reason = "only a SELECT without WITH, UNION and parentheses around it runs on several shards: say the \
+        let reason = "only a SELECT or a UNION without WITH and parentheses around it runs on several shards: say the \
                       sharding column's value, or send its parts one by one";
         return (Err(reason.into()), false);
     };
@@ -72,15 +83,17 @@ pub(super) fn scatter(
         Ok(clauses) => {
             let columns = Columns::new(walk, &clauses, scope);
             let mut merging = Merging { walk, query, select, clauses: &clauses, columns, scope };
-            let scatter = merging.scatter();
-            (scatter, merging.columns.of_this_text)
+            match merging.scatter() {
+                Err(_) if merging.is_grouped() => finishing(walk, query, select, &clauses, scope),
+                scatter => (scatter, merging.columns.of_this_text),
+            }
         }
         Err(reason) => (Err(reason), false),
     }
 }
 
 /// What is not done on several shards, whatever the columns are.
-fn plain(query: &Query, select: &Select) -> Result<(), Reason> {
+pub(super) fn plain(query: &Query, select: &Select) -> Result<(), Reason> {
     if select.into.is_some() {
         return Err(
             "SELECT ... INTO is not supported on several shards: read the rows in the application".into()
@@ -147,7 +160,13 @@ impl Merging<'_, '_, '_> {
             edits.push(Edit { tokens: from..from, with: vec![Piece::Text(text.into())] });
         }
         edits.sort_by_key(|edit| (edit.tokens.start, edit.tokens.end));
-        Ok(Scatter { edits, merge: Merge { hidden: hidden.len(), rows, order, limit } })
+        Ok(Scatter { edits, merge: Merge { hidden: hidden.len(), rows, order, limit }, finish: None })
+    }
+
+    /// Whether the rows are groups of which each may be on several shards.
+    fn is_grouped(&self) -> bool {
+        let whole = |expr: &Expr| is_whole_key(self.walk, expr, self.scope);
+        aggregates(self.query, self.select) && !self.clauses.group.iter().any(|key| whole(key.expr))
     }
 
     fn rows(&mut self) -> Result<Rows, Reason> {
@@ -158,8 +177,7 @@ impl Merging<'_, '_, '_> {
         };
         let grouped = aggregates(self.query, self.select);
         let whole = |expr: &Expr| is_whole_key(self.walk, expr, self.scope);
-        let disjoint = self.clauses.group.iter().any(|key| whole(key.expr));
-        if grouped && !disjoint {
+        if self.is_grouped() {
             return match distinct {
                 true => {
                     Err("DISTINCT beside aggregates is not supported on several shards: leave it out".into())
@@ -268,6 +286,9 @@ impl Merging<'_, '_, '_> {
                 let count = self.columns.hide(expr, "COUNT", arguments)?;
                 Ok(Aggregate::Avg { sum, count })
             }
+            (name, false) if let Some(kind) = deviation(name) => {
+                self.columns.deviation(expr, item.tokens.start + 1..item.tokens.end, kind)
+            }
             ("BIT_AND", _) => Ok(Aggregate::BitAnd),
             ("BIT_OR", _) => Ok(Aggregate::BitOr),
             ("BIT_XOR", false) => Ok(Aggregate::BitXor),
@@ -318,6 +339,8 @@ impl Merging<'_, '_, '_> {
                 Some(Aggregate::Min { weight } | Aggregate::Max { weight }) => {
                     Ok(Compared { value, weight: *weight })
                 }
+                // It has more digits than it shows.
+                Some(Aggregate::Deviation { .. }) => Err(NOT_SELECTED.into()),
                 // A number.
                 Some(_) => Ok(Compared { value, weight: value }),
                 None => self.columns.item(at),
@@ -328,21 +351,10 @@ impl Merging<'_, '_, '_> {
     }
 
     fn limit(&mut self, rows: &Rows, edits: &mut Vec<Edit>) -> Result<Option<Limit>, Reason> {
-        let (Some(clause), Some(tokens)) = (&self.query.limit_clause, self.clauses.limit.clone()) else {
+        let (Some(limit), Some(tokens)) = (limit_of(self.walk.text, self.query)?, self.clauses.limit.clone())
+        else {
             return Ok(None);
         };
-        let (offset, count) = match clause {
-            LimitClause::LimitOffset { limit: Some(count), offset, limit_by } if limit_by.is_empty() => {
-                (offset.as_ref().map(|offset| &offset.value), count)
-            }
-            LimitClause::OffsetCommaLimit { offset, limit } => (Some(offset), limit),
-            LimitClause::LimitOffset { .. } => return Err("MySQL does not have this kind of LIMIT".into()),
-        };
-        let value = |expr: &Expr| match self.walk.text.operand(expr) {
-            Some(value @ (Operand::Literal { negative: false, .. } | Operand::Parameter(_))) => Ok(value),
-            _ => Err(Reason::from("LIMIT must be of numbers or ?")),
-        };
-        let limit = Limit { offset: offset.map(value).transpose()?, count: value(count)? };
         let is_parameter = |value: &Operand| matches!(value, Operand::Parameter(_));
         match (&limit.offset, rows) {
             (None, Rows::Each) => {}
@@ -359,4 +371,21 @@ impl Merging<'_, '_, '_> {
         }
         Ok(Some(limit))
     }
+}
+
+/// The numbers of LIMIT.
+pub(super) fn limit_of(text: &Text<'_>, query: &Query) -> Result<Option<Limit>, Reason> {
+    let (offset, count) = match &query.limit_clause {
+        None => return Ok(None),
+        Some(LimitClause::LimitOffset { limit: Some(count), offset, limit_by }) if limit_by.is_empty() => {
+            (offset.as_ref().map(|offset| &offset.value), count)
+        }
+        Some(LimitClause::OffsetCommaLimit { offset, limit }) => (Some(offset), limit),
+        Some(LimitClause::LimitOffset { .. }) => return Err("MySQL does not have this kind of LIMIT".into()),
+    };
+    let value = |expr: &Expr| match text.operand(expr) {
+        Some(value @ (Operand::Literal { negative: false, .. } | Operand::Parameter(_))) => Ok(value),
+        _ => Err(Reason::from("LIMIT must be of numbers or ?")),
+    };
+    Ok(Some(Limit { offset: offset.map(value).transpose()?, count: value(count)? }))
 }

@@ -25,12 +25,18 @@ fn texts(shown: &Shown<'_>, plan: &Plan) -> Vec<String> {
     let mut all = Vec::new();
     let mut edited = |edits: &[Edit]| {
         let mut text = Vec::new();
-        plan.text(edits, sql, &shown.sketch, SHARD, &|_| 7, &mut text);
+        plan.text(edits, sql, &shown.sketch, SHARD, &|_, out| out.push(b'7'), &mut text);
         all.push(String::from_utf8(text).unwrap());
     };
     edited(&plan.edits);
     match plan.action.explained() {
-        Action::Read { scatter: Ok(scatter), .. } => edited(&scatter.edits),
+        Action::Read { scatter: Ok(scatter), .. } => {
+            edited(&scatter.edits);
+            if let Some(finish) = &scatter.finish {
+                edited(&finish.described);
+                finish.query.iter().for_each(|query| edited(query));
+            }
+        }
         Action::Insert { rows, .. } => {
             for odd in 0..2.min(rows.len()) {
                 let mut text = Vec::new();

@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use sqlparser::ast::{Query, Statement};
 
-use super::super::plan::{Action, Plan, Reason, Verdict};
+use super::super::plan::{Action, Condition, Plan, Reason, Verdict};
 use super::definition::definition;
 use super::insert::unlisted;
 use super::scatter::scatter;
 use super::text::Text;
+use super::union::is_union;
 use super::walk::Walk;
 use super::write::is_physical;
 use super::{Tables, Use};
@@ -136,7 +137,11 @@ impl Walk<'_> {
     fn read(&mut self, query: &Query) -> Result<(Action, bool), Reason> {
         let scope = self.query(query, None)?;
         let (scatter, of_this_text) = scatter(self, query, scope);
-        let groups = self.conditions();
+        let mut groups = self.conditions();
+        // Each shard has its rows of all of them.
+        if is_union(query) && scatter.is_ok() && groups.len() > 1 {
+            groups = vec![Condition::Or(groups)];
+        }
         Ok((Action::Read { groups, scatter }, of_this_text))
     }
 }
