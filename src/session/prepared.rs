@@ -299,6 +299,7 @@ impl Session {
         let header = ExecuteHeader::parse(&command.start, params, self.has_attributes())
             .map_err(|_| Refusal::malformed())?;
         self.note_types(id, &command.start, &header);
+        Box::pin(self.go_with(self.account.cluster, text.facts, Vec::new)).await?;
         self.place(text.facts, || text.effects.clone())?;
         if header.opens_cursor() {
             self.route_cursor();
@@ -364,6 +365,9 @@ impl Session {
     /// COM_STMT_FETCH.
     pub async fn fetch(&mut self, mut command: Payload) -> Result<Payload, Stop> {
         let (id, text, _) = self.statement_of(&command, "mysqld_stmt_fetch")?;
+        if let Some(at) = self.seat_with_statement(id) {
+            Box::pin(self.go_to(at, Errand::Question)).await?;
+        }
         let mariadb = self.is_on_mariadb();
         let no_cursor = || {
             let end = if mariadb { "" } else { "." };
@@ -418,6 +422,7 @@ impl Session {
 
     /// Forgets what a statement has on the link: by closing it there, which needs no reply.
     pub(super) fn end_statement(&mut self, id: u32, key: crate::pool::StatementKey) {
+        self.end_statement_elsewhere(id, key);
         if !self.holds.has_cursor(id) && !self.holds.has_long_data(id) {
             return;
         }

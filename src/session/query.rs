@@ -276,6 +276,7 @@ impl Session {
             return Err(Refusal::oversized_of_shards().into());
         }
         facts.hazards |= Hazards::UNSURE;
+        Box::pin(self.go_with(self.account.cluster, facts, Vec::new)).await?;
         self.place(facts, Vec::new)?;
         let mut link = self.take_link(facts).await?;
         let mut reply = Reply::to_query(self.capabilities, self.status);

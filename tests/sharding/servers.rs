@@ -11,6 +11,8 @@ use super::shows::column;
 use super::{SHARDED, chosen};
 
 const REFUSED: u16 = 1235;
+/// Where an EXECUTE says that it wants a cursor.
+const CURSOR_TYPE: usize = 4;
 const READ_ONLY: u16 = 1792;
 const UNAVAILABLE: u16 = 3168;
 
@@ -145,6 +147,8 @@ fn statements_go_where_their_shard_is() -> TestResult {
             REFUSED,
             &["`notes`", "[backend]", "\"s1\""],
         );
+        let plan = column(&mut client, "EXPLAIN ATHENA SELECT * FROM users WHERE user_id = 3", 2)?;
+        assert_eq!(plan, ["alone, on the server \"s1\" of [[shards]]"]);
         client.run("ALTER TABLE users ADD COLUMN more INT")?;
         assert_eq!(client.query("DESCRIBE users")?.rows()?.rows.len(), 3);
         client.run("UPDATE users SET more = 7 WHERE user_id = 3")?;
@@ -267,6 +271,20 @@ fn state_goes_along_and_what_is_held_stays() -> TestResult {
         client.run("INSERT INTO users (user_id, name) VALUES (8, 'i') ON DUPLICATE KEY UPDATE name = 'j'")?;
         client.run("INSERT IGNORE INTO users (user_id, name) VALUES (9, 'i'), (13, 'i'), (9, 'i')")?;
         assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 1);
+        assert_eq!(client.scalar("SELECT note FROM notes")?, "n");
+        // A cursor stays where it is open.
+        let cursor = client.prepare("SELECT name FROM users WHERE user_id = ?")?;
+        let mut execution = cursor.execution(&[Value::Int(1)]);
+        execution[CURSOR_TYPE] = 1;
+        client.command_binary(command::STMT_EXECUTE, &execution)?;
+        assert_eq!(client.scalar("SELECT note FROM notes")?, "n");
+        client.send(command::STMT_FETCH, &[cursor.id.to_le_bytes(), 5_u32.to_le_bytes()].concat())?;
+        let (mut row, mut rows) = (Vec::new(), 0);
+        while client.next_row(&mut row)? {
+            rows += 1;
+        }
+        assert_eq!(rows, 1);
+        client.command(command::STMT_RESET, &cursor.id.to_le_bytes())?.ok()?;
         assert_eq!(client.scalar("SELECT note FROM notes")?, "n");
         drop(client);
         eventually("the lock is free", PATIENCE, || {

@@ -8,7 +8,7 @@
 use crate::circuit::Permit;
 use crate::metrics::label::ErrorKind;
 use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects, uses_table};
-use crate::pool::{Bound, Lease, SmallReply};
+use crate::pool::{Bound, Lease, SmallReply, StatementKey};
 use crate::protocol::error::ErrorCode;
 
 use super::super::context::Cluster;
@@ -91,6 +91,21 @@ impl Seat {
         {
             give_back(bound.release(), self.holds.needs_reset());
             self.holds.clear();
+        }
+    }
+
+    fn has_statement(&self, id: u32) -> bool {
+        self.holds.has_cursor(id) || self.holds.has_long_data(id)
+    }
+
+    fn end_statement(&mut self, id: u32, key: StatementKey) {
+        self.holds.cursor(id, false);
+        self.holds.long_data(id, false);
+        let Some(mut bound) = self.bound.take() else { return };
+        bound.lease().remove_statement(key);
+        match self.holds.reason() {
+            Some(_) => self.bound = Some(bound),
+            None => give_back(bound.release(), self.holds.needs_reset()),
         }
     }
 
@@ -405,6 +420,18 @@ impl Session {
         self.is_last = false;
     }
 
+    /// Where a statement has its cursor, or parameters that were sent ahead, if that is not here.
+    pub fn seat_with_statement(&self, id: u32) -> Option<usize> {
+        self.seats.iter().find(|seat| seat.has_statement(id)).map(Seat::at)
+    }
+
+    /// The statement is closed, or begins anew: what it has elsewhere is gone.
+    pub fn end_statement_elsewhere(&mut self, id: u32, key: StatementKey) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.has_statement(id)) {
+            seat.end_statement(id, key);
+        }
+    }
+
     /// The session ends or starts anew: what it has where it is not is gone.
     pub fn leave_seats_behind(&mut self) {
         for seat in self.seats.drain(..) {
@@ -460,6 +487,14 @@ impl Refusal {
     }
 }
 
+/// A cluster in the words of errors.
 fn server(name: &str) -> String {
     if name == "default" { "[backend]".to_owned() } else { format!("the server \"{name}\" of [[shards]]") }
+}
+
+impl Cluster {
+    /// As errors and plans call it.
+    pub(in crate::session) fn described(&self) -> String {
+        server(&self.name)
+    }
 }

@@ -47,13 +47,21 @@ impl Session {
             Verdict::Home => vec![["home".to_owned(), text(sql), "as it is".to_owned()]],
             Verdict::Sharded(plan) => match self.parts(&query(head, sql)?, facts(sql, mode), &plan)? {
                 Parts::One(shard, command) => {
-                    vec![[shard.to_string(), self.statement(&command), "alone".to_owned()]]
+                    vec![[
+                        shard.to_string(),
+                        self.statement(&command),
+                        "alone".to_owned() + &self.place_of(shard),
+                    ]]
                 }
                 Parts::Several(legs, how, _) => {
                     let how = described(&how);
-                    let row = |leg: Leg| match leg.say {
-                        Say::Text(command) => [leg.shard.to_string(), self.statement(&command), how.clone()],
-                        Say::Execute(_) => [leg.shard.to_string(), String::new(), how.clone()],
+                    let row = |leg: Leg| {
+                        let how = how.clone() + &self.place_of(leg.shard);
+                        let text = match leg.say {
+                            Say::Text(command) => self.statement(&command),
+                            Say::Execute(_) => String::new(),
+                        };
+                        [leg.shard.to_string(), text, how]
                     };
                     legs.into_iter().map(row).collect()
                 }
@@ -144,6 +152,14 @@ impl Session {
             }
         };
         self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// Where a shard is, where shards have servers of their own.
+    fn place_of(&self, shard: u32) -> String {
+        match self.has_shard_servers() {
+            true => format!(", on {}", self.ctx.clusters[self.server_of(shard)].described()),
+            false => String::new(),
+        }
     }
 
     /// The text of a COM_QUERY.
