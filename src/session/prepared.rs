@@ -5,8 +5,8 @@ use std::rc::Rc;
 use crate::metrics::label::{ErrorKind, Sharded};
 use crate::net::Payload;
 use crate::parser::{
-    Diagnostics, Effect, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts, uses_table,
-    with_answers,
+    Diagnostics, Effect, Facts, Hazards, Ids, SqlMode, StatementKind, diagnostics, effects, facts,
+    uses_table, with_answers,
 };
 use crate::pool::{Changes, Link, user_variables};
 use crate::protocol::capability::{Capabilities, StatusFlags};
@@ -27,18 +27,31 @@ use super::overtime::only_reads;
 use super::reprepare::MAX_PREPARED_STATEMENTS;
 use super::seen::Seen;
 use super::servers::Errand;
-use super::sharded::Execution;
+use super::sharded::{Execution, ShardedStatement};
 use super::statements::{Meant, Statement, StatementText};
 
 /// Statements that a session may have prepared; a server's default for all of its sessions together.
 const STATEMENTS_MAX: usize = 16_382;
 
-/// What becomes of a statement that asks about the one before.
+/// What becomes of an EXECUTE whose statement is not the one that the client prepared: it asks about the one before, or is of
+/// sharded tables.
 enum Answer {
     /// It is executed in this form.
     Statement(Rc<StatementText>),
     /// The whole reply.
     Reply(Payload),
+}
+
+/// An EXECUTE that goes to the server.
+struct Execute<'a> {
+    /// The client's.
+    id: u32,
+    text: &'a Rc<StatementText>,
+    /// Those of the text, with what the parameters say.
+    facts: Facts,
+    header: &'a ExecuteHeader,
+    /// The text was made for this execution.
+    is_once: bool,
 }
 
 impl Session {
@@ -156,20 +169,9 @@ impl Session {
             self.digest = Some(sharded.as_ref().map_or_else(of_text, |sharded| sharded.digest));
         }
         if let Some(sharded) = sharded {
-            let payload = command.get(HEADER_LEN..).unwrap_or_default();
-            let ids = self.explicit_ids(id, payload, &header, text.facts.ids);
-            let execution = self.execution(id, &mut command, &mut header, &sharded);
-            match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
-                Execution::Several(several) => {
-                    self.place(text.facts, || text.effects.clone())?;
-                    return Box::pin(self.execute_on_several(several.with_ids(ids))).await;
-                }
-                Execution::One(of_shard) => text = of_shard,
-            }
-            self.count_sharded(Sharded::One);
-            let at = self.server_of(self.shard);
-            if at != self.at {
-                Box::pin(self.go_with(at, text.facts, || text.effects.clone())).await?;
+            match self.execute_on_shards(id, &text, &sharded, &mut command, &mut header).await? {
+                Answer::Statement(of_shard) => text = of_shard,
+                Answer::Reply(reply) => return Ok(reply),
             }
         } else if self.has_shard_servers() {
             Box::pin(self.go_home_for(&text.text, text.facts, self.sql_mode())).await?;
@@ -195,15 +197,50 @@ impl Session {
         if text.facts.hazards.contains(Hazards::KILL) {
             return Box::pin(self.execute_kill(&text)).await;
         }
+        let execute = Execute { id, text: &text, facts, header: &header, is_once: asks };
+        self.execute_on_link(execute, command).await
+    }
+
+    /// The reply of several shards, or the statement of the one that has all of its rows, at whose server the session is then.
+    async fn execute_on_shards(
+        &mut self,
+        id: u32,
+        text: &StatementText,
+        sharded: &ShardedStatement,
+        command: &mut Payload,
+        header: &mut ExecuteHeader,
+    ) -> Result<Answer, Stop> {
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let ids = self.explicit_ids(id, payload, header, text.facts.ids);
+        let execution = self.execution(id, command, header, sharded);
+        let of_shard = match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
+            Execution::Several(several) => {
+                self.place(text.facts, || text.effects.clone())?;
+                let reply = Box::pin(self.execute_on_several(several.with_ids(ids))).await?;
+                return Ok(Answer::Reply(reply));
+            }
+            Execution::One(of_shard) => of_shard,
+        };
+        self.count_sharded(Sharded::One);
+        let at = self.server_of(self.shard);
+        if at != self.at {
+            Box::pin(self.go_with(at, of_shard.facts, || of_shard.effects.clone())).await?;
+        }
+        Ok(Answer::Statement(of_shard))
+    }
+
+    /// Takes a link, prepares the statement there if it is not yet, and passes the command and its reply.
+    async fn execute_on_link(&mut self, execute: Execute<'_>, command: Payload) -> Result<Payload, Stop> {
+        let Execute { id, text, facts, header, is_once } = execute;
         let mut link = self.take_link(facts).await?;
-        if let Err(stop) = self.have_prepared(&mut link, id, &text, header.opens_cursor()).await {
+        if let Err(stop) = self.have_prepared(&mut link, id, text, header.opens_cursor()).await {
             return Err(self.unprepared(link, stop));
         }
         if self.needs_insert_id(facts, link.lease()) {
             // To prepare it elsewhere may have taken a reset.
             link = Box::pin(self.bring_insert_id(link)).await?;
         }
-        let command = match self.bound_to_link(&mut link, id, &text, command, &header) {
+        let command = match self.bound_to_link(&mut link, id, text, command, header) {
             Ok(command) => command,
             Err(refusal) => return Err(self.unprepared(link, refusal.into())),
         };
@@ -224,9 +261,9 @@ impl Session {
             }
         };
         if outcome.is_ok() {
-            self.executed(id, &header, &seen);
+            self.executed(id, header, &seen);
         }
-        if asks {
+        if is_once {
             link.lease().remove_statement(text.key);
         }
         let outcome = self.finish(link, facts, &seen, outcome);

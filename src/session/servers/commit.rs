@@ -78,7 +78,10 @@ impl Session {
     fn deciding_link(&mut self) -> Result<Use, Stop> {
         match self.bound.take() {
             Some(bound) => Ok(Use { held: Held::Bound(bound), permit: self.permit.take() }),
-            None => Err(LinkError::Closed.into()),
+            None => {
+                self.holds.forget_transaction();
+                Err(LinkError::Closed.into())
+            }
         }
     }
 
