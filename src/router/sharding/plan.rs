@@ -25,7 +25,7 @@ pub enum Condition {
     Never,
     /// `key = value`; IN is several of them in an [`Condition::Or`].
     Equals(Operand),
-    /// The key of a row that is written is this value.
+    /// The key is what a column stores when it is given this value.
     Stored(Operand),
     /// `low <= key <= high`, one of the two at least.
     Between {

@@ -417,6 +417,23 @@ fn integers_are_found_where_they_are() {
     }
 }
 
+/// As a MySQL finds 8 by `(id, x) IN ((7.5, 1), (9, 2))`, and the second of January by such an IN of a date and a half.
+#[test]
+fn what_a_column_may_convert_is_anywhere() {
+    let stored = |rule: &Rule, value: &str| {
+        list(shards(rule, &Condition::Stored(Operand::Parameter(0)), &[literal(value)]))
+    };
+    let rule = rule(Algorithm::Mod, KeyType::Integer, 4);
+    assert_eq!(stored(&rule, "7"), [3]);
+    assert_eq!(stored(&rule, "'7'"), [3]);
+    for value in ["7.5", "7.5e0", "'7.5'", "'7abc'", "99999999999999999999"] {
+        assert_eq!(stored(&rule, value), [0, 1, 2, 3], "{value}");
+    }
+    let rule = range(KeyType::Date, &["'2026-01-01'", "'2026-01-02'"].map(literal));
+    assert_eq!(stored(&rule, "'2026-01-01'"), [1]);
+    assert_eq!(stored(&rule, "'2026-01-01 23:59:59.9'"), [0, 1, 2]);
+}
+
 /// Bytes as a column of 6 of them has them, filled up or not.
 fn padded(bytes: &[u8], with: Option<u8>) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
