@@ -150,6 +150,16 @@ pub(super) fn float_between(number: f64) -> Option<(i128, i128)> {
     is_exact.then_some((below, above))
 }
 
+/// Whether a value is of the kind that the column has, so that servers compare the two without converting either.
+pub fn is_of_kind(key_type: KeyType, value: &Value) -> bool {
+    match key_type {
+        KeyType::Integer => matches!(value, Value::Integer(_)),
+        KeyType::Decimal => matches!(value, Value::Integer(_) | Value::Decimal(_)),
+        KeyType::Text | KeyType::Binary => matches!(value, Value::Text(_) | Value::Binary(_)),
+        KeyType::Date | KeyType::DateTime => matches!(value, Value::Text(_) | Value::Moment(_)),
+    }
+}
+
 /// A decimal that is a whole number.
 fn whole(number: &BigDecimal) -> Option<i128> {
     if !number.is_integer() {

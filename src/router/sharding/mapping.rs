@@ -120,6 +120,12 @@ impl Evaluation<'_> {
                 let placed = (self.values)(operand).and_then(|value| place(self.rule, &value, self.reading));
                 placed.map_or_else(|_| self.all(), ShardSet::of)
             }
+            Condition::InRow(operand) => match (self.values)(operand) {
+                Ok(value) if key::is_of_kind(self.rule.key_type, &value) => {
+                    place(self.rule, &value, self.reading).map_or_else(|_| self.all(), ShardSet::of)
+                }
+                _ => self.all(),
+            },
             Condition::Between { .. } => self.all_of(std::slice::from_ref(condition)),
             Condition::And(conditions) => self.all_of(conditions),
             Condition::Or(conditions) => {

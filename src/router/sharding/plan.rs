@@ -25,8 +25,11 @@ pub enum Condition {
     Never,
     /// `key = value`; IN is several of them in an [`Condition::Or`].
     Equals(Operand),
-    /// The key is what a column stores when it is given this value.
+    /// The key of a row that is written is this value.
     Stored(Operand),
+    /// The key is this value of a row in an IN: `(key, x) IN ((value, 1), ...)`. A MySQL converts each value to the type of its
+    /// column (7.5 finds 8), a MariaDB all values of a column to one type (beside a number, `'a'` finds `'b'`).
+    InRow(Operand),
     /// `low <= key <= high`, one of the two at least.
     Between {
         low: Option<Bound>,

@@ -361,7 +361,7 @@ fn holds(condition: &Condition, compare: &dyn Fn(usize) -> Option<Ordering>) -> 
         Condition::Equals(operand) => row(operand) == Some(Ordering::Equal),
         Condition::Between { low, high } => within(low, Ordering::Less) && within(high, Ordering::Greater),
         Condition::And(parts) => parts.iter().all(|part| holds(part, compare)),
-        Condition::Stored(_) => true,
+        Condition::Stored(_) | Condition::InRow(_) => true,
         Condition::Or(parts) => parts.iter().any(|part| holds(part, compare)),
     }
 }
@@ -417,21 +417,27 @@ fn integers_are_found_where_they_are() {
     }
 }
 
-/// As a MySQL finds 8 by `(id, x) IN ((7.5, 1), (9, 2))`, and the second of January by such an IN of a date and a half.
 #[test]
-fn what_a_column_may_convert_is_anywhere() {
-    let stored = |rule: &Rule, value: &str| {
-        list(shards(rule, &Condition::Stored(Operand::Parameter(0)), &[literal(value)]))
+fn a_value_in_a_row_is_found_wherever_servers_convert_it_to() {
+    let found = |rule: &Rule, value: &str| {
+        list(shards(rule, &Condition::InRow(Operand::Parameter(0)), &[literal(value)]))
     };
-    let rule = rule(Algorithm::Mod, KeyType::Integer, 4);
-    assert_eq!(stored(&rule, "7"), [3]);
-    assert_eq!(stored(&rule, "'7'"), [3]);
-    for value in ["7.5", "7.5e0", "'7.5'", "'7abc'", "99999999999999999999"] {
-        assert_eq!(stored(&rule, value), [0, 1, 2, 3], "{value}");
+    let by_integer = rule(Algorithm::Mod, KeyType::Integer, 4);
+    assert_eq!(found(&by_integer, "7"), [3]);
+    for value in ["7.5", "7.5e0", "'7'", "'7abc'", "99999999999999999999"] {
+        assert_eq!(found(&by_integer, value), [0, 1, 2, 3], "{value}");
     }
-    let rule = range(KeyType::Date, &["'2026-01-01'", "'2026-01-02'"].map(literal));
-    assert_eq!(stored(&rule, "'2026-01-01'"), [1]);
-    assert_eq!(stored(&rule, "'2026-01-01 23:59:59.9'"), [0, 1, 2]);
+    let by_text = rule(Algorithm::Hash, KeyType::Text, 4);
+    assert_eq!(found(&by_text, "'a'").len(), 1);
+    assert_eq!(found(&by_text, "20240105"), [0, 1, 2, 3]);
+    let by_decimal = rule(Algorithm::Hash, KeyType::Decimal, 4);
+    assert_eq!(found(&by_decimal, "7").len(), 1);
+    assert_eq!(found(&by_decimal, "7.555"), [0, 1, 2, 3]);
+    let by_date = range(KeyType::Date, &["'2026-01-01'", "'2026-01-02'"].map(literal));
+    assert_eq!(found(&by_date, "'2026-01-01'"), [1]);
+    for value in ["20260101", "'2026-01-01 23:59:59.9'"] {
+        assert_eq!(found(&by_date, value), [0, 1, 2], "{value}");
+    }
 }
 
 /// Bytes as a column of 6 of them has them, filled up or not.

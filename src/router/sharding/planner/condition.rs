@@ -158,8 +158,7 @@ impl Walk<'_> {
     /// One of the values of an IN, or one of its rows.
     fn in_item(&self, expr: &Expr, item: &Expr, is_key: &dyn Fn(&Expr) -> bool) -> Condition {
         let equal = pairs(expr, item).into_iter().filter(|(column, _)| is_key(column));
-        // Of rows a MySQL converts each value to the type of its column: (column, x) IN ((7.5, 1), (9, 2)) finds 8.
-        let of_value = if matches!(expr, Expr::Tuple(_)) { Condition::Stored } else { Condition::Equals };
+        let of_value = if matches!(expr, Expr::Tuple(_)) { Condition::InRow } else { Condition::Equals };
         all(equal.filter_map(|(_, value)| self.text.operand(value)).map(of_value).collect())
     }
 }

@@ -209,6 +209,7 @@ impl Shown<'_> {
             Condition::Never => "never".to_owned(),
             Condition::Equals(value) => format!("={}", self.operand(value)),
             Condition::Stored(value) => format!(":={}", self.operand(value)),
+            Condition::InRow(value) => format!("in-row {}", self.operand(value)),
             Condition::Between { low, high } => {
                 let mut text = String::new();
                 for (bound, sign) in [(low, '>'), (high, '<')] {
