@@ -104,6 +104,25 @@ pub struct ColumnDefinition<'a> {
 }
 
 impl<'a> ColumnDefinition<'a> {
+    /// A column that is computed, of no length: a number, a moment or bytes.
+    pub fn of_no_table(name: &'a [u8], kind: u8) -> Self {
+        Self {
+            catalog: b"def",
+            schema: b"",
+            table: b"",
+            org_table: b"",
+            name,
+            org_name: b"",
+            extended: None,
+            character_set: BINARY,
+            length: 0,
+            kind,
+            flags: 0,
+            decimals: 0,
+            rest: &[0, 0],
+        }
+    }
+
     /// # Errors
     /// Where the payload is too short, or is no such packet.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {

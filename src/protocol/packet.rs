@@ -54,6 +54,13 @@ pub fn write_packet(out: &mut Vec<u8>, mut seq: u8, payload: &[u8]) -> u8 {
     }
 }
 
+/// The one packet that a command is.
+pub fn command_packet(payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(payload.len() + HEADER_LEN);
+    write_packet(&mut packet, 0, payload);
+    packet
+}
+
 /// A logical packet, its pieces joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {

@@ -7,7 +7,7 @@ use crate::parser::{
     diagnostics, with_answers,
 };
 use crate::pool::{Link, SmallReply, Told, literal_in};
-use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::resultset::RowFormat;
 use crate::protocol::sqlstate::{origin, sqlstate};
 use crate::protocol::warnings::{Counted, count_resultset};
@@ -218,9 +218,7 @@ impl Session {
         if payload.len() >= MAX_PAYLOAD {
             return Err(Refusal::outgrown("what it asks about the statement before it").into());
         }
-        let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
-        write_packet(&mut bytes, 0, &payload);
-        Ok(bytes.into())
+        Ok(command_packet(&payload).into())
     }
 
     /// Empties the list of warnings of a link, if it is to answer as one that has none. Whether that took a statement.

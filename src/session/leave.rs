@@ -12,6 +12,10 @@ use super::driver::Session;
 use super::failure::{Refusal, Stop};
 use super::link::{Held, Use};
 
+/// Ends of a transaction, whatever `completion_type` is.
+pub(super) const COMMIT: &str = "COMMIT AND NO CHAIN NO RELEASE";
+pub(super) const ROLLBACK: &str = "ROLLBACK AND NO CHAIN NO RELEASE";
+
 impl Session {
     /// Whether the session's own link is to another server than its statement is for.
     pub fn is_elsewhere(&self) -> bool {
@@ -92,8 +96,7 @@ impl Session {
     pub async fn end_transaction(&mut self) -> Result<(), Stop> {
         let Some(bound) = self.bound.take() else { return Ok(()) };
         let mut link = Use { held: Held::Bound(bound), permit: self.permit.take() };
-        // Whatever `completion_type` is.
-        match self.backend(link.lease().query("COMMIT AND NO CHAIN NO RELEASE")).await {
+        match self.backend(link.lease().query(COMMIT)).await {
             Ok(_) => {
                 self.holds.clear();
                 self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;

@@ -2,7 +2,7 @@
 
 use crate::net::Payload;
 use crate::protocol::execution::Execution;
-use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::statement::{ExecuteHeader, SendLongData, statement_id};
 
 use super::driver::Session;
@@ -91,9 +91,7 @@ impl Session {
         if payload.len() >= MAX_PAYLOAD {
             return Err(Refusal::oversized_of_shards());
         }
-        let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
-        write_packet(&mut bytes, 0, &payload);
-        Ok(bytes.into())
+        Ok(command_packet(&payload).into())
     }
 
     /// A piece of a parameter is missing: what was sent before it, and what comes after it, is of no use.

@@ -4,7 +4,7 @@ use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{Answers, Facts, Hazards, SqlMode, Unclear, kill, with_answers};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::reply::Reply;
 
 use super::driver::Session;
@@ -78,10 +78,8 @@ impl Session {
         if payload.len() >= MAX_PAYLOAD {
             return Err(Refusal::outgrown("the id of its connection").into());
         }
-        let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
-        write_packet(&mut bytes, 0, &payload);
         facts.hazards -= Hazards::CONNECTION_ID;
-        Ok(bytes.into())
+        Ok(command_packet(&payload).into())
     }
 }
 

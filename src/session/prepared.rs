@@ -12,7 +12,7 @@ use crate::pool::{Changes, Link, user_variables};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, Header, MAX_PAYLOAD, command_packet};
 use crate::protocol::parameter::{Parameter, parameters};
 use crate::protocol::reply::Reply;
 use crate::protocol::statement::{ExecuteHeader, insert_types, set_statement_id, statement_id};
@@ -210,12 +210,12 @@ impl Session {
         command: &mut Payload,
         header: &mut ExecuteHeader,
     ) -> Result<Answer, Stop> {
-        let payload = command.get(HEADER_LEN..).unwrap_or_default();
-        let ids = self.explicit_ids(id, payload, header, text.facts.ids);
         let execution = self.execution(id, command, header, sharded);
         let of_shard = match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
             Execution::Several(several) => {
                 self.place(text.facts, || text.effects.clone())?;
+                let payload = command.get(HEADER_LEN..).unwrap_or_default();
+                let ids = self.explicit_ids(id, payload, header, text.facts.ids);
                 let reply = Box::pin(self.execute_on_several(several.with_ids(ids))).await?;
                 return Ok(Answer::Reply(reply));
             }
@@ -547,9 +547,7 @@ impl Session {
                 if with_types.len() >= MAX_PAYLOAD {
                     return Err(Refusal::outgrown("the types of its parameters"));
                 }
-                let mut bytes = Vec::with_capacity(with_types.len() + HEADER_LEN);
-                write_packet(&mut bytes, 0, &with_types);
-                command = bytes.into();
+                command = command_packet(&with_types).into();
             }
         }
         statement.settle_on(on_link, header.opens_cursor());
@@ -566,9 +564,7 @@ fn prepare_command(text: &[u8]) -> Result<Payload, Refusal> {
     if text.len() + 1 >= MAX_PAYLOAD {
         return Err(Refusal::outgrown("the names of a shard's tables"));
     }
-    let mut command = Vec::with_capacity(text.len() + HEADER_LEN + 1);
-    write_packet(&mut command, 0, &[&[Command::StmtPrepare as u8], text].concat());
-    Ok(command.into())
+    Ok(command_packet(&[&[Command::StmtPrepare as u8], text].concat()).into())
 }
 
 /// Writes the id by which a link's server knows the statement into a command.

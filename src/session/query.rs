@@ -7,7 +7,7 @@ use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, PacketError, write_packet};
+use crate::protocol::packet::{HEADER_LEN, PacketError, command_packet};
 use crate::protocol::query_attributes;
 use crate::protocol::reply::Reply;
 
@@ -188,8 +188,7 @@ impl Session {
     pub async fn nothing_done(&mut self, warnings: u16) -> Result<Payload, Stop> {
         let outcome = match self.bound.is_some() && self.holds.in_transaction() {
             true => {
-                let mut ping = Vec::with_capacity(ARGUMENTS);
-                write_packet(&mut ping, 0, &[Command::Ping as u8]);
+                let ping = command_packet(&[Command::Ping as u8]);
                 let reply = Reply::to_query(self.capabilities, self.status).with_warnings(warnings);
                 Box::pin(self.run_on_link(ping.into(), NO_SQL, reply)).await
             }

@@ -9,7 +9,7 @@ use crate::parser::Hazards;
 use crate::pool::{Brought, Lease, LinkError};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::write_packet;
+use crate::protocol::packet::command_packet;
 use crate::protocol::reply::Reply;
 
 use super::context::Phase;
@@ -143,8 +143,7 @@ impl Session {
             }
             *reply = Reply::to_prepare(self.capabilities, self.status);
             *seen = Seen { statement_id: seen.statement_id, uses_table: seen.uses_table, ..Seen::default() };
-            let mut command = Vec::new();
-            write_packet(&mut command, 0, &[&[Command::StmtPrepare as u8], &text.text[..]].concat());
+            let command = command_packet(&[&[Command::StmtPrepare as u8], &text.text[..]].concat());
             last = self.relay(link, command.into(), reply, seen).await?;
         }
         Ok(last)

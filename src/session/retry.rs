@@ -103,8 +103,8 @@ impl Attempts {
         self.lost_on.contains(&member)
     }
 
-    /// Its client has got something of its answer: it is not said again.
-    pub fn give_up(&mut self) {
+    /// The command is not said again, whatever becomes of it.
+    pub fn forget(&mut self) {
         self.kept = false;
     }
 
@@ -127,13 +127,6 @@ impl Attempts {
         if self.lost < LOST_MAX && self.ask(Again::Lost) {
             self.lost_on.push(member);
         }
-    }
-}
-
-impl Attempts {
-    /// The command is not said again, whatever becomes of it.
-    pub fn forget(&mut self) {
-        self.kept = false;
     }
 }
 

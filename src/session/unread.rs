@@ -21,6 +21,7 @@ use super::context::Phase;
 use super::driver::Session;
 use super::failure::Stop;
 use super::holds::{OF_SCHEMA, is_own};
+use super::leave::ROLLBACK;
 use super::link::{Held, Use};
 use super::seen::LAST_GTID;
 
@@ -263,8 +264,7 @@ impl Session {
         if self.is_on_mariadb() && self.holds.reason().is_some() {
             return Ok(());
         }
-        // Whatever `completion_type` is.
-        self.backend(link.lease().query("ROLLBACK AND NO CHAIN NO RELEASE")).await.map(drop)
+        self.backend(link.lease().query(ROLLBACK)).await.map(drop)
     }
 
     fn take_answers(

@@ -124,11 +124,6 @@ impl Session {
         self.may_branch() || !(self.holds.in_transaction() || self.holds.may_begin_unseen())
     }
 
-    /// Whether there is no transaction on several servers, or no more.
-    pub fn global_is_gone(&self) -> bool {
-        self.global.is_none()
-    }
-
     /// What can't be said of a branch.
     fn check_may_branch(&self) -> Result<(), Refusal> {
         let is_own_xa = self.global.is_none() && self.holds.has_xa();
@@ -180,7 +175,8 @@ impl Session {
         Use { held: Held::Bound(self.bind(link.held, BoundReason::Transaction)), permit: link.permit }
     }
 
-    /// Whether a link is to be had for a transaction that has others: nothing is waited for that those keep from others.
+    /// Whether the session has a transaction on several servers. A link for it is had at once: nothing is waited for that those keep
+    /// from others.
     pub fn is_branched(&self) -> bool {
         self.global.is_some()
     }

@@ -21,16 +21,14 @@ use crate::protocol::error::ErrorCode;
 use super::super::context::Phase;
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
+use super::super::leave::{COMMIT, ROLLBACK};
 use super::super::link::{Held, Use};
 use super::branches::{Ending, Global};
-use super::recovery::{Decision, decision};
+use super::recovery::{DUPLICATE, Decision, decision, recording};
 use super::{Asked, Seat, all};
 
 /// The table of decisions on each server.
 pub(super) const DECISIONS: &str = "athena.xa_decisions";
-
-/// `ER_DUP_ENTRY`: the transaction was given up by the recovery.
-const DUPLICATE: u16 = 1062;
 
 /// Between two attempts to learn what was decided.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -90,7 +88,7 @@ impl Session {
         branches.into_iter().for_each(|seat| self.leave_branch(seat, false));
         self.ctx.metrics.cross_shard.of(CrossShard::RolledBack).inc();
         let mut link = self.deciding_link()?;
-        match self.backend(link.lease().query("ROLLBACK AND NO CHAIN NO RELEASE")).await {
+        match self.backend(link.lease().query(ROLLBACK)).await {
             Ok(_) => {
                 self.end_deciding(link);
                 Ok(())
@@ -143,7 +141,7 @@ impl Session {
                     drop(link);
                     return Err(refusal.into());
                 }
-                match self.backend(link.lease().query("ROLLBACK AND NO CHAIN NO RELEASE")).await {
+                match self.backend(link.lease().query(ROLLBACK)).await {
                     Ok(_) => self.end_deciding(link),
                     Err(_) => {
                         self.holds.forget_transaction();
@@ -227,12 +225,13 @@ impl Session {
 
     /// The decision, in the transaction of the first server, and its COMMIT.
     async fn decide_commit(&self, global: &Global, link: &mut Use) -> Decided {
-        let insert = format!("INSERT INTO {DECISIONS} (gtrid, committed) VALUES ('{}', 1)", global.gtrid);
+        let insert = recording(&global.gtrid, Decision::Commit);
         let limit = self.limit_of_phase();
         let gone = |why: Option<&str>, in_order| Decided::RolledBack(Refusal::branch_gone(why), in_order);
         match self.timer.within(limit, link.lease().query(&insert)).await {
             Ok(Ok(SmallReply::Ok(status))) if status.contains(StatusFlags::IN_TRANS) => {}
             Ok(Ok(SmallReply::Err(err))) if err.code == DUPLICATE => {
+                // It was given up by the recovery.
                 return gone(Some("it took too long"), true);
             }
             Ok(Ok(SmallReply::Err(err))) => {
@@ -250,7 +249,7 @@ impl Session {
             Ok(Err(error)) => return gone(Some(&error.to_string()), false),
             Err(_) => return gone(Some("no answer in time"), false),
         }
-        match self.timer.within(limit, link.lease().query("COMMIT AND NO CHAIN NO RELEASE")).await {
+        match self.timer.within(limit, link.lease().query(COMMIT)).await {
             Ok(Ok(SmallReply::Ok(_))) => Decided::Committed,
             Ok(Ok(SmallReply::Err(err))) => Decided::Unknown(Refusal::of_server(err).into()),
             Ok(Ok(SmallReply::Row(_))) => Decided::Unknown(LinkError::Closed.into()),

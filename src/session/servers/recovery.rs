@@ -25,8 +25,8 @@ const SIGHTS: u32 = 3;
 /// Looks between two times at which old decisions are deleted.
 const LOOKS_UNTIL_OLD: u64 = 600;
 
-/// `ER_DUP_ENTRY`
-const DUPLICATE: u16 = 1062;
+/// `ER_DUP_ENTRY`: somebody else has decided.
+pub(super) const DUPLICATE: u16 = 1062;
 
 const TABLE: [&str; 2] = [
     "CREATE DATABASE IF NOT EXISTS athena",
@@ -50,10 +50,15 @@ struct InDoubt {
     branch: String,
 }
 
+/// What writes a decision down, if there is none yet.
+pub(super) fn recording(gtrid: &str, decision: Decision) -> String {
+    let committed = u8::from(decision == Decision::Commit);
+    format!("INSERT INTO {DECISIONS} (gtrid, committed) VALUES ('{gtrid}', {committed})")
+}
+
 /// What the server that decides has on a transaction; if it has nothing, that it was given up. `None` while it can't be asked.
 pub(super) async fn decision(cluster: &Cluster, gtrid: &str) -> Option<Decision> {
-    let give_up = format!("INSERT INTO {DECISIONS} (gtrid, committed) VALUES ('{gtrid}', 0)");
-    match ask(cluster, &give_up).await? {
+    match ask(cluster, &recording(gtrid, Decision::RollBack)).await? {
         Told::Ok => Some(Decision::RollBack),
         Told::Err(err) if err.code == DUPLICATE => {
             let sql = format!("SELECT committed FROM {DECISIONS} WHERE gtrid = '{gtrid}'");

@@ -15,6 +15,7 @@ use super::super::context::Cluster;
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::holds::Holds;
+use super::super::leave::ROLLBACK;
 use super::super::link::{Held, Use};
 use super::super::written::Written;
 use super::commit::give_back;
@@ -284,7 +285,7 @@ impl Session {
     /// Leaves the link of a transaction that has done nothing but begin, to begin it elsewhere.
     async fn leave_with_transaction(&mut self, at: usize) -> Result<(), Stop> {
         /// However far it has come.
-        const ENDS: [&str; 2] = ["BEGIN", "ROLLBACK AND NO CHAIN NO RELEASE"];
+        const ENDS: [&str; 2] = ["BEGIN", ROLLBACK];
         let said = self.opening.said.take().filter(|_| !self.holds.locks_tables());
         let Some(said) = said else {
             return Err(Refusal::second_server(&self.cluster().name, &self.ctx.clusters[at].name).into());

@@ -13,7 +13,7 @@ use crate::metrics::label::{ClosedReason, Direction};
 use crate::net::{Payload, Timer};
 use crate::pool::{Brought, Gathered, Lease, LinkError, State, StatelessPool, Want};
 use crate::protocol::capability::StatusFlags;
-use crate::protocol::packet::write_packet;
+use crate::protocol::packet::command_packet;
 use crate::protocol::reply::Renames;
 use crate::protocol::response::ErrPacket;
 use crate::protocol::statement::{insert_types, set_statement_id};
@@ -205,11 +205,7 @@ impl Errand {
         let command = match leg.say {
             Say::Text(command) => command,
             Say::Execute(execute) => match self.execution(lease, &execute).await? {
-                Ok(payload) => {
-                    let mut command = Vec::with_capacity(payload.len() + 4);
-                    write_packet(&mut command, 0, &payload);
-                    command.into()
-                }
+                Ok(payload) => command_packet(&payload).into(),
                 Err(err) => return Ok(Gathered::Failed(err)),
             },
         };

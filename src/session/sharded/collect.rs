@@ -109,6 +109,26 @@ impl Session {
         self.take_reply(link, command, asking, seen, take).await
     }
 
+    /// The same for one of several commands that a statement is. Why it fails, if the server does not say so.
+    pub(super) async fn collect_next(
+        &mut self,
+        link: &mut Use,
+        command: Payload,
+        clock: &Clock,
+        seen: &mut Seen,
+        take: &mut Take<'_>,
+    ) -> Result<Option<Refusal>, Stop> {
+        let Some(clock) = clock.of_next_part(self.timer.now()) else {
+            return Ok(Some(self.took_too_long()));
+        };
+        let warnings = std::mem::take(&mut seen.warnings);
+        let collected = self.collect(link, command, clock, seen, take).await?;
+        self.note_warnings(link, seen).await?;
+        seen.warnings = seen.warnings.saturating_add(warnings);
+        let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
+        Ok(collected.refused.or(killed))
+    }
+
     /// Sends a command on the link and gives its reply to `take`. Where that refuses it, the reply is read to its end all the
     /// same, and the server told to end it: the link stays whole.
     ///

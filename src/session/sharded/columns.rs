@@ -5,12 +5,11 @@
 
 use std::rc::Rc;
 
-use crate::metrics::label::{ClosedReason, ErrorKind};
+use crate::metrics::label::ClosedReason;
 use crate::net::Payload;
 use crate::parser::{Sketch, SqlMode};
 use crate::pool::{Table, Told};
 use crate::protocol::capability::StatusFlags;
-use crate::protocol::error::ErrorCode;
 use crate::protocol::resultset::TextValue;
 use crate::router::sharding::{Action, Plan, Reason, physical, quote};
 
@@ -125,7 +124,8 @@ impl Session {
     }
 }
 
-fn name_at(sql: &[u8], sketch: &Sketch, token: u32) -> Result<String, Refusal> {
+/// The name that a token is.
+pub(super) fn name_at(sql: &[u8], sketch: &Sketch, token: u32) -> Result<String, Refusal> {
     sketch.name(sql, token).and_then(|name| String::from_utf8(name).ok()).ok_or_else(Refusal::malformed)
 }
 
@@ -148,9 +148,9 @@ impl Refusal {
     }
 
     fn unreadable_columns() -> Self {
-        let reason =
-            "the names of the table's columns cannot be read: SET NAMES utf8mb4, or name the columns";
-        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, Reason::from(reason).to_string())
+        Self::sharding(&Reason::from(
+            "the names of the table's columns cannot be read: SET NAMES utf8mb4, or name the columns",
+        ))
     }
 }
 

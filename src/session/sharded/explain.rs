@@ -96,10 +96,6 @@ impl Session {
         let clock = self.clock();
         for leg in legs {
             let (shard, is_first) = (leg.shard, rows.is_empty());
-            let Some(clock) = clock.of_next_part(self.timer.now()) else {
-                seen.fail(&self.took_too_long());
-                break;
-            };
             let command = self.command_of(&mut link, leg)?;
             let take: &mut Take<'_> = &mut |part| {
                 match part {
@@ -115,19 +111,9 @@ impl Session {
                 }
                 Ok(())
             };
-            let warnings = std::mem::take(&mut seen.warnings);
-            let collected = match self.collect(&mut link, command, clock, &mut seen, take).await {
-                Ok(collected) => self.note_warnings(&mut link, &mut seen).await.map(|()| collected),
-                stopped => stopped,
-            };
-            seen.warnings = seen.warnings.saturating_add(warnings);
-            let collected = match collected {
-                Ok(collected) => collected,
+            match self.collect_next(&mut link, command, &clock, &mut seen, take).await {
+                Ok(refused) => refused.iter().for_each(|refusal| seen.fail(refusal)),
                 Err(stop) => return self.finish(link, facts, &seen, Err(stop)),
-            };
-            let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
-            if let Some(refusal) = collected.refused.or(killed) {
-                seen.fail(&refusal);
             }
             if seen.has_failed() {
                 break;
@@ -194,19 +180,11 @@ fn text(sql: &[u8]) -> String {
 
 fn column(name: &[u8], extended: Option<&[u8]>) -> Vec<u8> {
     let column = ColumnDefinition {
-        catalog: b"def",
-        schema: b"",
-        table: b"",
-        org_table: b"",
-        name,
-        org_name: b"",
         extended,
         character_set: UTF8,
         length: 65_535,
-        kind: column_type::VAR_STRING,
         flags: column_flag::NOT_NULL,
-        decimals: 0,
-        rest: &[0, 0],
+        ..ColumnDefinition::of_no_table(name, column_type::VAR_STRING)
     };
     column.encode()
 }

@@ -3,14 +3,12 @@
 
 use std::rc::Rc;
 
-use bigdecimal::BigDecimal;
-
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{MAX_PAYLOAD, command_packet};
 use crate::protocol::resultset::ResultsetWriter;
 use crate::protocol::row::RowEncoding;
 use crate::router::sharding::{Finish, Finisher, MergeError, Piece, Plan, Reason, Value, Whole};
@@ -66,16 +64,12 @@ pub(super) fn literal(value: Option<&Value>) -> Option<String> {
     Some(match value? {
         Value::Null => "NULL".to_owned(),
         Value::Integer(number) => number.to_string(),
-        Value::Decimal(number) => decimal(number),
+        Value::Decimal(number) => number.to_plain_string(),
         Value::Float(number) => format!("{number:e}"),
         Value::Text(text) if std::str::from_utf8(text).is_ok() => format!("_utf8mb4 x'{}'", hex(text)),
         Value::Binary(bytes) => format!("x'{}'", hex(bytes)),
         Value::Text(_) | Value::Moment(_) | Value::Other => return None,
     })
-}
-
-fn decimal(number: &BigDecimal) -> String {
-    number.to_plain_string()
 }
 
 fn unsaid_parameter() -> Refusal {
@@ -156,25 +150,13 @@ impl Session {
         seen: &mut Seen,
         take: &mut Take<'_>,
     ) -> Result<Result<bool, Refusal>, Stop> {
-        let Some(clock) = clock.of_next_part(self.timer.now()) else {
-            return Ok(Err(self.took_too_long()));
-        };
         let attributes: &[u8] = if self.has_attributes() { &[0, 1] } else { &[] };
         let payload = [&[Command::Query as u8], attributes, text].concat();
         if payload.len() >= MAX_PAYLOAD {
             return Ok(Err(Refusal::too_many_groups()));
         }
-        let mut command = Vec::with_capacity(payload.len() + 8);
-        write_packet(&mut command, 0, &payload);
-        let warnings = std::mem::take(&mut seen.warnings);
-        let collected = self.collect(link, command.into(), clock, seen, take).await?;
-        self.note_warnings(link, seen).await?;
-        seen.warnings = seen.warnings.saturating_add(warnings);
-        let killed = (collected.killed && !seen.has_failed()).then(Refusal::interrupted);
-        Ok(match collected.refused.or(killed) {
-            Some(refusal) => Err(refusal),
-            None => Ok(!seen.has_failed()),
-        })
+        let refused = self.collect_next(link, command_packet(&payload).into(), clock, seen, take).await?;
+        Ok(refused.map_or_else(|| Ok(!seen.has_failed()), Err))
     }
 }
 

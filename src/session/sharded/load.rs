@@ -25,7 +25,7 @@ use super::super::failure::{Refusal, Stop};
 use super::super::link::{NO_SQL, Use};
 use super::super::seen::Seen;
 use super::collect::{Asking, TakeBytes};
-use super::columns::TableColumn;
+use super::columns::{TableColumn, name_at};
 use super::done::Done;
 use super::tables::{ShardedTables, Values};
 use super::text::{OF_ONE_LINK, query};
@@ -385,8 +385,7 @@ impl Words {
     }
 
     fn name(&self, token: u32) -> Result<String, Refusal> {
-        let name = self.sketch.name(&self.sql, token).and_then(|name| String::from_utf8(name).ok());
-        name.ok_or_else(Refusal::malformed)
+        name_at(&self.sql, &self.sketch, token)
     }
 
     /// The bytes of a literal.

@@ -186,7 +186,7 @@ impl Session {
     /// Takes back what a statement has done that fails, on each server that has something of it.
     async fn undo_on(&mut self, visited: &[usize]) -> Result<(), Stop> {
         for at in visited {
-            if !self.holds.in_transaction() && self.global_is_gone() {
+            if !self.holds.in_transaction() && !self.is_branched() {
                 // The error has ended the transaction.
                 return Ok(());
             }
@@ -213,13 +213,13 @@ impl Session {
         finishing: Option<Box<Finishing>>,
     ) -> Result<Payload, Stop> {
         let facts = statement.facts;
-        let mut servers = self.by_server(legs);
+        let servers = self.by_server(legs);
         let first = servers.first().map_or(self.at, |server| server.at);
-        let of_server = |server: &mut OnServer| {
+        let of_server = |server: &OnServer| {
             let texts = server.legs.iter().filter_map(Leg::prepared);
             (server.at, texts.collect::<Vec<_>>())
         };
-        let prepared: Vec<_> = servers.iter_mut().map(of_server).collect();
+        let prepared: Vec<_> = servers.iter().map(of_server).collect();
         let legs = servers.into_iter().flat_map(|server| server.legs).collect();
         let (timers, limit) = (&self.ctx.core.timers, self.cluster().query_timeout);
         let gathering = Gathering::new(legs, merging, &self.timer, timers, limit);
@@ -239,7 +239,7 @@ impl Session {
                 Ok(here) => here,
                 Err(stop) => {
                     if out.has_passed() {
-                        self.attempts.give_up();
+                        self.attempts.forget();
                     }
                     return Err(self.behind_rows(stop, &mut out, &gathering).await);
                 }

@@ -11,7 +11,7 @@ use crate::net::Payload;
 use crate::parser::{Effect, Facts, Ids, Sketch, SketchKind, SqlMode, digest};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::execution::{BulkValue, Execution as Sent, bulk_of, bulk_rows};
-use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::parameter::raw_parameters;
 use crate::protocol::row::RowEncoding;
 use crate::protocol::statement::ExecuteHeader;
@@ -378,8 +378,7 @@ impl Session {
                     // The server has something else by that id.
                     return Err(Refusal::unprepared_part());
                 }
-                let mut command = Vec::with_capacity(payload.len() + HEADER_LEN);
-                write_packet(&mut command, 0, &payload);
+                let mut command = command_packet(&payload);
                 if let Some(on_link) = link.lease().statement(text.key).filter(|_| own) {
                     on_link.types = types.to_vec();
                     if on_link.settled.is_empty() {

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::net::{Payload, Timer};
@@ -121,26 +121,40 @@ impl Session {
 
     /// Waits for the parts beside the session's link.
     async fn await_parts(&self, gathering: &Gathering) -> Result<(), Stop> {
-        self.entry.wait();
-        let complete = std::future::poll_fn(|cx| {
+        self.wait_beside(gathering, |_| match gathering.is_complete() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Waits for something of a read, without its own link: until somebody interrupts it, or its client goes.
+    async fn wait_beside(
+        &self,
+        gathering: &Gathering,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Stop>>,
+    ) -> Result<(), Stop> {
+        self.wait_for_client(|cx| {
             if self.entry.is_interrupted() {
                 // The link of the session has nothing to do with it.
                 gathering.fail(Refusal::interrupted());
             }
-            if gathering.is_complete() {
-                Poll::Ready(Ok(()))
-            } else if self.client_is_gone(cx) {
-                Poll::Ready(Err(End::Quit))
-            } else {
-                Poll::Pending
+            match poll(cx) {
+                Poll::Pending if self.client_is_gone(cx) => Poll::Ready(Err(End::Quit.into())),
+                polled => polled,
             }
-        });
-        let waited = self.wait(Duration::ZERO, Phase::Ending, complete).await;
+        })
+        .await
+    }
+
+    async fn wait_for_client(
+        &self,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Result<(), Stop>>,
+    ) -> Result<(), Stop> {
+        self.entry.wait();
+        let waited = self.wait(Duration::ZERO, Phase::Ending, std::future::poll_fn(poll)).await;
         self.entry.go_on();
-        match waited {
-            Ok(complete) => complete.map_err(Stop::from),
-            Err(_) => Err(self.ended().into()),
-        }
+        waited.unwrap_or_else(|_| Err(self.ended().into()))
     }
 
     /// All parts are over, or the session waits for nothing more.
@@ -154,7 +168,7 @@ impl Session {
         read: Result<(), Stop>,
     ) -> Result<Payload, Stop> {
         if out.has_passed() {
-            self.attempts.give_up();
+            self.attempts.forget();
         }
         (seen.warnings, seen.rows) = (gathering.warnings(), Some(gathering.passed()));
         gathering.listed().into_iter().for_each(|list| seen.list(list));
@@ -380,27 +394,9 @@ impl Session {
 
     /// Gives the client the rest of what the parts beside the session's link answer.
     pub(super) async fn write_rest(&self, gathering: &Gathering, out: &mut Outgoing) -> Result<(), Stop> {
-        let is_answered = out.is_answered();
-        self.entry.wait();
-        let written = std::future::poll_fn(|cx| {
-            if is_answered {
-                return out.poll_sent(cx, self);
-            }
-            if self.entry.is_interrupted() {
-                // The link of the session has nothing to do with it.
-                gathering.fail(Refusal::interrupted());
-            }
-            match out.poll(cx, self, gathering) {
-                Poll::Ready(written) => Poll::Ready(written.map(drop)),
-                Poll::Pending if self.client_is_gone(cx) => Poll::Ready(Err(End::Quit.into())),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        let waited = self.wait(Duration::ZERO, Phase::Ending, written).await;
-        self.entry.go_on();
-        match waited {
-            Ok(written) => written,
-            Err(_) => Err(self.ended().into()),
+        match out.is_answered() {
+            true => self.wait_for_client(|cx| out.poll_sent(cx, self)).await,
+            false => self.wait_beside(gathering, |cx| out.poll(cx, self, gathering).map_ok(drop)).await,
         }
     }
 

@@ -7,13 +7,14 @@ use crate::parser::{Effect, Facts, Hazards};
 use crate::pool::LinkError;
 use crate::protocol::capability::StatusFlags;
 use crate::protocol::command::Command;
-use crate::protocol::packet::write_packet;
+use crate::protocol::packet::{command_packet, write_packet};
 use crate::protocol::response::OkPacket;
 use crate::protocol::statement::ExecuteHeader;
 use crate::router::sharding::ShardSet;
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
+use super::super::leave::{COMMIT, ROLLBACK};
 use super::super::link::{Held, Use};
 use super::super::overtime::{Clock, INTERRUPTED};
 use super::super::seen::Seen;
@@ -71,8 +72,7 @@ pub(super) const SAVEPOINT: [&str; 3] = [
     "RELEASE SAVEPOINT athena_statement",
     "ROLLBACK TO SAVEPOINT athena_statement",
 ];
-pub(super) const TRANSACTION: [&str; 3] =
-    ["BEGIN", "COMMIT AND NO CHAIN NO RELEASE", "ROLLBACK AND NO CHAIN NO RELEASE"];
+pub(super) const TRANSACTION: [&str; 3] = ["BEGIN", COMMIT, ROLLBACK];
 
 impl Session {
     /// Permits and a link for a statement on these shards.
@@ -276,9 +276,8 @@ impl Session {
 
     /// A statement of Athena's own between those of the client.
     pub(super) async fn say(&mut self, link: &mut Use, sql: &str, seen: &mut Seen) -> Result<(), Stop> {
-        let mut command = Vec::with_capacity(sql.len() + 8);
         let attributes: &[u8] = if self.has_attributes() { &[0, 1] } else { &[] };
-        write_packet(&mut command, 0, &[&[Command::Query as u8], attributes, sql.as_bytes()].concat());
+        let command = command_packet(&[&[Command::Query as u8], attributes, sql.as_bytes()].concat());
         let clock = self.clock();
         self.collect_ok(link, command.into(), clock, seen).await.map(drop)
     }

@@ -6,7 +6,7 @@ use crate::net::Payload;
 use crate::parser::{Facts, Sketch, SketchKind};
 use crate::protocol::buf::{Reader, WriteExt};
 use crate::protocol::column_definition::ColumnDefinition;
-use crate::protocol::packet::{HEADER_LEN, write_packet};
+use crate::protocol::packet::{HEADER_LEN, command_packet};
 use crate::protocol::reply::Renames;
 use crate::protocol::resultset::{TextValue, text_resultset};
 use crate::router::sharding::{MergeError, physical};
@@ -158,8 +158,7 @@ impl Session {
         let (table, wild) = arguments.split_at(end);
         tables.rules.rule_of(table)?;
         let physical = physical(std::str::from_utf8(table).ok()?, 0).into_bytes();
-        let mut bytes = Vec::with_capacity(command.len() + 2);
-        write_packet(&mut bytes, 0, &[&[*code], &physical[..], wild].concat());
+        let bytes = command_packet(&[&[*code], &physical[..], wild].concat());
         self.renames = Renames::new([(physical, table.to_vec())], []);
         Some(bytes.into())
     }

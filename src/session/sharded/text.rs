@@ -7,7 +7,7 @@ use crate::net::Payload;
 use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
-use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, write_packet};
+use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::row::RowEncoding;
 use crate::router::sharding::{
     Action, KeyError, MergeError, Merging, Plan, Reading, Reason, ShardSet, Verdict,
@@ -347,9 +347,7 @@ pub(super) fn query(head: &[u8], text: &[u8]) -> Result<Payload, Refusal> {
         return Err(Refusal::outgrown("the names of a shard's tables"));
     }
     debug_assert_eq!(payload.first(), Some(&(Command::Query as u8)));
-    let mut bytes = Vec::with_capacity(payload.len() + HEADER_LEN);
-    write_packet(&mut bytes, 0, &payload);
-    Ok(bytes.into())
+    Ok(command_packet(&payload).into())
 }
 
 impl Refusal {
