@@ -7,7 +7,7 @@ use super::double;
 use super::error::MergeError;
 use super::exact::Exact;
 use super::key::{self, Kind};
-use super::layout::{Columns, KeyPart, Layout, name};
+use super::layout::{Columns, KeyPart, Layout, name, put_all};
 use super::variance::Variance;
 use crate::protocol::buf::Malformed;
 use crate::protocol::column_definition::{ColumnDefinition, column_type};
@@ -55,6 +55,13 @@ struct Addend {
     kind: Kind,
 }
 
+impl Addend {
+    fn read(&self, encoding: RowEncoding, row: &[u8], cells: &[Cell]) -> Result<Option<Total>, MergeError> {
+        let value = cells.get(self.column).and_then(|cell| cell.value(row));
+        Ok(value.map(|bytes| Total::read(self.kind, encoding, bytes)).transpose()?)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum BitOperation {
     And,
@@ -95,8 +102,21 @@ pub(super) enum State {
     Deviation(Variance),
 }
 
-/// Bytes that a value takes which is told apart, besides its own.
-pub(super) const SEEN_OVERHEAD: usize = 2 * size_of::<Box<[u8]>>();
+/// Takes in what tells a row apart. How many bytes more are held by that: none if there was such a row.
+pub(super) fn see(
+    seen: &mut HashSet<Box<[u8]>>,
+    parts: &[KeyPart],
+    encoding: RowEncoding,
+    row: &[u8],
+    cells: &[Cell],
+) -> Result<usize, MergeError> {
+    /// Bytes that a value takes besides its own.
+    const OVERHEAD: usize = 2 * size_of::<Box<[u8]>>();
+    let mut key = Vec::new();
+    put_all(parts, &mut key, encoding, row, cells)?;
+    let grown = key.len() + OVERHEAD;
+    Ok(if seen.insert(key.into()) { grown } else { 0 })
+}
 
 #[derive(Debug)]
 pub(super) enum Total {
@@ -199,12 +219,10 @@ impl Fold {
                 }
             }
             (How::Average { sum, count }, State::Average { sum: total, count: rows }) => {
-                if let Some(bytes) = value(sum.column) {
-                    add(total, Total::read(sum.kind, encoding, bytes)?);
+                if let Some(more) = sum.read(encoding, row, cells)? {
+                    add(total, more);
                 }
-                if let Some(bytes) = value(count.column)
-                    && let Total::Integer(number) = Total::read(count.kind, encoding, bytes)?
-                {
+                if let Some(Total::Integer(number)) = count.read(encoding, row, cells)? {
                     *rows += number;
                 }
             }
@@ -229,22 +247,15 @@ impl Fold {
                 if parts.iter().any(|part| value(part.value).is_none()) {
                     return Ok(0);
                 }
-                let mut key = Vec::new();
-                for part in parts {
-                    part.put(&mut key, encoding, row, cells)?;
+                let grown = see(seen, parts, encoding, row, cells)?;
+                if let (Some(kind), Some(bytes), true) = (sum, value(self.column), grown > 0) {
+                    add(total, Total::read(*kind, encoding, bytes)?);
                 }
-                let grown = key.len() + SEEN_OVERHEAD;
-                if seen.insert(key.into()) {
-                    if let (Some(kind), Some(bytes)) = (sum, value(self.column)) {
-                        add(total, Total::read(*kind, encoding, bytes)?);
-                    }
-                    return Ok(grown.cast_signed());
-                }
+                return Ok(grown.cast_signed());
             }
             (How::Deviation { count, mean, variance, .. }, State::Deviation(known)) => {
                 let read = |of: &Addend| {
-                    let total = value(of.column).map(|bytes| Total::read(of.kind, encoding, bytes));
-                    Ok::<_, MergeError>(total.transpose()?.map(|total| total.to_f64()))
+                    Ok::<_, MergeError>(of.read(encoding, row, cells)?.map(|total| total.to_f64()))
                 };
                 if let (Some(count), Some(mean), Some(variance)) =
                     (read(count)?, read(mean)?, read(variance)?)

@@ -2,10 +2,10 @@
 
 use foldhash::HashSet;
 
-use super::aggregate::SEEN_OVERHEAD;
+use super::aggregate::see;
 use super::error::MergeError;
 use super::key;
-use super::layout::{Columns, KeyPart, name};
+use super::layout::{Columns, KeyPart, name, put_all};
 use crate::protocol::column_definition::ColumnDefinition;
 use crate::protocol::row::{Cell, RowEncoding};
 use crate::router::sharding::Concat;
@@ -90,19 +90,13 @@ impl Concatenation {
         }
         let mut held = 0;
         if !self.distinct.is_empty() {
-            let mut seen = Vec::new();
-            for part in &self.distinct {
-                part.put(&mut seen, encoding, row, cells)?;
-            }
-            held += seen.len() + SEEN_OVERHEAD;
-            if !texts.seen.insert(seen.into()) {
+            held += see(&mut texts.seen, &self.distinct, encoding, row, cells)?;
+            if held == 0 {
                 return Ok(0);
             }
         }
         let mut key = Vec::new();
-        for part in &self.order {
-            part.put(&mut key, encoding, row, cells)?;
-        }
+        put_all(&self.order, &mut key, encoding, row, cells)?;
         let count = match self.count {
             Some(_) if !self.distinct.is_empty() => 1,
             Some(count) => number(count)?.unwrap_or(0),

@@ -9,19 +9,10 @@ use crate::router::sharding::{Aggregate, Budget, Column, Compared, Merge, Merger
 
 fn definition(name: &'static str, kind: u8) -> ColumnDefinition<'static> {
     ColumnDefinition {
-        catalog: b"def",
-        schema: b"",
-        table: b"",
-        org_table: b"",
-        name: name.as_bytes(),
-        org_name: b"",
-        extended: None,
         character_set: if kind == kinds::VAR_STRING { 255 } else { BINARY },
         length: 1024,
-        kind,
         flags: if kind == kinds::LONGLONG { column_flag::UNSIGNED } else { 0 },
-        decimals: 0,
-        rest: &[0, 0],
+        ..ColumnDefinition::of_no_table(name.as_bytes(), kind)
     }
 }
 

@@ -183,21 +183,7 @@ mod tests {
     use super::*;
 
     fn column(kind: u8, flags: u16, decimals: u8) -> ColumnDefinition<'static> {
-        ColumnDefinition {
-            catalog: b"def",
-            schema: b"",
-            table: b"",
-            org_table: b"",
-            name: b"c",
-            org_name: b"",
-            extended: None,
-            character_set: 63,
-            length: 20,
-            kind,
-            flags,
-            decimals,
-            rest: &[0, 0],
-        }
+        ColumnDefinition { length: 20, flags, decimals, ..ColumnDefinition::of_no_table(b"c", kind) }
     }
 
     #[test]

@@ -9,11 +9,11 @@ use super::convert;
 use super::error::MergeError;
 use super::exact::Exact;
 use super::key::{self, Kind};
-use super::layout::{described, is_like, name};
+use super::layout::{described, is_like, name, type_name};
 use super::merger::Whole;
 use crate::protocol::buf::Malformed;
 use crate::protocol::column_definition::{
-    BINARY, ColumnDefinition, DECIMALS_NOT_FIXED, column_flag, column_type as kinds,
+    BINARY, ColumnDefinition, DECIMALS_NOT_FIXED, column_type as kinds,
 };
 use crate::protocol::row::{Cell, RowEncoding, RowWriter, locate};
 use crate::router::sharding::{Finish, Input, Origin};
@@ -309,9 +309,7 @@ fn cell<'r>(cells: &[Cell], at: usize, row: &'r [u8]) -> Option<&'r [u8]> {
 /// That the table of groups can have a column with the very values of this one.
 fn check_input(column: &ColumnDefinition<'_>, utf8: bool) -> Result<(), MergeError> {
     const ZEROFILL: u16 = 0x40;
-    let not = |advice| {
-        Err(MergeError::NotComputed { column: name(column), kind: column_type_name(column), advice })
-    };
+    let not = |advice| Err(MergeError::NotComputed { column: name(column), kind: type_name(column), advice });
     match Kind::of(column) {
         _ if column.flags & ZEROFILL != 0 && column.kind != kinds::YEAR => not("take it + 0"),
         Ok(Kind::Float) => not("take it + 0e0"),
@@ -321,14 +319,6 @@ fn check_input(column: &ColumnDefinition<'_>, utf8: bool) -> Result<(), MergeErr
         Ok(Kind::Text) if !utf8 => not("SET NAMES utf8mb4"),
         Err(_) => not("take the CAST of it"),
         Ok(_) => Ok(()),
-    }
-}
-
-fn column_type_name(column: &ColumnDefinition<'_>) -> &'static str {
-    match column.flags {
-        flags if flags & column_flag::ENUM != 0 => "ENUM",
-        flags if flags & column_flag::SET != 0 => "SET",
-        _ => crate::protocol::column_definition::column_type::name(column.kind),
     }
 }
 
@@ -365,7 +355,7 @@ fn check_answer(
     match is_rounded && encoding == RowEncoding::Binary {
         true => Err(MergeError::NotComputed {
             column: name(ours),
-            kind: column_type_name(ours),
+            kind: type_name(ours),
             advice: "its text has fewer digits than it has: take it + 0e0, or send the statement as a text",
         }),
         false => Ok(()),
@@ -390,15 +380,13 @@ fn average_digits(column: &ColumnDefinition<'_>, sum: &ColumnDefinition<'_>) -> 
     }
     if column.decimals < DIGITS_MIN {
         let advice = "its div_precision_increment is below 4: SET div_precision_increment = DEFAULT";
-        return Err(MergeError::NotComputed { column: name(column), kind: column_type_name(column), advice });
+        return Err(MergeError::NotComputed { column: name(column), kind: type_name(column), advice });
     }
-    let of_sum = sum.decimals.div_ceil(WORD) * WORD;
-    let more = column.decimals.saturating_sub(of_sum);
-    match of_sum.saturating_add(more).div_ceil(WORD) * WORD {
+    match sum.decimals.max(column.decimals).div_ceil(WORD).saturating_mul(WORD) {
         digits if digits <= SCALE_MAX => Ok(digits),
         _ => Err(MergeError::NotComputed {
             column: name(column),
-            kind: column_type_name(column),
+            kind: type_name(column),
             advice: "it has too many digits behind the point: take the CAST of what it is the average of",
         }),
     }
@@ -426,13 +414,13 @@ fn check_value(input: Input, column: &ColumnDefinition<'_>, text: &[u8]) -> Resu
         let (_, whole, _) = key::split_decimal(text)?;
         let digits = whole.iter().skip_while(|digit| **digit == b'0').count();
         if digits > (precision(input, column).saturating_sub(u32::from(column.decimals))) as usize {
-            return Err(MergeError::OutOfRange { column: name(column), kind: column_type_name(column) });
+            return Err(MergeError::OutOfRange { column: name(column), kind: type_name(column) });
         }
     }
     let is_moment = matches!(column.kind, kinds::DATE | kinds::DATETIME | kinds::TIMESTAMP);
     if is_moment && text.get(..10).is_some_and(|date| date.windows(3).any(|part| part == b"-00")) {
         let advice = "it has a date that the calendar does not have, which a CAST would change";
-        return Err(MergeError::NotComputed { column: name(column), kind: column_type_name(column), advice });
+        return Err(MergeError::NotComputed { column: name(column), kind: type_name(column), advice });
     }
     Ok(())
 }

@@ -9,19 +9,10 @@ const UTF8: u16 = 255;
 
 fn definition(name: &'static str, kind: u8, length: u32, decimals: u8) -> ColumnDefinition<'static> {
     ColumnDefinition {
-        catalog: b"def",
-        schema: b"",
-        table: b"",
-        org_table: b"",
-        name: name.as_bytes(),
-        org_name: b"",
-        extended: None,
         character_set: if kind == kinds::VAR_STRING { UTF8 } else { BINARY },
         length,
-        kind,
-        flags: 0,
         decimals,
-        rest: &[0, 0],
+        ..ColumnDefinition::of_no_table(name.as_bytes(), kind)
     }
 }
 

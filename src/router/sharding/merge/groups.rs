@@ -5,7 +5,7 @@ use foldhash::HashMap;
 use super::aggregate::State;
 use super::error::MergeError;
 use super::held::Held;
-use super::layout::Layout;
+use super::layout::{Layout, put_all};
 use crate::protocol::row::{Cell, RowWriter, locate};
 
 /// Bytes that a group takes besides its row, its key and its values.
@@ -38,9 +38,7 @@ impl Groups {
     pub fn add(&mut self, layout: &Layout, row: &[u8], held: &mut Held) -> Result<(), MergeError> {
         locate(layout.encoding, &layout.types, row, &mut self.cells)?;
         self.key.clear();
-        for part in &layout.by {
-            part.put(&mut self.key, layout.encoding, row, &self.cells)?;
-        }
+        put_all(&layout.by, &mut self.key, layout.encoding, row, &self.cells)?;
         let at = match self.index.get(&self.key[..]) {
             Some(at) => *at,
             None => {
@@ -89,9 +87,7 @@ impl Groups {
         for row in rows {
             locate(layout.encoding, &layout.types, &row, &mut cells)?;
             let mut key = Vec::new();
-            for part in &layout.order {
-                part.put(&mut key, layout.encoding, &row, &cells)?;
-            }
+            put_all(&layout.order, &mut key, layout.encoding, &row, &cells)?;
             held.grow(key.len().cast_signed())?;
             keyed.push((key, row));
         }

@@ -17,6 +17,17 @@ pub(super) struct KeyPart {
     pub descending: bool,
 }
 
+/// Appends the parts of a row that it is told apart or sorted by.
+pub(super) fn put_all(
+    parts: &[KeyPart],
+    out: &mut Vec<u8>,
+    encoding: RowEncoding,
+    row: &[u8],
+    cells: &[Cell],
+) -> Result<(), MergeError> {
+    parts.iter().try_for_each(|part| part.put(out, encoding, row, cells))
+}
+
 impl KeyPart {
     /// Whether values go by what stands in the column `weight`.
     pub fn is_weighed(&self) -> bool {
@@ -156,12 +167,17 @@ pub(super) fn is_like(column: &ColumnDefinition<'_>) -> (u8, u16, u16) {
     (kind, column.character_set, column.flags & told)
 }
 
-pub(super) fn described(column: &ColumnDefinition<'_>) -> String {
-    let name = match column.flags {
+/// The type of a column, without what else belongs to it.
+pub(super) fn type_name(column: &ColumnDefinition<'_>) -> &'static str {
+    match column.flags {
         flags if flags & column_flag::ENUM != 0 => "ENUM",
         flags if flags & column_flag::SET != 0 => "SET",
         _ => column_type::name(column.kind),
-    };
+    }
+}
+
+pub(super) fn described(column: &ColumnDefinition<'_>) -> String {
+    let name = type_name(column);
     match Kind::of(column) {
         Ok(Kind::Unsigned) => format!("{name} UNSIGNED"),
         Ok(Kind::Text) | Err(key::Untold::Enumerated) => {

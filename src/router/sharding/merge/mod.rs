@@ -34,6 +34,8 @@ pub use merger::{Budget, Flow, Merged, MergedRows, Merger, Merging, Whole, Windo
 pub use stream::{FULL_BYTES, Step, Stream};
 
 #[cfg(test)]
+mod groups_tests;
+#[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 
 use super::error::MergeError;
 use super::lane::{Chunk, Lane, Wanted};
-use super::layout::Layout;
+use super::layout::{Layout, put_all};
 use super::merger::{Budget, Flow, Window};
 use crate::protocol::packet::write_packet;
 use crate::protocol::row::{Cell, RowEncoding, locate, shorten};
@@ -267,9 +267,7 @@ impl<B: Chunk> Stream<B> {
                 let row = lane.row();
                 locate(layout.encoding, &layout.types, row, &mut self.cells)?;
                 key.clear();
-                for part in &layout.order {
-                    part.put(&mut key, layout.encoding, row, &self.cells)?;
-                }
+                put_all(&layout.order, &mut key, layout.encoding, row, &self.cells)?;
                 self.heads.push(Reverse((key, at)));
             }
             let Some(Reverse((key, at))) = self.heads.pop() else {

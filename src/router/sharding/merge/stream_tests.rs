@@ -39,21 +39,7 @@ fn columns() -> Vec<Vec<u8>> {
 }
 
 fn definition(name: &[u8]) -> ColumnDefinition<'_> {
-    ColumnDefinition {
-        catalog: b"def",
-        schema: b"",
-        table: b"",
-        org_table: b"",
-        name,
-        org_name: name,
-        extended: None,
-        character_set: 63,
-        length: 20,
-        kind: 0,
-        flags: 0,
-        decimals: 0,
-        rest: &[0, 0],
-    }
+    ColumnDefinition { org_name: name, length: 20, ..ColumnDefinition::of_no_table(name, 0) }
 }
 
 fn row(number: usize, len: usize) -> Vec<u8> {

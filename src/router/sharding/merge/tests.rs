@@ -8,32 +8,26 @@ use crate::protocol::packet::{PacketReader, write_packet};
 use crate::protocol::row::{RowEncoding, RowWriter};
 use crate::router::sharding::{Aggregate, Column, Compared, Merge, OrderKey, Rows};
 
-const PLENTY: Budget = Budget { max_rows: 100_000, max_bytes: 100_000_000 };
-const ENCODINGS: [RowEncoding; 2] = [RowEncoding::Text, RowEncoding::Binary];
-const UTF8: u16 = 255;
+pub(super) const PLENTY: Budget = Budget { max_rows: 100_000, max_bytes: 100_000_000 };
+pub(super) const ENCODINGS: [RowEncoding; 2] = [RowEncoding::Text, RowEncoding::Binary];
+pub(super) const UTF8: u16 = 255;
 
-fn definition<'a>(name: &'a str, kind: u8) -> ColumnDefinition<'a> {
+pub(super) fn definition<'a>(name: &'a str, kind: u8) -> ColumnDefinition<'a> {
     let is_text = matches!(kind, kinds::STRING | kinds::VAR_STRING | kinds::BLOB);
     ColumnDefinition {
-        catalog: b"def",
         schema: b"db",
         table: b"t",
         org_table: b"t_0",
-        name: name.as_bytes(),
         org_name: name.as_bytes(),
-        extended: None,
         character_set: if is_text { UTF8 } else { BINARY },
         length: 20,
-        kind,
-        flags: 0,
-        decimals: 0,
-        rest: &[0, 0],
+        ..ColumnDefinition::of_no_table(name.as_bytes(), kind)
     }
 }
 
 /// A value as a query gives it.
 #[derive(Debug, Clone, PartialEq)]
-enum Value {
+pub(super) enum Value {
     Null,
     Integer(i64),
     /// BIGINT UNSIGNED.
@@ -49,7 +43,7 @@ enum Value {
 use Value::{Decimal, Double, Integer, Moment, Null, Text, Unsigned};
 
 impl Value {
-    fn bytes(&self, encoding: RowEncoding) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&self, encoding: RowEncoding) -> Option<Vec<u8>> {
         let is_text = encoding == RowEncoding::Text;
         Some(match self {
             Null => return None,
@@ -79,14 +73,14 @@ impl Value {
         })
     }
 
-    fn weight(&self) -> Value {
+    pub(super) fn weight(&self) -> Value {
         match self {
             Text(text) => Text(text.to_uppercase()),
             _ => Null,
         }
     }
 
-    fn compare(&self, other: &Value) -> Ordering {
+    pub(super) fn compare(&self, other: &Value) -> Ordering {
         match (self, other) {
             (Null, Null) => Ordering::Equal,
             (Null, _) => Ordering::Less,
@@ -102,7 +96,7 @@ impl Value {
     }
 }
 
-fn encode(encoding: RowEncoding, types: &[u8], row: &[Value]) -> Vec<u8> {
+pub(super) fn encode(encoding: RowEncoding, types: &[u8], row: &[Value]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = RowWriter::new(encoding, row.len(), &mut out);
     for (kind, value) in types.iter().zip(row) {
@@ -111,20 +105,20 @@ fn encode(encoding: RowEncoding, types: &[u8], row: &[Value]) -> Vec<u8> {
     out
 }
 
-fn payloads(columns: &[ColumnDefinition<'_>]) -> Vec<Vec<u8>> {
+pub(super) fn payloads(columns: &[ColumnDefinition<'_>]) -> Vec<Vec<u8>> {
     columns.iter().map(ColumnDefinition::encode).collect()
 }
 
 /// Either way to a result, row by row.
-struct Merger(Merging<Vec<u8>>);
+pub(super) struct Merger(Merging<Vec<u8>>);
 
-struct Merged {
-    columns: Vec<Vec<u8>>,
+pub(super) struct Merged {
+    pub(super) columns: Vec<Vec<u8>>,
     rows: Vec<Vec<u8>>,
 }
 
 impl Merger {
-    fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Self {
+    pub(super) fn new(merge: Merge, encoding: RowEncoding, window: Option<Window>, budget: Budget) -> Self {
         let mut merging = Merging::new(merge, encoding, window, budget);
         if let Merging::Rows(stream) = &mut merging {
             (0..6).for_each(|lane| assert_eq!(stream.begin(), lane));
@@ -132,14 +126,14 @@ impl Merger {
         Self(merging)
     }
 
-    fn columns(&mut self, shard: usize, definitions: &[Vec<u8>]) -> Result<(), MergeError> {
+    pub(super) fn columns(&mut self, shard: usize, definitions: &[Vec<u8>]) -> Result<(), MergeError> {
         match &mut self.0 {
             Merging::Groups(merger) => merger.columns(shard, definitions),
             Merging::Rows(stream) => stream.columns(shard, shard, definitions),
         }
     }
 
-    fn row(&mut self, shard: usize, row: &[u8]) -> Result<Flow, MergeError> {
+    pub(super) fn row(&mut self, shard: usize, row: &[u8]) -> Result<Flow, MergeError> {
         match &mut self.0 {
             Merging::Groups(merger) => merger.row(row),
             Merging::Rows(stream) => {
@@ -150,7 +144,7 @@ impl Merger {
         }
     }
 
-    fn finish(self) -> Result<Merged, MergeError> {
+    pub(super) fn finish(self) -> Result<Merged, MergeError> {
         match self.0 {
             Merging::Groups(merger) => {
                 let merged = merger.finish()?;
@@ -191,12 +185,12 @@ impl Merger {
     }
 }
 
-fn drain(merged: Merged) -> Vec<Vec<u8>> {
+pub(super) fn drain(merged: Merged) -> Vec<Vec<u8>> {
     merged.rows
 }
 
 /// Of values in text: what becomes of the shards' rows.
-fn merge_texts(
+pub(super) fn merge_texts(
     merge: Merge,
     columns: &[ColumnDefinition<'_>],
     shards: &[&[&[Option<&str>]]],
@@ -211,7 +205,7 @@ fn merge_texts(
     Ok(drain(merger.finish()?))
 }
 
-fn text_row(row: &[Option<&str>]) -> Vec<u8> {
+pub(super) fn text_row(row: &[Option<&str>]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = RowWriter::new(RowEncoding::Text, row.len(), &mut out);
     for value in row {
@@ -220,50 +214,50 @@ fn text_row(row: &[Option<&str>]) -> Vec<u8> {
     out
 }
 
-const fn plain(column: usize) -> Compared {
+pub(super) const fn plain(column: usize) -> Compared {
     Compared { value: Column::Visible(column), weight: Column::Visible(column) }
 }
 
-const fn weighed(column: usize, hidden: usize) -> Compared {
+pub(super) const fn weighed(column: usize, hidden: usize) -> Compared {
     Compared { value: Column::Visible(column), weight: Column::Hidden(hidden) }
 }
 
-fn each(order: Vec<OrderKey>) -> Merge {
+pub(super) fn each(order: Vec<OrderKey>) -> Merge {
     Merge { hidden: 0, rows: Rows::Each, order, limit: None }
 }
 
-fn one(hidden: usize, aggregates: Vec<(usize, Aggregate)>) -> Merge {
+pub(super) fn one(hidden: usize, aggregates: Vec<(usize, Aggregate)>) -> Merge {
     Merge { hidden, rows: Rows::One { aggregates }, order: Vec::new(), limit: None }
 }
 
-fn distinct(by: Vec<Compared>) -> Merge {
+pub(super) fn distinct(by: Vec<Compared>) -> Merge {
     let rows = Rows::Grouped { by, aggregates: Vec::new() };
     Merge { hidden: 0, rows, order: Vec::new(), limit: None }
 }
 
-fn by(column: usize, descending: bool) -> Vec<OrderKey> {
+pub(super) fn by(column: usize, descending: bool) -> Vec<OrderKey> {
     vec![OrderKey { by: plain(column), descending }]
 }
 
 /// Numbers below a bound, the same ones for the same seed.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) as usize % bound
     }
 
-    fn or_null(&mut self, value: Value) -> Value {
+    pub(super) fn or_null(&mut self, value: Value) -> Value {
         if self.below(6) == 0 { Null } else { value }
     }
 
-    fn text(&mut self) -> Value {
+    pub(super) fn text(&mut self) -> Value {
         let text = ["", "a", "A", "b", "ab", "aB", "Z", "\0", "b\0"][self.below(9)];
         self.or_null(Text(text.to_owned()))
     }
 
-    fn row(&mut self) -> Vec<Value> {
+    pub(super) fn row(&mut self) -> Vec<Value> {
         let integer = Integer(self.below(7) as i64 - 3);
         let decimal = Decimal(self.below(2000) as i128 - 1000, 2);
         let double = Double(self.below(100) as f64 / 4.0 - 12.0);
@@ -277,7 +271,7 @@ impl Random {
     }
 
     /// Some rows in some parts.
-    fn parts(&mut self) -> Vec<Vec<Vec<Value>>> {
+    pub(super) fn parts(&mut self) -> Vec<Vec<Vec<Value>>> {
         let mut parts = vec![Vec::new(); 1 + self.below(5)];
         for _ in 0..self.below(60) {
             let part = self.below(parts.len());
@@ -286,19 +280,19 @@ impl Random {
         parts
     }
 
-    fn window(&mut self) -> Option<Window> {
+    pub(super) fn window(&mut self) -> Option<Window> {
         let window = Window { offset: self.below(5) as u64, count: self.below(20) as u64 };
         [None, Some(window), Some(Window { offset: 0, ..window })][self.below(3)]
     }
 }
 
-fn within(window: Option<Window>, rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+pub(super) fn within(window: Option<Window>, rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
     let Window { offset, count } = window.unwrap_or(Window { offset: 0, count: u64::MAX });
     rows.into_iter().skip(offset as usize).take(usize::try_from(count).unwrap_or(usize::MAX)).collect()
 }
 
 /// The columns of [`Random::row`].
-fn table() -> Vec<ColumnDefinition<'static>> {
+pub(super) fn table() -> Vec<ColumnDefinition<'static>> {
     let bits = ColumnDefinition { flags: column_flag::UNSIGNED, ..definition("bits", kinds::LONGLONG) };
     vec![
         definition("s", kinds::VAR_STRING),
@@ -311,11 +305,11 @@ fn table() -> Vec<ColumnDefinition<'static>> {
     ]
 }
 
-fn types(columns: &[ColumnDefinition<'_>]) -> Vec<u8> {
+pub(super) fn types(columns: &[ColumnDefinition<'_>]) -> Vec<u8> {
     columns.iter().map(|column| column.kind).collect()
 }
 
-fn weight(name: &str) -> ColumnDefinition<'_> {
+pub(super) fn weight(name: &str) -> ColumnDefinition<'_> {
     ColumnDefinition { character_set: BINARY, ..definition(name, kinds::VAR_STRING) }
 }
 
@@ -368,171 +362,6 @@ fn sorted_runs_become_what_one_sort_of_all_is() {
         let merged = merger.finish().expect("merged");
         assert_eq!(merged.columns, payloads(&columns[..visible]));
         assert_eq!(drain(merged), expected, "round {round}");
-    }
-}
-
-/// The visible columns of [`summary`].
-const SUMMARY_LEN: usize = 11;
-
-fn summary_columns() -> Vec<ColumnDefinition<'static>> {
-    let decimal = |name, decimals| ColumnDefinition { decimals, ..definition(name, kinds::NEWDECIMAL) };
-    let double = |name| ColumnDefinition { decimals: 31, ..definition(name, kinds::DOUBLE) };
-    let bits = |name| ColumnDefinition { flags: column_flag::UNSIGNED, ..definition(name, kinds::LONGLONG) };
-    vec![
-        definition("s", kinds::VAR_STRING),
-        definition("a", kinds::LONGLONG),
-        definition("count(*)", kinds::LONGLONG),
-        decimal("sum(d)", 2),
-        double("sum(f)"),
-        definition("min(s2)", kinds::VAR_STRING),
-        definition("max(t)", kinds::DATETIME),
-        decimal("avg(d)", 6),
-        double("avg(f)"),
-        bits("bit_and(bits)"),
-        bits("bit_xor(bits)"),
-        weight("weight(s)"),
-        weight("weight(min(s2))"),
-        decimal("sum(d)", 2),
-        definition("count(d)", kinds::LONGLONG),
-        double("sum(f)"),
-        definition("count(f)", kinds::LONGLONG),
-    ]
-}
-
-fn summary_aggregates() -> Vec<(usize, Aggregate)> {
-    use Column::Hidden;
-    vec![
-        (2, Aggregate::Count),
-        (3, Aggregate::Sum),
-        (4, Aggregate::Sum),
-        (5, Aggregate::Min { weight: Hidden(1) }),
-        (6, Aggregate::Max { weight: Column::Visible(6) }),
-        (7, Aggregate::Avg { sum: Hidden(2), count: Hidden(3) }),
-        (8, Aggregate::Avg { sum: Hidden(4), count: Hidden(5) }),
-        (9, Aggregate::BitAnd),
-        (10, Aggregate::BitXor),
-    ]
-}
-
-/// What a server makes of the rows of one group.
-fn summary(s: &Value, a: &Value, rows: &[&Vec<Value>]) -> Vec<Value> {
-    let values = |column: usize| rows.iter().map(move |row| &row[column]).filter(|value| **value != Null);
-    let integer = |value: &Value| match value {
-        Decimal(number, _) => *number,
-        other => panic!("{other:?}"),
-    };
-    let float = |value: &Value| match value {
-        Double(number) => *number,
-        other => panic!("{other:?}"),
-    };
-    let bits = |value: &Value| match value {
-        Unsigned(number) => *number,
-        other => panic!("{other:?}"),
-    };
-    let (count_d, count_f) = (values(2).count(), values(3).count());
-    let sum_d: i128 = values(2).map(integer).sum();
-    let sum_f: f64 = values(3).map(float).fold(0.0, |a, b| a + b);
-    let count = count_d.max(1) as i128;
-    let average = (sum_d.abs() * 10_000 * 2 + count) / (2 * count) * sum_d.signum();
-    let min = values(5).fold(&Null, |min, value| match min {
-        Null => value,
-        min if value.compare(min) == Ordering::Less => value,
-        min => min,
-    });
-    let max =
-        values(4).fold(&Null, |max, value| if value.compare(max) == Ordering::Greater { value } else { max });
-    let or_null = |count: usize, value: Value| if count > 0 { value } else { Null };
-    vec![
-        s.clone(),
-        a.clone(),
-        Integer(rows.len() as i64),
-        or_null(count_d, Decimal(sum_d, 2)),
-        or_null(count_f, Double(sum_f)),
-        min.clone(),
-        max.clone(),
-        or_null(count_d, Decimal(average, 6)),
-        or_null(count_f, Double(sum_f / count_f as f64)),
-        Unsigned(values(6).map(bits).fold(u64::MAX, |a, b| a & b)),
-        Unsigned(values(6).map(bits).fold(0, |a, b| a ^ b)),
-        s.weight(),
-        min.weight(),
-        or_null(count_d, Decimal(sum_d, 2)),
-        Integer(count_d as i64),
-        or_null(count_f, Double(sum_f)),
-        Integer(count_f as i64),
-    ]
-}
-
-/// What a server makes of rows with `GROUP BY s, a`.
-fn grouped(rows: &[Vec<Value>]) -> Vec<Vec<Value>> {
-    let mut groups: Vec<Vec<&Vec<Value>>> = Vec::new();
-    for row in rows {
-        let is_like = |group: &&mut Vec<&Vec<Value>>| {
-            (0..2).all(|column| group[0][column].compare(&row[column]) == Ordering::Equal)
-        };
-        match groups.iter_mut().find(is_like) {
-            Some(group) => group.push(row),
-            None => groups.push(vec![row]),
-        }
-    }
-    groups.iter().map(|group| summary(&group[0][0], &group[0][1], group)).collect()
-}
-
-#[test]
-fn groups_of_parts_become_the_groups_of_all() {
-    let columns = summary_columns();
-    let types = types(&columns);
-    for round in 0..600u64 {
-        let random = &mut Random(round);
-        let encoding = ENCODINGS[random.below(2)];
-        let parts = random.parts();
-        let window = random.window();
-        let mut all = grouped(&parts.concat());
-        let is_sorted = random.below(2) == 0;
-        let mut order = Vec::new();
-        if is_sorted {
-            all.sort_by(|a, b| a[5].compare(&b[5]).reverse().then(a[3].compare(&b[3])));
-            order = vec![
-                OrderKey { by: weighed(5, 1), descending: true },
-                OrderKey { by: plain(3), descending: false },
-            ];
-        }
-        let rows = Rows::Grouped { by: vec![weighed(0, 0), plain(1)], aggregates: summary_aggregates() };
-        let merge = Merge { hidden: types.len() - SUMMARY_LEN, rows, order, limit: None };
-        let mut merger = Merger::new(merge, encoding, window, PLENTY);
-        for (shard, part) in parts.iter().enumerate() {
-            merger.columns(shard, &payloads(&columns)).expect("alike");
-            for row in grouped(part) {
-                let _ = merger.row(shard, &encode(encoding, &types, &row)).expect("a row");
-            }
-        }
-        let merged = merger.finish().expect("merged");
-        assert_eq!(merged.columns, payloads(&columns[..SUMMARY_LEN]));
-        let expected = within(window, all);
-        let expected: Vec<_> =
-            expected.iter().map(|row| encode(encoding, &types, &row[..SUMMARY_LEN])).collect();
-        assert_eq!(drain(merged), expected, "round {round}");
-    }
-}
-
-#[test]
-fn aggregates_of_parts_become_those_of_all() {
-    let columns = summary_columns();
-    let types = types(&columns);
-    for round in 0..600u64 {
-        let random = &mut Random(round);
-        let encoding = ENCODINGS[random.below(2)];
-        let parts = random.parts();
-        let summary = |rows: &[Vec<Value>]| summary(&Null, &Integer(7), &rows.iter().collect::<Vec<_>>());
-        let merge = one(types.len() - SUMMARY_LEN, summary_aggregates());
-        let mut merger = Merger::new(merge, encoding, None, PLENTY);
-        for (shard, part) in parts.iter().enumerate() {
-            merger.columns(shard, &payloads(&columns)).expect("alike");
-            let row = encode(encoding, &types, &summary(part));
-            assert_eq!(merger.row(shard, &row), Ok(Flow::More));
-        }
-        let expected = encode(encoding, &types, &summary(&parts.concat())[..SUMMARY_LEN]);
-        assert_eq!(drain(merger.finish().expect("merged")), [expected], "round {round}");
     }
 }
 
@@ -599,93 +428,6 @@ fn a_text_without_a_weight_goes_by_its_bytes() {
     assert_eq!(rows, [None, Some("B"), Some("a"), Some("b")].map(|value| text_row(&[value])));
 }
 
-/// Columns of groups: a text with its weight, and an integer.
-fn told_apart() -> (Vec<ColumnDefinition<'static>>, Vec<(usize, Aggregate)>) {
-    let columns = vec![
-        definition("COUNT(DISTINCT v)", kinds::LONGLONG),
-        definition("SUM(DISTINCT n)", kinds::NEWDECIMAL),
-        definition("COUNT(*)", kinds::LONGLONG),
-        definition("v", kinds::VAR_STRING),
-        ColumnDefinition { character_set: BINARY, ..definition("w", kinds::VAR_STRING) },
-        definition("n", kinds::LONG),
-    ];
-    let [v, n] = [(0, 1), (2, 2)]
-        .map(|(value, weight)| Compared { value: Column::Hidden(value), weight: Column::Hidden(weight) });
-    let aggregates = vec![
-        (0, Aggregate::CountDistinct { of: [v].into() }),
-        (1, Aggregate::SumDistinct { of: n }),
-        (2, Aggregate::Count),
-    ];
-    (columns, aggregates)
-}
-
-#[test]
-fn values_of_several_shards_are_told_apart_once() {
-    let (columns, aggregates) = told_apart();
-    let one_of = |rows: &[&[Option<&str>]], others: &[&[Option<&str>]]| {
-        merge_texts(one(3, aggregates.clone()), &columns, &[rows, others])
-    };
-    let (a, b) = (Some("a"), Some("b"));
-    let [one, two, three, four, five] = ["1", "2", "3", "4", "5"].map(Some);
-    let rows = one_of(
-        &[
-            &[one, three, two, a, a, three],
-            &[one, three, one, b, b, three],
-            &[None, four, one, None, None, four],
-        ],
-        &[&[one, four, five, Some("A"), a, four], &[one, None, one, b, b, None]],
-    );
-    assert_eq!(rows, Ok(vec![text_row(&[two, Some("7"), Some("10")])]));
-    // Shards have no row where there is none to group, and the result has one.
-    assert_eq!(one_of(&[], &[]), Ok(vec![text_row(&[Some("0"), None, Some("0")])]));
-}
-
-#[test]
-fn what_is_told_apart_counts_as_held() {
-    let (columns, aggregates) = told_apart();
-    let budget = Budget { max_rows: 10, max_bytes: 20_000 };
-    let mut merger = Merger::new(one(3, aggregates), RowEncoding::Text, None, budget);
-    merger.columns(0, &payloads(&columns)).unwrap();
-    let mut outcome = Ok(Flow::More);
-    for number in 0..1000 {
-        let number = number.to_string();
-        let row = [Some("1"), Some("1"), Some("1"), Some(&number[..]), Some(&number[..]), Some("1")];
-        outcome = merger.row(0, &text_row(&row));
-        if outcome.is_err() {
-            break;
-        }
-    }
-    assert_eq!(outcome, Err(MergeError::too_many_bytes(20_000)));
-}
-
-#[test]
-fn bit_strings_are_combined_byte_by_byte() {
-    let columns = [weight("bits")];
-    for (aggregate, expected) in
-        [(Aggregate::BitAnd, "A\0"), (Aggregate::BitOr, "Cc"), (Aggregate::BitXor, "\u{2}c")]
-    {
-        let shards: [&[&[Option<&str>]]; 3] = [&[&[Some("C\0")]], &[&[None]], &[&[Some("Ac")]]];
-        let rows = merge_texts(one(0, vec![(0, aggregate.clone())]), &columns, &shards);
-        assert_eq!(rows, Ok(vec![text_row(&[Some(expected)])]));
-        let shards: [&[&[Option<&str>]]; 2] = [&[&[Some("ab")]], &[&[Some("abc")]]];
-        let rows = merge_texts(one(0, vec![(0, aggregate)]), &columns, &shards);
-        assert_eq!(rows, Err(MergeError::BitLengths { column: "bits".to_owned() }));
-    }
-}
-
-#[test]
-fn sums_that_do_not_fit_are_errors() {
-    let long = i64::MAX.to_string();
-    let shards: [&[&[Option<&str>]]; 2] = [&[&[Some(&long)]], &[&[Some("1")]]];
-    let columns = [definition("n", kinds::LONGLONG)];
-    let rows = merge_texts(one(0, vec![(0, Aggregate::Count)]), &columns, &shards);
-    assert!(matches!(rows, Err(MergeError::OutOfRange { .. })));
-    let columns = [ColumnDefinition { decimals: 31, ..definition("f", kinds::DOUBLE) }];
-    let shards: [&[&[Option<&str>]]; 2] = [&[&[Some("1.7e308")]], &[&[Some("1.7e308")]]];
-    let rows = merge_texts(one(0, vec![(0, Aggregate::Sum)]), &columns, &shards);
-    assert!(matches!(rows, Err(MergeError::OutOfRange { .. })));
-}
-
 #[test]
 fn no_more_is_held_than_may_be() {
     let columns = [definition("a", kinds::LONG)];
@@ -709,20 +451,6 @@ fn no_more_is_held_than_may_be() {
     for _ in 0..1000 {
         assert_eq!(merger.row(0, &text_row(&[Some("1")])), Ok(Flow::More));
     }
-}
-
-#[test]
-fn the_largest_values_of_a_group_count_as_held() {
-    let columns = [weight("max")];
-    let budget = Budget { max_rows: 10, max_bytes: 2000 };
-    let max = vec![(0, Aggregate::Max { weight: Column::Visible(0) })];
-    let mut merger = Merger::new(one(0, max), RowEncoding::Text, None, budget);
-    merger.columns(0, &payloads(&columns)).expect("columns");
-    for letter in ["a", "b", "c", "d", "e", "f"] {
-        assert!(merger.row(0, &text_row(&[Some(&letter.repeat(400))])).is_ok());
-    }
-    let error = merger.row(0, &text_row(&[Some(&"g".repeat(2000))]));
-    assert!(matches!(error, Err(MergeError::TooMuch { .. })));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Query, SearchModifier, Select, TableFactor, Value, ValueWithSpan, Visit, Visitor,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Query, SearchModifier, Select, TableFactor, Value, ValueWithSpan, Visit,
+    Visitor,
 };
 
 use super::walk::last_ident;
@@ -141,6 +142,27 @@ pub(super) fn function_name(function: &Function) -> &str {
     }
 }
 
+/// The arguments of a call that has nothing but these.
+pub(super) fn plain_list(function: &Function) -> Option<&FunctionArgumentList> {
+    let plain = function.over.is_none()
+        && function.filter.is_none()
+        && function.null_treatment.is_none()
+        && function.within_group.is_empty()
+        && matches!(function.parameters, FunctionArguments::None);
+    match &function.args {
+        FunctionArguments::List(list) if plain => Some(list),
+        _ => None,
+    }
+}
+
+/// An argument that is an expression.
+pub(super) fn argument(argument: &FunctionArg) -> Option<&Expr> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
+}
+
 /// Whether a query's SELECT makes one row of several.
 pub(super) fn aggregates(query: &Query, select: &Select) -> bool {
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
@@ -235,21 +257,13 @@ impl<'e> Call<'e> {
     pub(super) fn of(expr: &'e Expr) -> Option<Call<'e>> {
         let Expr::Function(function) = expr else { return None };
         let name = function_name(function).to_ascii_uppercase();
-        let FunctionArguments::List(list) = &function.args else { return None };
-        let plain = function.over.is_none()
-            && function.filter.is_none()
-            && function.null_treatment.is_none()
-            && function.within_group.is_empty()
-            && matches!(function.parameters, FunctionArguments::None)
-            && !function.uses_odbc_syntax
-            && list.clauses.is_empty();
-        if !plain || !AGGREGATES.contains(&name.as_str()) {
+        let list = plain_list(function)?;
+        if function.uses_odbc_syntax || !list.clauses.is_empty() || !AGGREGATES.contains(&name.as_str()) {
             return None;
         }
-        let arguments = list.args.iter().map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Some(expr)),
+        let arguments = list.args.iter().map(|one| match one {
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Some(None),
-            _ => None,
+            one => argument(one).map(Some),
         });
         let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
         Some(Call { name, distinct, arguments: arguments.collect::<Option<_>>()? })

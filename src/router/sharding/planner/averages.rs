@@ -4,12 +4,12 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, FunctionArg, FunctionArgExpr,
-    FunctionArguments, UnaryOperator, Value, Visit, Visitor,
+    BinaryOperator, CeilFloorKind, DataType, DateTimeField, Expr, FunctionArguments, UnaryOperator, Value,
+    Visit, Visitor,
 };
 
 use super::super::plan::Deviation;
-use super::aggregate::{Call, function_name};
+use super::aggregate::{Call, argument, function_name};
 
 /// An AVG has at least so many digits behind the point, by the default of `div_precision_increment`; no more may be asked for.
 const DIGITS: u32 = 4;
@@ -117,13 +117,6 @@ fn arguments(expr: &Expr) -> Vec<&Expr> {
     let FunctionArguments::List(list) = &function.args else { return Vec::new() };
     let all: Option<Vec<_>> = list.args.iter().map(argument).collect();
     all.unwrap_or_default()
-}
-
-fn argument(argument: &FunctionArg) -> Option<&Expr> {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-        _ => None,
-    }
 }
 
 #[derive(Default)]

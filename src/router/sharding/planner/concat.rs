@@ -3,13 +3,10 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, OrderByExpr, Value,
-};
+use sqlparser::ast::{DuplicateTreatment, Expr, FunctionArgumentClause, OrderByExpr, Value};
 
-use super::super::plan::{Aggregate, Compared, Concat, OrderKey, Reason};
-use super::aggregate::{Contents, function_name};
+use super::super::plan::{Aggregate, Column, Compared, Concat, OrderKey, Reason};
+use super::aggregate::{Contents, argument, function_name, plain_list};
 use super::clauses::{Key, keys_of, split};
 use super::finish::Finishing;
 
@@ -60,25 +57,6 @@ impl<'e> Call<'e> {
     }
 }
 
-fn plain_list(function: &Function) -> Option<&FunctionArgumentList> {
-    let plain = function.over.is_none()
-        && function.filter.is_none()
-        && function.null_treatment.is_none()
-        && function.within_group.is_empty()
-        && matches!(function.parameters, FunctionArguments::None);
-    match &function.args {
-        FunctionArguments::List(list) if plain => Some(list),
-        _ => None,
-    }
-}
-
-fn argument(argument: &FunctionArg) -> Option<&Expr> {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-        _ => None,
-    }
-}
-
 /// Where the parts of a call are.
 struct Places {
     arguments: Range<u32>,
@@ -118,8 +96,8 @@ impl Finishing<'_, '_, '_> {
         &mut self,
         call: &Call<'_>,
         places: &Places,
-        separator: Option<super::super::plan::Column>,
-        max_len: super::super::plan::Column,
+        separator: Option<Column>,
+        max_len: Column,
     ) -> Result<Concat, Reason> {
         let walk = self.walk;
         let arguments = split(walk.text, places.arguments.clone());

@@ -15,7 +15,7 @@ use super::clauses::{Clauses, Item, split};
 use super::columns::{Columns, DIVIDES};
 use super::concat::{groups_rows, is_concat};
 use super::finish_text::replaced;
-use super::scatter::limit_of;
+use super::scatter::{check_numbers, limit_of};
 use super::walk::Walk;
 use crate::parser::SketchKind;
 
@@ -102,14 +102,7 @@ impl<'q> Finishing<'_, 'q, '_> {
         }
         let computes = computes || items.iter().any(|item| !matches!(item, Origin::Group(_)));
         let limit = limit_of(self.walk.text, self.query)?;
-        let is_parameter = |value: &Operand| matches!(value, Operand::Parameter(_));
-        if limit.as_ref().is_some_and(|limit| limit.offset.iter().chain([&limit.count]).any(is_parameter)) {
-            return Err(
-                "on several shards LIMIT with ? is supported only without an offset, DISTINCT, GROUP BY and \
-                     aggregates: write the numbers in the text"
-                    .into(),
-            );
-        }
+        limit.iter().try_for_each(check_numbers)?;
         let query = computes.then(|| self.finishing_query(edits));
         let aggregates = std::mem::take(&mut self.aggregates);
         let merge = Merge {
@@ -319,10 +312,7 @@ impl<'q> Finishing<'_, 'q, '_> {
         // To how many digits an average is rounded decides something.
         let has_average = parts.found.iter().any(has_hidden_digits);
         self.columns.of_this_text |= has_average && Contents::of_expr(expr).literals;
-        if in_having && has_hidden_digits(expr) {
-            return Err(AVERAGES.into());
-        }
-        if !is_known(expr) {
+        if (in_having && has_hidden_digits(expr)) || !is_known(expr) {
             return Err(AVERAGES.into());
         }
         if parts.of_epoch {

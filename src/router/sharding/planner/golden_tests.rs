@@ -99,28 +99,7 @@ impl Shown<'_> {
                 writeln!(out, "  several: {}", may(several)).unwrap();
             }
             Action::Load(load) => {
-                let token = |token: Option<u32>| {
-                    let text = token.map(|token| self.sketch.text(self.sql.as_bytes(), token));
-                    String::from_utf8_lossy(text.unwrap_or(b"-")).into_owned()
-                };
-                let options = [
-                    load.charset,
-                    load.field_end,
-                    load.enclosed,
-                    load.escaped,
-                    load.line_start,
-                    load.line_end,
-                    load.skip,
-                ];
-                let options = options.map(token).join(" ");
-                writeln!(
-                    out,
-                    "  load{rule} {} {options} [{} of {}]",
-                    token(Some(load.file)),
-                    load.key,
-                    load.columns
-                )
-                .unwrap();
+                writeln!(out, "  load{rule} {}", self.load(load)).unwrap();
                 writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
             }
             Action::Unlisted { behind, .. } => {
@@ -136,6 +115,24 @@ impl Shown<'_> {
             }
         }
         out.replace("WEIGHT_STRING(", "WS(")
+    }
+
+    fn load(&self, load: &Load) -> String {
+        let token = |token: Option<u32>| {
+            let text = token.map(|token| self.sketch.text(self.sql.as_bytes(), token));
+            String::from_utf8_lossy(text.unwrap_or(b"-")).into_owned()
+        };
+        let options = [
+            load.charset,
+            load.field_end,
+            load.enclosed,
+            load.escaped,
+            load.line_start,
+            load.line_end,
+            load.skip,
+        ];
+        let options = options.map(token).join(" ");
+        format!("{} {options} [{} of {}]", token(Some(load.file)), load.key, load.columns)
     }
 
     fn text(&self, plan: &Plan, edits: &[Edit]) -> String {

@@ -11,7 +11,6 @@ use super::text::{Text, unreadable};
 use super::walk::{Walk, last_ident};
 use super::write::{columns, is_named, key_assigned};
 use super::{Tables, Use};
-use crate::parser::is_server_schema;
 
 /// An INSERT or REPLACE into a sharded table that has rows or a query where a list of columns could stand.
 pub(super) fn unlisted(text: &Text<'_>, tables: &dyn Tables) -> Option<Use> {
@@ -23,11 +22,8 @@ pub(super) fn unlisted(text: &Text<'_>, tables: &dyn Tables) -> Option<Use> {
     while text.is_any(at, &["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"]) {
         at += 1;
     }
-    let (mut table, mut schema) = (at, None);
-    if text.is_byte(at + 1, ".") {
-        (table, schema) = (at + 2, Some(at));
-    }
-    if schema.and_then(|schema| text.name(schema)).is_some_and(|name| is_server_schema(name.as_bytes())) {
+    let (table, schema) = text.table_at(at);
+    if text.is_of_server(schema) {
         return None;
     }
     let rule = tables.rule_of(text.name(table)?.as_bytes())?;

@@ -4,7 +4,7 @@ use super::super::plan::{Action, Edit, Load, Piece, Reason};
 use super::text::Text;
 use super::write::folded;
 use super::{Tables, Use};
-use crate::parser::{SketchKind, is_server_schema};
+use crate::parser::SketchKind;
 
 const UNREADABLE: &str = "LOAD DATA is not supported with sharded tables in this form: LOAD DATA LOCAL INFILE 'file' INTO TABLE \
      table [CHARACTER SET ...] [FIELDS ...] [LINES ...] [IGNORE ... LINES] [(columns)] [SET ...], without partitions";
@@ -28,14 +28,9 @@ pub(super) fn load(text: &Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> 
     if !is_data || !infile || !is_string(text, file) || !reader.skip(&["INTO"]) || !reader.skip(&["TABLE"]) {
         return Err(UNREADABLE.into());
     }
-    let (mut table, mut schema) = (reader.at, None);
-    if text.is_byte(table + 1, ".") {
-        (table, schema) = (table + 2, Some(table));
-    }
+    let (table, schema) = text.table_at(reader.at);
     let name = text.name(table).ok_or(UNREADABLE)?;
-    let of_server =
-        schema.and_then(|schema| text.name(schema)).is_some_and(|name| is_server_schema(name.as_bytes()));
-    let Some(rule) = tables.rule_of(name.as_bytes()).filter(|_| !of_server) else {
+    let Some(rule) = tables.rule_of(name.as_bytes()).filter(|_| !text.is_of_server(schema)) else {
         return reader.other_table(table + 1, tables);
     };
     if !local {
@@ -121,36 +116,35 @@ impl Reader<'_> {
             self.at += 1;
         }
         if self.skip(&["FIELDS", "COLUMNS"]) {
-            let start = self.at;
-            loop {
-                let before = self.at;
-                load.field_end = self.literal(&["TERMINATED", "BY"])?.or(load.field_end);
-                load.enclosed = self.literal(&["OPTIONALLY", "ENCLOSED", "BY"])?.or(load.enclosed);
-                load.enclosed = self.literal(&["ENCLOSED", "BY"])?.or(load.enclosed);
-                load.escaped = self.literal(&["ESCAPED", "BY"])?.or(load.escaped);
-                if self.at == before {
-                    break;
-                }
-            }
-            if self.at == start {
-                return Err(UNREADABLE.into());
-            }
+            self.each_option(|reader| {
+                load.field_end = reader.literal(&["TERMINATED", "BY"])?.or(load.field_end);
+                load.enclosed = reader.literal(&["OPTIONALLY", "ENCLOSED", "BY"])?.or(load.enclosed);
+                load.enclosed = reader.literal(&["ENCLOSED", "BY"])?.or(load.enclosed);
+                load.escaped = reader.literal(&["ESCAPED", "BY"])?.or(load.escaped);
+                Ok(())
+            })?;
         }
         if self.skip(&["LINES"]) {
-            let start = self.at;
-            loop {
-                let before = self.at;
-                load.line_end = self.literal(&["TERMINATED", "BY"])?.or(load.line_end);
-                load.line_start = self.literal(&["STARTING", "BY"])?.or(load.line_start);
-                if self.at == before {
-                    break;
-                }
-            }
-            if self.at == start {
-                return Err(UNREADABLE.into());
-            }
+            self.each_option(|reader| {
+                load.line_end = reader.literal(&["TERMINATED", "BY"])?.or(load.line_end);
+                load.line_start = reader.literal(&["STARTING", "BY"])?.or(load.line_start);
+                Ok(())
+            })?;
         }
         Ok(())
+    }
+
+    /// Reads options for as long as there are any, and one at least.
+    fn each_option(&mut self, mut read: impl FnMut(&mut Self) -> Result<(), Reason>) -> Result<(), Reason> {
+        let start = self.at;
+        loop {
+            let before = self.at;
+            read(self)?;
+            if self.at == before {
+                break;
+            }
+        }
+        if self.at == start { Err(UNREADABLE.into()) } else { Ok(()) }
     }
 
     /// The list of columns and variables, if there is one.

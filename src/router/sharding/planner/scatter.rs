@@ -1,5 +1,7 @@
 //! A SELECT on several shards: what each of them is asked, and how the answers become one.
 
+use std::ops::Range;
+
 use sqlparser::ast::{Distinct, Expr, GroupByExpr, LimitClause, Query, Select, SetExpr, Visit};
 
 use super::super::plan::{
@@ -10,8 +12,9 @@ use super::averages::deviation;
 use super::clauses::{Clauses, Item, Key};
 use super::columns::{Columns, DIVIDES};
 use super::finish::finishing;
+use super::finish_text::sorted;
 use super::text::Text;
-use super::union::union;
+use super::union::{is_union, union};
 use super::walk::Walk;
 
 pub(super) const NOT_TOGETHER: &str = "the sharded tables of the statement are not all joined by their sharding \
@@ -67,7 +70,7 @@ pub(super) fn scatter(
     query: &Query,
     scope: Option<usize>,
 ) -> (Result<Scatter, Reason>, bool) {
-    if let (SetExpr::SetOperation { .. }, None) = (query.body.as_ref(), &query.with) {
+    if is_union(query) && query.with.is_none() {
         return union(walk, query);
     }
     let (SetExpr::Select(select), Some(scope), None) = (query.body.as_ref(), scope, &query.with) else {
@@ -159,8 +162,11 @@ impl Merging<'_, '_, '_> {
             let text = format!(", {} ", hidden.join(", "));
             edits.push(Edit { tokens: from..from, with: vec![Piece::Text(text.into())] });
         }
-        edits.sort_by_key(|edit| (edit.tokens.start, edit.tokens.end));
-        Ok(Scatter { edits, merge: Merge { hidden: hidden.len(), rows, order, limit }, finish: None })
+        Ok(Scatter {
+            edits: sorted(edits),
+            merge: Merge { hidden: hidden.len(), rows, order, limit },
+            finish: None,
+        })
     }
 
     /// Whether the rows are groups of which each may be on several shards.
@@ -355,21 +361,36 @@ impl Merging<'_, '_, '_> {
         else {
             return Ok(None);
         };
-        let is_parameter = |value: &Operand| matches!(value, Operand::Parameter(_));
-        match (&limit.offset, rows) {
-            (None, Rows::Each) => {}
-            _ if is_parameter(&limit.count) || limit.offset.as_ref().is_some_and(is_parameter) => {
-                return Err("on several shards LIMIT with ? is supported only without an offset, DISTINCT, GROUP BY and \
-                     aggregates: write the numbers in the text"
-                    .into());
-            }
-            (Some(offset), Rows::Each) => {
-                let sum = vec![offset.clone(), limit.count.clone()];
-                edits.push(Edit { tokens: tokens.start + 1..tokens.end, with: vec![Piece::Sum(sum)] });
-            }
-            _ => edits.push(Edit { tokens, with: Vec::new() }),
-        }
+        edits.extend(limit_edit(&limit, tokens, *rows != Rows::Each)?);
         Ok(Some(limit))
+    }
+}
+
+/// What becomes of LIMIT on each shard: as many rows as may be of use, or all where the rows of several are made one.
+pub(super) fn limit_edit(limit: &Limit, tokens: Range<u32>, folded: bool) -> Result<Option<Edit>, Reason> {
+    if limit.offset.is_none() && !folded {
+        return Ok(None);
+    }
+    check_numbers(limit)?;
+    Ok(Some(match &limit.offset {
+        Some(offset) if !folded => {
+            let sum = vec![offset.clone(), limit.count.clone()];
+            Edit { tokens: tokens.start + 1..tokens.end, with: vec![Piece::Sum(sum)] }
+        }
+        _ => Edit { tokens, with: Vec::new() },
+    }))
+}
+
+/// That no number of LIMIT is a parameter, where shards can't have that.
+pub(super) fn check_numbers(limit: &Limit) -> Result<(), Reason> {
+    let is_parameter = |value: &Operand| matches!(value, Operand::Parameter(_));
+    match limit.offset.iter().chain([&limit.count]).any(is_parameter) {
+        true => {
+            Err("on several shards LIMIT with ? is supported only without an offset, DISTINCT, GROUP BY and \
+                     aggregates: write the numbers in the text"
+                .into())
+        }
+        false => Ok(()),
     }
 }
 

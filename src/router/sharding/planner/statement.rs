@@ -6,6 +6,7 @@ use sqlparser::ast::{Query, Statement};
 
 use super::super::plan::{Action, Condition, Plan, Reason, Verdict};
 use super::definition::definition;
+use super::finish_text::sorted;
 use super::insert::unlisted;
 use super::scatter::scatter;
 use super::text::Text;
@@ -42,8 +43,8 @@ pub fn plan(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> Verdict {
     let plain = sketch.has_code.then(|| without_comments(sql, sketch));
     match usage(&mut Text::new(plain.as_deref().unwrap_or(sql), sketch), tables) {
         Ok(Use::Home) => Verdict::Home,
-        Ok(Use::Sharded { rule, action, mut edits, beside, of_this_text }) => {
-            edits.sort_by_key(|edit| (edit.tokens.start, edit.tokens.end));
+        Ok(Use::Sharded { rule, action, edits, beside, of_this_text }) => {
+            let edits = sorted(edits);
             Verdict::Sharded(Rc::new(Plan { rule, action, edits, beside, of_this_text }))
         }
         Err(reason) => Verdict::Refused(reason),

@@ -7,7 +7,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::super::plan::{Operand, Reason};
-use crate::parser::{Sketch, SketchKind};
+use crate::parser::{Sketch, SketchKind, is_server_schema};
 
 /// Operators in one expression: the tree of a chain is as deep as it is long.
 const CHAIN_MAX: usize = 400;
@@ -131,6 +131,16 @@ impl<'a> Text<'a> {
             }
         }
         None
+    }
+
+    /// The tokens of a table's name, which begins here, and of what it is qualified with.
+    pub(super) fn table_at(&self, at: u32) -> (u32, Option<u32>) {
+        if self.is_byte(at + 1, ".") { (at + 2, Some(at)) } else { (at, None) }
+    }
+
+    /// Whether a table is one of the server itself, by what it is qualified with.
+    pub(super) fn is_of_server(&self, schema: Option<u32>) -> bool {
+        schema.and_then(|schema| self.name(schema)).is_some_and(|name| is_server_schema(name.as_bytes()))
     }
 
     /// Where the statement begins that an EXPLAIN is about; that of any other is at the beginning.

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use sqlparser::ast::{Distinct, Expr, Ident, Query, Select, SetExpr, SetOperator, SetQuantifier};
 
 use super::super::plan::{
-    Column, Compared, Edit, Finish, Limit, Merge, Operand, OrderKey, Origin, Piece, Reason, Rows, Scatter,
+    Column, Compared, Edit, Finish, Limit, Merge, Operand, OrderKey, Origin, Reason, Rows, Scatter,
 };
 use super::aggregate::{Contents, aggregates};
 use super::clauses::{CLAUSES, Item, Key, MODIFIERS, grouped_by, items, keys, order_exprs, split, unclear};
 use super::columns::{bare, weight_of};
 use super::finish_text::{replaced, sorted};
 use super::scatter::{
-    NOT_OUTERMOST, NOT_TOGETHER, aggregates_inside, check_no_row_numbers, is_whole_key, limit_of, plain,
+    NOT_OUTERMOST, NOT_TOGETHER, aggregates_inside, check_no_row_numbers, is_whole_key, limit_edit, limit_of,
+    plain,
 };
 use super::walk::Walk;
 use crate::parser::SketchKind;
@@ -172,7 +173,9 @@ impl<'q> Union<'_, 'q, '_> {
     /// One shard's rows after the other's.
     fn all(&self, limit: Option<Limit>, tokens: Option<Range<u32>>) -> Result<Scatter, Reason> {
         let mut edits = self.walk.edits.clone();
-        limit_edit(limit.as_ref(), tokens, false, &mut edits)?;
+        if let (Some(limit), Some(tokens)) = (&limit, tokens) {
+            edits.extend(limit_edit(limit, tokens, false)?);
+        }
         let merge = Merge { hidden: 0, rows: Rows::Each, order: Vec::new(), limit };
         Ok(Scatter { edits: sorted(edits), merge, finish: None })
     }
@@ -205,7 +208,9 @@ impl<'q> Union<'_, 'q, '_> {
         let until = tokens.as_ref().map_or(text.end(), |limit| limit.start);
         let order_text = order_text(&order);
         edits.push(replaced(self.after..until, &format!(") AS athena {order_text}")));
-        limit_edit(limit.as_ref(), tokens.clone(), self.distinct, &mut edits)?;
+        if let (Some(limit), Some(tokens)) = (&limit, tokens.clone()) {
+            edits.extend(limit_edit(limit, tokens, self.distinct)?);
+        }
         let finish = Finish {
             described: self.described(tokens)?,
             query: None,
@@ -360,33 +365,4 @@ fn select_list(walk: &Walk<'_>, branch: &Branch<'_>) -> Result<Range<u32>, Reaso
         true => Err(format!("{} is not supported on several shards: leave it out", text.str(start)).into()),
         false => Ok(start..text.find(start, branch.tokens.end, &["FROM"]).unwrap_or(branch.tokens.end)),
     }
-}
-
-/// What becomes of LIMIT on each shard: as many rows as may be of use, or all where these are groups.
-fn limit_edit(
-    limit: Option<&Limit>,
-    tokens: Option<Range<u32>>,
-    grouped: bool,
-    edits: &mut Vec<Edit>,
-) -> Result<(), Reason> {
-    let (Some(limit), Some(tokens)) = (limit, tokens) else { return Ok(()) };
-    let is_parameter = |value: &Operand| matches!(value, Operand::Parameter(_));
-    match (&limit.offset, grouped) {
-        (None, false) => {}
-        (Some(offset), false) if !is_parameter(offset) && !is_parameter(&limit.count) => {
-            let sum = Piece::Sum(vec![offset.clone(), limit.count.clone()]);
-            edits.push(Edit { tokens: tokens.start + 1..tokens.end, with: vec![sum] });
-        }
-        (_, true) if !is_parameter(&limit.count) && !limit.offset.as_ref().is_some_and(is_parameter) => {
-            edits.push(replaced(tokens, ""));
-        }
-        _ => {
-            return Err(
-                "on several shards LIMIT with ? is supported only without an offset, DISTINCT, GROUP BY and \
-                        aggregates: write the numbers in the text"
-                    .into(),
-            );
-        }
-    }
-    Ok(())
 }
