@@ -72,8 +72,7 @@ impl Executor {
                 raise(&self.stats.longest_neglect, waited);
             }
             if self.stopped.get() {
-                // What the last tasks queued (goodbyes, closes) still reaches the kernel.
-                return self.ring.enter(Some(Duration::ZERO)).map(drop);
+                return self.flush();
             }
             let now = Instant::now();
             self.stats.turns.set(self.stats.turns.get() + 1);
@@ -88,6 +87,16 @@ impl Executor {
             let fired = self.timers.advance(woke);
             unexplained = (reaped == 0 && fired == 0).then_some(waited);
         }
+    }
+
+    /// What the last tasks queued (goodbyes, closes) still reaches the kernel, and so does what that leads to: the end of
+    /// an operation closes its descriptor.
+    fn flush(&self) -> io::Result<()> {
+        self.ring.enter(Some(Duration::ZERO))?;
+        while self.ring.has_queued() {
+            self.ring.enter(Some(Duration::ZERO))?;
+        }
+        Ok(())
     }
 
     /// Yields until a whole turn of the run queue has passed in which no task was polled. The queue is

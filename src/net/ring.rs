@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 use crate::protocol::compression::Contexts;
@@ -218,17 +218,29 @@ impl Ring {
     }
 
     fn submit_and_wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return self.submit_and_look();
+        }
         let uring = self.uring.borrow();
         let span = timeout.map(types::Timespec::from);
         let args = match &span {
             Some(span) => types::SubmitArgs::new().timespec(span),
             None => types::SubmitArgs::new(),
         };
-        let wanted = usize::from(timeout != Some(Duration::ZERO));
-        uring.submitter().submit_with_args(wanted, &args).map(drop)
+        uring.submitter().submit_with_args(1, &args).map(drop)
     }
 
-    fn has_queued(&self) -> bool {
+    /// Without waiting. The kernel puts completions off (`DEFER_TASKRUN`) until an enter asks for some, be it for none.
+    fn submit_and_look(&self) -> io::Result<()> {
+        let mut uring = self.uring.borrow_mut();
+        let queued = uring.submission().len() as u32;
+        let flags = EnterFlags::GETEVENTS.bits();
+        // SAFETY: what the entries point to is owned by their `Op`s until the completion; there is no argument.
+        unsafe { uring.submitter().enter::<libc::sigset_t>(queued, 0, flags, None) }.map(drop)
+    }
+
+    /// Whether something waits for the next enter.
+    pub(super) fn has_queued(&self) -> bool {
         !self.uring.borrow_mut().submission().is_empty()
     }
 

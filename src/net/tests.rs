@@ -15,6 +15,14 @@ where
     F: AsyncFnOnce(Rc<Executor>) -> T + Send + 'static,
     T: Send + 'static,
 {
+    on_core_that_spins(Duration::ZERO, buffers, main)
+}
+
+fn on_core_that_spins<F, T>(spin: Duration, buffers: usize, main: F) -> T
+where
+    F: AsyncFnOnce(Rc<Executor>) -> T + Send + 'static,
+    T: Send + 'static,
+{
     LocalExecutorBuilder::new(Placement::Unbound)
         .preempt_timer(Duration::from_secs(86_400))
         .spawn(move || async move {
@@ -26,7 +34,7 @@ where
                 *slot.borrow_mut() = Some(value);
                 inner.stop();
             });
-            core.drive(Duration::ZERO).await.unwrap();
+            core.drive(spin).await.unwrap();
             result.take().unwrap()
         })
         .unwrap()
@@ -280,6 +288,34 @@ fn a_listener_accepts_and_a_closed_socket_is_seen_by_its_peer() {
         drop(listener.accept().await.unwrap());
         assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
     });
+}
+
+/// Clients in its queue would wait until the process ends.
+#[test]
+fn a_listener_dropped_as_its_core_stops_is_closed() {
+    let address = on_core(16, async move |core| {
+        let (_, address) = peer();
+        let listener = BoundListener::bind(address).unwrap().on(&core.ring);
+        let timer = Timer::new(&core.timers);
+        let accepted = timer.within(Duration::from_millis(20), listener.accept()).await;
+        assert!(accepted.is_err(), "nobody comes");
+        address
+    });
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_core_that_polls_before_it_sleeps_sees_what_comes() {
+    let (address, spin) = (echo(), Duration::from_secs(10));
+    let start = Instant::now();
+    on_core_that_spins(spin, 16, async move |core| {
+        let socket = Socket::connect(&core.ring, address).await.unwrap();
+        for i in 0..2_u8 {
+            let got = socket.exchange(vec![i; 100], &socket).await.unwrap().unwrap();
+            assert_eq!(&*got, &[i; 100]);
+        }
+    });
+    assert!(start.elapsed() < spin, "each completion waited for the end of the polling");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The life of a core.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -162,20 +161,16 @@ async fn run(ctx: Rc<Context>, served: impl Future<Output = ()>, inbox: Rc<Recei
     let drains = async {
         let _ = timer.within(Duration::ZERO, drains).await;
     };
-    // Whichever ends first drops the other: the listener closes.
+    // Whichever ends first drops the other: the listener closes, be it in the last turns of the core. One that stayed open
+    // would keep clients waiting in its queue for as long as other cores drain.
     served.or(drains).await;
     ctx.shared.clients.close(ctx.core_index());
     ctx.registry.leave(key);
-    let ending = Cell::new(Duration::ZERO);
-    loop {
-        // Once at least: a listener is closed when the kernel has let go of it, and a core that stopped before would leave
-        // it open, with clients in its queue, for as long as other cores drain.
+    let mut ending = Duration::ZERO;
+    while !ctx.registry.is_empty() && ending < LAST_WORDS {
         timer.sleep(DRAIN_INTERVAL).await;
-        if ctx.registry.is_empty() || ending.get() >= LAST_WORDS {
-            break;
-        }
         if ctx.phase() == Phase::Ending {
-            ending.set(ending.get() + DRAIN_INTERVAL);
+            ending += DRAIN_INTERVAL;
         }
     }
     ctx.clusters.iter().flat_map(|cluster| &cluster.members).for_each(StatelessPool::close);
