@@ -86,10 +86,8 @@ pub(super) const REPEATED: &[&str] =
     &["users", "limits", "backend.replicas", "sharding", "shards", "shards.replicas"];
 
 /// What the design has and this version does not: each is refused with what to do instead.
-pub(super) const UNAVAILABLE: &[(&str, &str)] = &[
-    ("sharding_defaults.global_tables", "what no [[sharding]] covers is one table; remove it"),
-    ("clusters", "one process serves one cluster; write it as [backend] and [[users]]"),
-];
+pub(super) const UNAVAILABLE: &[(&str, &str)] =
+    &[("clusters", "one process serves one cluster; write it as [backend] and [[users]]")];
 
 /// The most that a time-out can be: 49 days, the milliseconds that fit 32 bits.
 const MS_MAX: u64 = u32::MAX as u64;
@@ -309,6 +307,7 @@ pub const KEYS: &[Key] = &[
     text("shards.replicas", "key", Absent::Unset("none"), "as in [backend]"),
 
     choice("sharding_defaults", "cross_shard_transactions", "refuse", &["refuse", "xa"], &[], "what becomes of a transaction that goes on at a second server of [[shards]]: \"refuse\" its statement, or commit on all of them by two phases (\"xa\")"),
+    list("sharding_defaults", "global_tables", "none", "tables of which every server of [[shards]] and [backend] has a copy: names, or beginnings with a * behind them"),
     number("sharding_defaults", "max_fan_out", 8, 1..=256, "backend connections that a read of several shards uses at a time"),
     number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "groups, and rows of shards that can't be read at the same time, that Athena keeps to merge the answers of several shards; one more is an error"),
     number("sharding_defaults", "max_merge_bytes", 64 << 20, 1024..=1 << 40, "bytes that it keeps for that; one more is an error"),

@@ -63,12 +63,9 @@ fn names_that_are_not_known_come_with_a_hint() {
 
 #[test]
 fn what_is_not_built_says_so() {
-    let texts = ["[sharding_defaults]\nglobal_tables = []", "[[clusters]]\nname = \"a\""];
-    for text in texts {
-        let problems = bad_after_backend(text);
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].contains(": not available in this version: "), "{problems:?}");
-    }
+    let problems = bad_after_backend("[[clusters]]\nname = \"a\"");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains(": not available in this version: "), "{problems:?}");
     good(&format!("{LEAST}tls = \"disabled\"\n[auth]\nsource = \"config\"\n"));
 }
 

@@ -6,7 +6,7 @@ use super::password::Env;
 use super::problem::Reason;
 use super::replicas::{Base, replicas, server};
 use super::section::Section;
-use super::sharding::Sharding;
+use super::sharding::{COPIES_MAX, Sharding};
 
 /// Why a server of shards can't be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,8 @@ pub(super) enum ShardsError {
     DuplicateIndex { shard: u32, line: usize },
     #[error("shard {0} is on no server: with [[shards]], each shard of each rule is named in one of them")]
     Missing(u32),
+    #[error("there can be at most {COPIES_MAX} servers where [sharding_defaults] has global_tables")]
+    TooMany,
     #[error("is for a server: give host, or unix_socket")]
     NoServer,
 }
@@ -59,6 +61,12 @@ pub(super) fn with_shards(
         && let Some(missing) = (0..).zip(&places).find(|(_, place)| place.is_none()).map(|(shard, _)| shard)
     {
         refuse(first, "indexes", ShardsError::Missing(missing));
+    }
+    if further.len() >= COPIES_MAX
+        && !home.sharding.global_tables.is_empty()
+        && let Some(last) = sections.last()
+    {
+        refuse(last, "name", ShardsError::TooMany);
     }
     if !further.is_empty() {
         home.sharding.servers = places.iter().map(|place| place.map_or(0, |(_, cluster)| cluster)).collect();
@@ -126,7 +134,12 @@ fn cluster_of(
         circuit: Circuit { enabled: false, overrides: Vec::new(), ..home.circuit.clone() },
         routing: home.routing.clone(),
         health: home.health.clone(),
-        sharding: Sharding { rules: Vec::new(), servers: Vec::new(), ..home.sharding.clone() },
+        sharding: Sharding {
+            rules: Vec::new(),
+            servers: Vec::new(),
+            global_tables: Vec::new(),
+            ..home.sharding.clone()
+        },
     }
 }
 

@@ -268,6 +268,12 @@ impl Holds {
         first(&reasons[..1]).or(self.for_good).or_else(|| first(&reasons[1..]))
     }
 
+    /// Whether something was set that other links don't have.
+    pub fn has_own_state(&self) -> bool {
+        let unknown = [BoundReason::SessionState, BoundReason::Unknown];
+        !self.variables.is_empty() || self.for_good.is_some_and(|reason| unknown.contains(&reason))
+    }
+
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
             || self.untold

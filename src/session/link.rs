@@ -12,8 +12,9 @@ use crate::parser::{Charset, Facts, Hazards, Ids, Server, SqlMode, StatementKind
 use crate::pool::{Bound, Brought, Lease, Link, PoolError, SmallReply, StatelessPool, Want};
 use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::response::ErrPacket;
+use crate::router::sharding::cluster_of_copy;
 
-use super::context::Phase;
+use super::context::{HOME_SHARD, Phase};
 use super::driver::{Session, Waited};
 use super::failure::{End, Refusal, Stop};
 
@@ -343,6 +344,7 @@ impl Session {
 
     /// Whose permits the statement that runs needs on a shard, and by which limits.
     fn permit_key(&self, shard: u32) -> Key {
+        let shard = if cluster_of_copy(shard).is_some() { HOME_SHARD } else { shard };
         Key { user: self.account.index, shard, class: self.account.classes.of(shard, self.digest) }
     }
 

@@ -121,12 +121,12 @@ fn prepared_inserts_of_several_rows() -> TestResult {
 
 /// A value of a bulk execution.
 #[derive(Debug, Clone)]
-enum Bulk {
+pub(super) enum Bulk {
     Value(Value),
     Default,
 }
 
-fn bulk(client: &mut Connection, statement: &Statement, rows: &[Vec<Bulk>]) -> Result<Reply> {
+pub(super) fn bulk(client: &mut Connection, statement: &Statement, rows: &[Vec<Bulk>]) -> Result<Reply> {
     let mut arguments = statement.id.to_le_bytes().to_vec();
     arguments.extend_from_slice(&SEND_TYPES.to_le_bytes());
     let first = rows.first().map(Vec::as_slice).unwrap_or_default();

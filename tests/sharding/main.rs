@@ -5,6 +5,7 @@ mod batches;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
+mod copies;
 mod crashes;
 mod dump;
 mod faults;

@@ -112,6 +112,11 @@ fn a_statement_on_several_servers_is_all_or_nothing() -> TestResult {
             assert_eq!(code(&failed), Some(DUPLICATE), "{failed:?}");
             assert!(!in_transaction(&mut client)?);
             assert_eq!(names(stage)?, "xxxxn");
+            client.run(
+                "INSERT IGNORE INTO users (user_id, name) VALUES (0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')",
+            )?;
+            assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 4, "those of all servers");
+            assert_eq!(client.scalar("SELECT @@warning_count")?, "4");
             client.run("BEGIN")?;
             client.run("UPDATE users SET name = 'y' WHERE user_id = 2")?;
             let failed = client.query(insert);

@@ -12,6 +12,7 @@ mod resolve;
 mod tests;
 
 pub use key::{Key, KeyType, bytes_of_hex, decimal, integer};
+pub(super) use model::COPIES_MAX;
 pub use model::{Algorithm, Sharding, ShardingRule, TablePattern};
 pub use moment::Moment;
 pub(super) use resolve::{RuleError, sharding};

@@ -5,6 +5,9 @@ use super::key::{Key, KeyType};
 /// The most shards that a table can have.
 pub(crate) const SHARDS_MAX: usize = 256;
 
+/// The most servers that can have a copy of a global table.
+pub(in crate::config) const COPIES_MAX: usize = 64;
+
 /// What is sharded, and what merging may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharding {
@@ -12,6 +15,8 @@ pub struct Sharding {
     pub rules: Vec<ShardingRule>,
     /// The cluster of each shard, by its number; empty where all are tables of the cluster itself.
     pub servers: Vec<usize>,
+    /// Of these each of the servers has a copy.
+    pub global_tables: Vec<TablePattern>,
     /// Transactions may be on several of these, and are committed by two phases.
     pub two_phase: bool,
     /// Links that a read of several shards uses at a time.

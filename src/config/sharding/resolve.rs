@@ -13,6 +13,10 @@ pub(in super::super) enum RuleError {
         "\"{0}\" is no name of a table, nor the beginning of names with a * behind it, such as \"users*\""
     )]
     NotAPattern(String),
+    #[error(
+        "\"{own}\" covers tables that \"{other}\" of the rule of line {line} covers: a table is sharded or global"
+    )]
+    GlobalOverlap { own: String, other: String, line: usize },
     #[error("it names no table")]
     NoTable,
     #[error("the rule of line {0} has the same name")]
@@ -59,7 +63,9 @@ pub(in super::super) fn sharding(document: &Document<'_>) -> Sharding {
         overlaps(section, &rule, &rules);
         rules.push((rule, section.line));
     }
+    let global_tables = global_tables(&defaults, &rules);
     Sharding {
+        global_tables,
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         servers: Vec::new(),
         two_phase: defaults.choice("cross_shard_transactions") == "xa",
@@ -68,6 +74,20 @@ pub(in super::super) fn sharding(document: &Document<'_>) -> Sharding {
         max_merge_bytes: defaults.count("max_merge_bytes"),
         max_plans: defaults.count("max_plans"),
     }
+}
+
+/// `global_tables`, of which none is sharded.
+fn global_tables(defaults: &Section<'_>, rules: &[(ShardingRule, usize)]) -> Vec<TablePattern> {
+    let patterns = patterns(defaults, "global_tables", defaults.list("global_tables").unwrap_or_default());
+    for own in &patterns {
+        for (rule, line) in rules {
+            if let Some(other) = rule.tables.iter().find(|other| own.overlaps(other)) {
+                let (own, other) = (own.to_string(), other.to_string());
+                refuse(defaults, "global_tables", RuleError::GlobalOverlap { own, other, line: *line });
+            }
+        }
+    }
+    patterns
 }
 
 fn refuse(section: &Section<'_>, name: &str, error: RuleError) {
@@ -99,7 +119,7 @@ fn rule(section: &Section<'_>) -> ShardingRule {
     };
     ShardingRule {
         name: section.name("name").unwrap_or_default(),
-        tables: patterns(section),
+        tables: tables(section),
         column: section.name("shard_column").unwrap_or_default(),
         key_type,
         algorithm,
@@ -107,15 +127,19 @@ fn rule(section: &Section<'_>) -> ShardingRule {
     }
 }
 
-fn patterns(section: &Section<'_>) -> Vec<TablePattern> {
+fn tables(section: &Section<'_>) -> Vec<TablePattern> {
     let Some(texts) = section.one_or_more("table_pattern") else { return Vec::new() };
     if texts.is_empty() && section.document.sound(&["sharding.table_pattern"]) {
         refuse(section, "table_pattern", RuleError::NoTable);
     }
+    patterns(section, "table_pattern", texts)
+}
+
+fn patterns(section: &Section<'_>, name: &str, texts: Vec<String>) -> Vec<TablePattern> {
     let patterns = texts.into_iter().filter_map(|text| {
         let pattern = pattern(&text);
         if pattern.is_none() {
-            refuse(section, "table_pattern", RuleError::NotAPattern(text));
+            refuse(section, name, RuleError::NotAPattern(text));
         }
         pattern
     });

@@ -17,6 +17,7 @@ fn nothing_is_sharded_unless_the_file_says_so() {
     let expected = Sharding {
         rules: Vec::new(),
         servers: Vec::new(),
+        global_tables: Vec::new(),
         two_phase: false,
         max_fan_out: 8,
         max_merge_rows: 1_000_000,
@@ -28,6 +29,24 @@ fn nothing_is_sharded_unless_the_file_says_so() {
         "[sharding_defaults]\nmax_fan_out = 3\nmax_merge_rows = 10\nmax_merge_bytes = 2048\nmax_plans = 7\n",
     );
     assert_eq!((own.max_fan_out, own.max_merge_rows, own.max_merge_bytes, own.max_plans), (3, 10, 2048, 7));
+}
+
+#[test]
+fn global_tables_are_not_sharded_as_well() {
+    let rules =
+        [rule("a", "\"users\"", "shard_count = 4"), rule("b", "\"log_*\"", "shard_count = 4")].concat();
+    let with = |tables: &str| format!("{LEAST}{rules}[sharding_defaults]\nglobal_tables = {tables}\n");
+    let read = good(&with("[\"countries\", \"rate*\"]")).clusters.remove(0).sharding.global_tables;
+    assert_eq!(read, [TablePattern::Exact("countries".to_owned()), TablePattern::Prefix("rate".to_owned())]);
+    for (tables, expected) in [
+        ("[\"*\"]", "\"*\" is no name of a table"),
+        ("[\"user*\"]", "\"user*\" covers tables that \"users\" of the rule of line"),
+        ("[\"ok\", \"log_a\"]", "\"log_a\" covers tables that \"log_*\" of the rule of line"),
+    ] {
+        let problems = bad(&with(tables));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{tables}: {problems:?}");
+        assert!(problems[0].contains("sharding_defaults.global_tables: "), "{problems:?}");
+    }
 }
 
 #[test]

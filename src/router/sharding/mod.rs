@@ -31,6 +31,6 @@ pub use plan::{
     Action, Aggregate, Bound, Column, Compared, Concat, Condition, Deviation, Edit, Finish, Input, Limit,
     Load, Merge, Operand, OrderKey, Origin, Piece, Plan, Reason, Row, Rows, Scatter, Verdict,
 };
-pub use rules::{Rules, physical, quote};
-pub use shard_set::ShardSet;
+pub use rules::{GLOBAL, Rules, physical, quote};
+pub use shard_set::{ShardSet, cluster_of_copy, copy_at};
 pub use value::Value;

@@ -58,10 +58,10 @@ pub enum Verdict {
     Refused(Reason),
 }
 
-/// For a statement that uses sharded tables, all of one rule.
+/// For a statement that uses sharded tables, all of one rule, or global ones only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Its number among the rules.
+    /// Its number among the rules; [`GLOBAL`](super::GLOBAL) for global tables.
     pub rule: usize,
     pub action: Action,
     /// What makes of the text that of one shard.
@@ -97,6 +97,10 @@ pub enum Action {
     Unlisted { table: u32, schema: Option<u32>, behind: u32 },
     /// CREATE, ALTER, DROP, RENAME, TRUNCATE and the like, on all shards. `counts` the rows (none does but TRUNCATE's like).
     Definition,
+    /// A read of global tables and no others, which any server's copies answer.
+    AnyCopy,
+    /// A write of this global table, on all servers.
+    EachCopy { table: Box<str> },
     /// EXPLAIN of a statement, on the shards that it is for. `tables` are what its sharded tables are called in it.
     Explain { of: Box<Action>, tables: Vec<Box<str>> },
     /// What tells of a table's form: the first shard answers, and where it says a table's name the logical one is put.

@@ -6,13 +6,17 @@ use super::Rule;
 use super::planner::Tables;
 use crate::config::sharding::{Sharding, TablePattern};
 
+/// In the place of a rule's number: the table is global, each server has a copy of it.
+pub const GLOBAL: usize = usize::MAX;
+
 /// All rules. Names of tables are told apart by their case.
 #[derive(Debug, Default)]
 pub struct Rules {
     list: Vec<Rule>,
+    /// The number of a rule, or [`GLOBAL`].
     exact: HashMap<Box<[u8]>, usize>,
     prefixes: Vec<(Box<[u8]>, usize)>,
-    /// A bit for each byte that the name of a sharded table can begin with: most names begin with another one.
+    /// A bit for each byte that the name of such a table can begin with: most names begin with another one.
     first_bytes: [u64; 4],
 }
 
@@ -21,17 +25,20 @@ impl Rules {
         let mut exact = HashMap::new();
         let mut prefixes = Vec::new();
         let mut first_bytes = [0u64; 4];
-        for (number, rule) in sharding.rules.iter().enumerate() {
-            for pattern in &rule.tables {
-                let (TablePattern::Exact(name) | TablePattern::Prefix(name)) = pattern;
-                let bytes: Box<[u8]> = name.as_bytes().into();
-                if let Some(first) = bytes.first() {
-                    first_bytes[usize::from(first / 64)] |= 1 << (first % 64);
-                }
-                match pattern {
-                    TablePattern::Exact(_) => _ = exact.insert(bytes, number),
-                    TablePattern::Prefix(_) => prefixes.push((bytes, number)),
-                }
+        let of_rules = sharding.rules.iter().enumerate();
+        let of_rules =
+            of_rules.flat_map(|(number, rule)| rule.tables.iter().map(move |table| (number, table)));
+        // On one server they are tables like others.
+        let global = sharding.global_tables.iter().filter(|_| !sharding.servers.is_empty());
+        for (number, pattern) in of_rules.chain(global.map(|table| (GLOBAL, table))) {
+            let (TablePattern::Exact(name) | TablePattern::Prefix(name)) = pattern;
+            let bytes: Box<[u8]> = name.as_bytes().into();
+            if let Some(first) = bytes.first() {
+                first_bytes[usize::from(first / 64)] |= 1 << (first % 64);
+            }
+            match pattern {
+                TablePattern::Exact(_) => _ = exact.insert(bytes, number),
+                TablePattern::Prefix(_) => prefixes.push((bytes, number)),
             }
         }
         Self { list: sharding.rules.clone(), exact, prefixes, first_bytes }
@@ -44,6 +51,11 @@ impl Rules {
 
     /// The number of the rule of a table, which is named without quotes.
     pub fn rule_of(&self, table: &[u8]) -> Option<usize> {
+        self.known(table).filter(|rule| *rule != GLOBAL)
+    }
+
+    /// The same, and [`GLOBAL`] for a global table.
+    pub fn known(&self, table: &[u8]) -> Option<usize> {
         let first = table.first()?;
         if self.first_bytes[usize::from(first / 64)] >> (first % 64) & 1 == 0 {
             return None;
@@ -63,6 +75,10 @@ impl Rules {
 impl Tables for Rules {
     fn rule_of(&self, table: &[u8]) -> Option<usize> {
         Rules::rule_of(self, table)
+    }
+
+    fn known(&self, table: &[u8]) -> Option<usize> {
+        Rules::known(self, table)
     }
 
     fn column(&self, rule: usize) -> &str {

@@ -1,11 +1,27 @@
-//! Some of a table's shards.
+//! Some of a table's shards, or of the copies of a global one.
 
-/// A set of shards, which are numbered from 0 to 255.
+/// The number of the first copy: each cluster has one at most, and they follow each other as these do.
+const FIRST_COPY: u32 = 256;
+
+/// Of shards and copies.
+const NUMBERS: u32 = 320;
+
+/// The number that stands for the copy on a cluster.
+pub fn copy_at(cluster: usize) -> u32 {
+    u32::try_from(cluster).map_or(NUMBERS, |cluster| FIRST_COPY.saturating_add(cluster))
+}
+
+/// The cluster whose copy a number stands for; `None` for that of a shard.
+pub fn cluster_of_copy(number: u32) -> Option<usize> {
+    number.checked_sub(FIRST_COPY).map(|cluster| cluster as usize)
+}
+
+/// A set of shards, which are numbered from 0 to 255, or of copies, from 256 to 319.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct ShardSet([u64; 4]);
+pub struct ShardSet([u64; 5]);
 
 impl ShardSet {
-    pub const EMPTY: Self = Self([0; 4]);
+    pub const EMPTY: Self = Self([0; 5]);
 
     /// The first `shards` of them.
     pub fn full(shards: u32) -> Self {
@@ -21,7 +37,7 @@ impl ShardSet {
     /// Those from `first` to the one before `end`.
     pub fn span(first: u32, end: u32) -> Self {
         let mut set = Self::EMPTY;
-        (first..end.min(256)).for_each(|shard| set.insert(shard));
+        (first..end.min(FIRST_COPY)).for_each(|shard| set.insert(shard));
         set
     }
 
@@ -36,13 +52,11 @@ impl ShardSet {
     }
 
     pub fn union(self, other: Self) -> Self {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
-        Self([a | e, b | f, c | g, d | h])
+        Self(std::array::from_fn(|at| self.0[at] | other.0[at]))
     }
 
     pub fn intersect(self, other: Self) -> Self {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
-        Self([a & e, b & f, c & g, d & h])
+        Self(std::array::from_fn(|at| self.0[at] & other.0[at]))
     }
 
     pub fn len(&self) -> usize {
@@ -61,7 +75,7 @@ impl ShardSet {
     /// From the first one.
     pub fn iter(&self) -> impl Iterator<Item = u32> + use<> {
         let set = *self;
-        (0..256).filter(move |shard| set.contains(*shard))
+        (0..NUMBERS).filter(move |shard| set.contains(*shard))
     }
 }
 
@@ -77,8 +91,16 @@ mod tests {
         assert_eq!(set.intersect(ShardSet::full(64)).iter().collect::<Vec<_>>(), [0, 63]);
         assert_eq!(set.intersect(ShardSet::span(64, 255)).single(), Some(64));
         assert_eq!(ShardSet::full(256).len(), 256);
-        assert_eq!(ShardSet::of(256), ShardSet::EMPTY);
+        assert_eq!(ShardSet::of(NUMBERS), ShardSet::EMPTY);
         assert_eq!((ShardSet::EMPTY.single(), ShardSet::full(0)), (None, ShardSet::EMPTY));
-        assert!(!set.contains(256) && !set.contains(1));
+        assert!(!set.contains(NUMBERS) && !set.contains(1));
+    }
+
+    #[test]
+    fn copies_are_no_shards() {
+        let set = ShardSet::of(copy_at(0)).union(ShardSet::of(copy_at(63)));
+        assert_eq!(set.iter().map(cluster_of_copy).collect::<Vec<_>>(), [Some(0), Some(63)]);
+        assert_eq!(set.intersect(ShardSet::full(1000)), ShardSet::EMPTY);
+        assert_eq!((cluster_of_copy(255), ShardSet::of(copy_at(64))), (None, ShardSet::EMPTY));
     }
 }

@@ -564,9 +564,10 @@ fn tables_have_the_rule_that_covers_them() {
     one.tables = vec![exact("users"), exact("\u{e9}t\u{e9}")];
     let mut two = rule(Algorithm::Hash, KeyType::Integer, 4);
     two.tables = vec![TablePattern::Prefix("log_".to_owned()), exact("usage")];
-    let sharding = Sharding {
+    let mut sharding = Sharding {
         rules: vec![one, two],
         servers: Vec::new(),
+        global_tables: vec![exact("rates"), TablePattern::Prefix("geo_".to_owned())],
         two_phase: false,
         max_fan_out: 1,
         max_merge_rows: 1,
@@ -593,6 +594,15 @@ fn tables_have_the_rule_that_covers_them() {
     assert_eq!(rules.rule(1).map(|rule| &rule.algorithm), Some(&Algorithm::Hash));
     assert!(rules.rule(2).is_none() && !rules.is_empty() && Rules::default().is_empty());
     assert_eq!(Rules::default().rule_of(b"users"), None);
+    assert_eq!(rules.known(b"rates"), None, "on one server it is a table like others");
+    sharding.servers = vec![0, 1, 0, 1];
+    let rules = Rules::new(&sharding);
+    for (table, number) in
+        [("rates", Some(GLOBAL)), ("geo_x", Some(GLOBAL)), ("rate", None), ("usage", Some(1))]
+    {
+        assert_eq!(rules.known(table.as_bytes()), number, "{table}");
+        assert_eq!(rules.rule_of(table.as_bytes()), number.filter(|rule| *rule != GLOBAL), "{table}");
+    }
     assert_eq!(physical("users", 3), "users_3");
     assert_eq!((quote("users_3"), quote("a`b")), ("`users_3`".to_owned(), "`a``b`".to_owned()));
 }

@@ -10,6 +10,7 @@ use crate::metrics::label::ErrorKind;
 use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects, uses_table};
 use crate::pool::{Bound, Lease, SmallReply, StatementKey};
 use crate::protocol::error::ErrorCode;
+use crate::router::sharding::cluster_of_copy;
 
 use super::super::context::Cluster;
 use super::super::driver::Session;
@@ -392,10 +393,16 @@ impl Session {
                         Some(Unavailable | ConnectTimeout | LinkLost | BackendTimeout)
                     ) =>
             {
-                refusal.on_server(&self.cluster().name, Some(self.shard)).into()
+                let shard = Some(self.shard).filter(|shard| cluster_of_copy(*shard).is_none());
+                refusal.on_server(&self.cluster().name, shard).into()
             }
             other => other,
         }
+    }
+
+    /// Whether something is set on a link, here or elsewhere, that does not go along.
+    pub(in crate::session) fn has_state_of_one_link(&self) -> bool {
+        self.holds.has_own_state() || self.seats.iter().any(|seat| seat.holds.has_own_state())
     }
 
     /// Takes the seat at a cluster, and leaves the one that it has.

@@ -4,7 +4,7 @@ use crate::protocol::capability::Capabilities;
 use crate::protocol::response::OkPacket;
 
 /// What all parts together did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Done {
     /// For an INSERT of several rows: whether it has IGNORE. A part of one row has no text of its own then.
     pub rows: Option<Ignore>,

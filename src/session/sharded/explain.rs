@@ -6,7 +6,7 @@ use crate::protocol::capability::Capabilities;
 use crate::protocol::column_definition::{ColumnDefinition, column_flag, column_type};
 use crate::protocol::packet::HEADER_LEN;
 use crate::protocol::resultset::{ResultsetWriter, TextValue, text_resultset, text_row};
-use crate::router::sharding::{Merge, MergeError, Rows, Verdict, physical};
+use crate::router::sharding::{Merge, MergeError, Rows, Verdict, cluster_of_copy, physical};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
@@ -42,16 +42,13 @@ impl Session {
             sql = listed;
         }
         let (head, sql) = (&head[..], &sql[..]);
+        let name = |shard: u32| cluster_of_copy(shard).map_or(shard.to_string(), |_| "copy".to_owned());
         let rows = match verdict {
             Verdict::Refused(reason) => return Err(Refusal::sharding(&reason).into()),
             Verdict::Home => vec![["home".to_owned(), text(sql), "as it is".to_owned()]],
             Verdict::Sharded(plan) => match self.parts(&query(head, sql)?, facts(sql, mode), &plan)? {
                 Parts::One(shard, command) => {
-                    vec![[
-                        shard.to_string(),
-                        self.statement(&command),
-                        "alone".to_owned() + &self.place_of(shard),
-                    ]]
+                    vec![[name(shard), self.statement(&command), "alone".to_owned() + &self.place_of(shard)]]
                 }
                 Parts::Several(legs, how, _) => {
                     let how = described(&how);
@@ -61,7 +58,7 @@ impl Session {
                             Say::Text(command) => self.statement(&command),
                             Say::Execute(_) => String::new(),
                         };
-                        [leg.shard.to_string(), text, how]
+                        [name(leg.shard), text, how]
                     };
                     legs.into_iter().map(row).collect()
                 }
@@ -194,6 +191,7 @@ fn described(how: &How) -> String {
         How::Read(merging, None) => merged(merging.merge()),
         How::Read(merging, Some(_)) => format!("{}, finished by a query", merged(merging.merge())),
         How::Write(_) => "one transaction".to_owned(),
+        How::EachCopy(_) => "the same on all servers".to_owned(),
         How::Explain(_) => "the rows of all".to_owned(),
         How::Define => "one after the other".to_owned(),
     }

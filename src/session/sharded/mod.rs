@@ -3,7 +3,7 @@
 //! `tables` knows the rules of a cluster and the plans of statements, and decides for a text which shards it is for, and in
 //! what words. A statement of one shard goes on as any other does. The parts of one of several are said on the session's link
 //! (`collect` takes their replies), and what they answer is made one. `several` has writes and definitions, whose OK packets `done`
-//! adds up; `on_servers` has those of several servers. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
+//! adds up; `on_servers` has those of several servers, and `copies` what is the same on all of them. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
 //! by the ways of `router::sharding`, and goes to the client by `outgoing` while more comes. `text` and `prepared` are the ways in.
 //! What parts warn of is `warnings`. `load` splits the file of a LOAD DATA by rows; `columns` asks for a table's columns.
 //! `finish` asks a server about what can't be merged.
@@ -13,6 +13,7 @@
 mod beside;
 mod collect;
 mod columns;
+mod copies;
 mod done;
 mod explain;
 mod finish;

@@ -11,6 +11,7 @@ use super::super::link::{Held, Use};
 use super::super::overtime::{Clock, only_reads};
 use super::super::seen::Seen;
 use super::super::servers::{Ending, Errand};
+use super::copies::Copies;
 use super::done::Done;
 use super::finish::Finishing;
 use super::gathering::{Ends, Gathering};
@@ -36,6 +37,19 @@ impl Statement<'_> {
     fn seen(&self) -> Seen {
         Seen { uses_table: Some(true), only_reads: only_reads(self.facts), ..Seen::of(self.effects.to_vec()) }
     }
+}
+
+/// A write while it goes from server to server.
+struct Write<'a> {
+    statement: Statement<'a>,
+    /// Where it is the same on all of them.
+    copies: Option<Copies>,
+    /// It is a transaction by itself.
+    alone: bool,
+    /// What the server has said that it is on.
+    seen: Seen,
+    /// Those that have something of it.
+    visited: Vec<usize>,
 }
 
 impl Session {
@@ -77,12 +91,13 @@ impl Session {
         statement: Statement<'_>,
         legs: Vec<Leg>,
         mut done: Done,
+        copies: Option<Copies>,
     ) -> Result<Payload, Stop> {
         let alone = self.is_alone();
         let servers = self.by_server(legs);
-        let mut seen = statement.seen();
-        let mut visited = Vec::new();
-        let written = self.write_each(&statement, servers, alone, &mut done, &mut seen, &mut visited).await;
+        let mut write = Write { statement, copies, alone, seen: Seen::default(), visited: Vec::new() };
+        let written = self.write_each(&mut write, servers, &mut done).await;
+        let Write { mut seen, visited, .. } = write;
         let failure = match written {
             Ok(()) => seen.error.map(|_| self.failure_of(&seen)),
             Err(Stop::Refuse(refusal)) if !refusal.fatal => Some(*refusal),
@@ -102,45 +117,47 @@ impl Session {
         let reply = self.done(&done, &mut seen, 1);
         self.before.row_count = i64::try_from(done.affected_rows).unwrap_or(i64::MAX);
         self.warnings = done.warnings;
+        self.before.warning_count = self.before.warning_count.max(u64::from(done.warnings));
         self.is_last = false;
         Ok(reply)
     }
 
-    /// Says the legs of each server there. What fails is in `seen`, or the error; `visited` are the servers that have something.
+    /// Says the legs of each server there. What fails is in what was seen, or the error.
     async fn write_each(
         &mut self,
-        statement: &Statement<'_>,
+        write: &mut Write<'_>,
         servers: Vec<OnServer>,
-        alone: bool,
         done: &mut Done,
-        seen: &mut Seen,
-        visited: &mut Vec<usize>,
     ) -> Result<(), Stop> {
         let clock = self.clock();
         let mut link = None;
         for server in servers {
             let texts: Vec<_> = server.legs.iter().filter_map(Leg::prepared).collect();
-            let mut here = self.link_at(server.at, link.take(), statement, seen, &texts).await?;
-            *seen = statement.seen();
-            let begin = match (alone, visited.is_empty()) {
+            let here = self.link_at(server.at, link.take(), &write.statement, &write.seen, &texts).await;
+            let mut here = here.map_err(|stop| self.with_shard(stop))?;
+            write.seen = Seen { listed: write.seen.listed.take(), ..write.statement.seen() };
+            let begin = match (write.alone, write.visited.is_empty()) {
                 (true, true) => Some(TRANSACTION[0]),
                 // Its branch has just begun.
                 (true, false) => None,
                 (false, _) => Some(SAVEPOINT[0]),
             };
-            visited.push(server.at);
-            let written = self.write_here(&mut here, server.legs, begin, &clock, done, seen).await;
-            if let Err(stop) = written {
+            write.visited.push(server.at);
+            if let Err(stop) = self.write_here(&mut here, server.legs, begin, &clock, write, done).await {
                 return Err(self.lost(here, stop));
             }
-            if seen.error.is_some() {
-                self.settle(here, statement.facts, seen);
+            if write.seen.error.is_some() {
+                self.settle(here, write.statement.facts, &write.seen);
                 return Ok(());
             }
             link = Some(here);
         }
-        if let Some(link) = link {
-            self.settle(link, statement.facts, seen);
+        if let Some(mut link) = link {
+            let cut = self.cut_warnings(&mut link, &mut write.seen).await;
+            let charset = self.results_charset(link.lease());
+            self.settle(link, write.statement.facts, &write.seen);
+            self.note_list_of_parts(charset, &write.seen);
+            cut?;
         }
         Ok(())
     }
@@ -151,9 +168,10 @@ impl Session {
         legs: Vec<Leg>,
         begin: Option<&str>,
         clock: &Clock,
+        write: &mut Write<'_>,
         done: &mut Done,
-        seen: &mut Seen,
     ) -> Result<(), Stop> {
+        let seen = &mut write.seen;
         if let Some(begin) = begin {
             self.say(link, begin, seen).await?;
         }
@@ -161,7 +179,10 @@ impl Session {
             if seen.error.is_some() {
                 break;
             }
-            self.write_leg(link, leg, clock, done, seen).await?;
+            match &mut write.copies {
+                Some(copies) => self.write_copy(link, leg, copies, clock, done, seen).await?,
+                None => self.write_leg(link, leg, clock, done, seen).await?,
+            }
         }
         Ok(())
     }

@@ -285,7 +285,10 @@ impl Session {
     /// A bulk execution: each shard gets its rows.
     fn bulk_execution(&mut self, tables: &ShardedTables, executed: &Executed<'_>) -> Result<Execution, Stop> {
         let Executed { id, payload, header, sharded, ref prepared, types } = *executed;
-        if !matches!(sharded.plan.action, Action::Insert { .. } | Action::Write { .. }) {
+        if !matches!(
+            sharded.plan.action,
+            Action::Insert { .. } | Action::Write { .. } | Action::EachCopy { .. }
+        ) {
             return Err(Refusal::bulk_of_shards().into());
         }
         let rows = bulk_rows(payload, header, types).map_err(|_| Refusal::malformed())?;

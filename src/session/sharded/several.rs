@@ -10,7 +10,7 @@ use crate::protocol::command::Command;
 use crate::protocol::packet::{command_packet, write_packet};
 use crate::protocol::response::OkPacket;
 use crate::protocol::statement::ExecuteHeader;
-use crate::router::sharding::ShardSet;
+use crate::router::sharding::{ShardSet, cluster_of_copy};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
@@ -40,6 +40,7 @@ pub(super) enum Say {
 }
 
 /// The execution of a prepared statement in the words of a shard.
+#[derive(Clone)]
 pub(super) struct Execute {
     /// That of the session's statement.
     pub id: u32,
@@ -55,6 +56,15 @@ pub(super) struct Execute {
 }
 
 impl Leg {
+    /// The same to be said once more.
+    pub(super) fn again(&self) -> Self {
+        let say = match &self.say {
+            Say::Text(command) => Say::Text(command.to_vec().into()),
+            Say::Execute(execute) => Say::Execute(execute.clone()),
+        };
+        Self { shard: self.shard, at: self.at, say }
+    }
+
     /// The prepared statement that it executes, if it does.
     pub(super) fn prepared(&self) -> Option<Prepared> {
         match &self.say {
@@ -82,6 +92,8 @@ impl Session {
         mut shards: impl Iterator<Item = u32>,
     ) -> Result<Use, Stop> {
         self.shard = shards.next().unwrap_or(self.shard);
+        // Permits are for shards, of which a copy is none.
+        let shards = shards.filter(|shard| cluster_of_copy(*shard).is_none());
         self.further_shards = shards.fold(ShardSet::EMPTY, |set, shard| set.union(ShardSet::of(shard)));
         let mut link = self.take_link(facts).await?;
         if self.unread.found_rows && matches!(link.held, Held::Bound(_)) {
@@ -151,19 +163,32 @@ impl Session {
         done: &mut Done,
         seen: &mut Seen,
     ) -> Result<(), Stop> {
+        if let Some((ok, killed)) = self.say_leg(link, leg, clock, seen).await? {
+            self.note_warnings(link, seen).await?;
+            done.leg(ok);
+            if killed && seen.error.is_none() {
+                seen.fail(&Refusal::interrupted());
+            }
+        }
+        Ok(())
+    }
+
+    /// The OK packet of a part, which is empty where it has failed, and whether somebody has ended it; `None` if it was not said.
+    pub(super) async fn say_leg(
+        &mut self,
+        link: &mut Use,
+        leg: Leg,
+        clock: &Clock,
+        seen: &mut Seen,
+    ) -> Result<Option<(Vec<u8>, bool)>, Stop> {
         match (self.command_of(link, leg), clock.of_next_part(self.timer.now())) {
             (Ok(command), Some(clock)) => {
-                let (ok, killed) = self.collect_ok(link, command, clock, seen).await?;
-                self.note_warnings(link, seen).await?;
-                done.leg(ok);
-                if killed && seen.error.is_none() {
-                    seen.fail(&Refusal::interrupted());
-                }
+                return self.collect_ok(link, command, clock, seen).await.map(Some);
             }
             (Ok(_), None) => seen.fail(&self.took_too_long()),
             (Err(refusal), _) => seen.fail(&refusal),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What is said before the parts of a write, behind them, and where one fails.
@@ -202,13 +227,13 @@ impl Session {
         let (mut finished, mut is_killed) = (Vec::new(), false);
         let all = legs.len();
         for leg in legs {
-            let shard = leg.shard;
-            let at = self.server_of(shard);
+            let at = self.server_of(leg.shard);
+            let shard = self.part_name(leg.shard);
             if at != self.at {
                 link = match self.go_on_at(at, link, facts, &seen, effects).await {
                     Ok(link) => link,
                     Err(Stop::Refuse(refusal)) if !refusal.fatal => {
-                        return Err(refusal.with(&report(shard, &finished, all)).into());
+                        return Err(refusal.with(&report(&shard, &finished, all)).into());
                     }
                     Err(stop) => return Err(stop),
                 };
@@ -222,7 +247,7 @@ impl Session {
                 Ok(command) => command,
                 Err(refusal) => {
                     seen.fail(&refusal);
-                    let where_it_stands = report(shard, &finished, all);
+                    let where_it_stands = report(&shard, &finished, all);
                     seen.message = [&seen.message[..], where_it_stands.as_bytes()].concat().into();
                     break;
                 }
@@ -240,7 +265,7 @@ impl Session {
                 Err(stop) => return self.finish(link, facts, &seen, Err(stop)),
             }
             if seen.error.is_some() {
-                let where_it_stands = report(shard, &finished, all);
+                let where_it_stands = report(&shard, &finished, all);
                 seen.message = [&seen.message[..], where_it_stands.as_bytes()].concat().into();
                 break;
             }
@@ -252,6 +277,14 @@ impl Session {
         let reply =
             if seen.error.is_some() { self.error_of(&seen, 1) } else { self.done(&done, &mut seen, 1) };
         self.finish_several(link, facts, &seen, reply)
+    }
+
+    /// What a definition's report calls a shard, or the server of a copy.
+    fn part_name(&self, shard: u32) -> String {
+        match cluster_of_copy(shard) {
+            Some(at) => self.ctx.clusters[at].described(),
+            None => format!("shard {shard}"),
+        }
     }
 
     /// Leaves a link, with what a statement has done there, for one to another server, on which it goes on.
@@ -338,6 +371,16 @@ impl Session {
         bytes.into()
     }
 
+    /// Where parts have warned, their list is that of the statement.
+    pub(super) fn note_list_of_parts(&mut self, charset: Option<Box<[u8]>>, seen: &Seen) {
+        if seen.listed.is_some() {
+            // A list may have been cut.
+            self.before.warning_count = self.before.warning_count.max(u64::from(seen.warnings));
+            self.before.charset = charset;
+            (self.before.failed, self.before.error) = (false, None);
+        }
+    }
+
     /// The end of a statement of several parts.
     pub(super) fn finish_several(
         &mut self,
@@ -351,12 +394,7 @@ impl Session {
         let outcome = self.finish(link, facts, seen, Ok(reply));
         // The server's own answers are about one part only, and of an error it may have been told something else since.
         self.is_last = false;
-        if seen.listed.is_some() {
-            // A list may have been cut.
-            self.before.warning_count = self.before.warning_count.max(u64::from(seen.warnings));
-            self.before.charset = charset;
-            (self.before.failed, self.before.error) = (false, None);
-        }
+        self.note_list_of_parts(charset, seen);
         if seen.has_failed() {
             let error = seen.out_of_time.clone().unwrap_or_else(|| seen.server_error());
             self.before.error = seen.error.map(|code| (code, seen.sqlstate));
@@ -367,17 +405,13 @@ impl Session {
     }
 }
 
-/// Where a definition stands that failed on a shard.
-fn report(failed: u32, finished: &[u32], all: usize) -> String {
-    let list = |shards: &[u32]| {
-        let names: Vec<_> = shards.iter().map(u32::to_string).collect();
-        names.join(", ")
-    };
+/// Where a definition stands that failed on one part of several.
+fn report(failed: &str, finished: &[String], all: usize) -> String {
     match (finished, all - finished.len() - 1) {
-        ([], _) => format!(" (on shard {failed}; no shard has it)"),
+        ([], _) => format!(" (on {failed}; no other has it)"),
         (finished, left) => format!(
-            " (on shard {failed}; done on {}, not tried on {left} more: repeat it there once the cause is mended)",
-            list(finished)
+            " (on {failed}; done on {}, not tried on {left} more: repeat it there once the cause is mended)",
+            finished.join(", ")
         ),
     }
 }

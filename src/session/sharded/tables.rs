@@ -11,8 +11,8 @@ use crate::config;
 use crate::parser::{Sketch, SketchKind, SqlMode};
 use crate::protocol::reply::Renames;
 use crate::router::sharding::{
-    Action, Budget, Edit, Limit, Operand, Piece, Plan, Reading, Reason, Row, Rules, ShardSet, Value, Verdict,
-    Window, evaluate, physical, place, planner,
+    Action, Budget, Edit, GLOBAL, Limit, Operand, Piece, Plan, Reading, Reason, Row, Rules, ShardSet, Value,
+    Verdict, Window, cluster_of_copy, copy_at, evaluate, physical, place, planner,
 };
 
 use super::super::failure::Refusal;
@@ -21,12 +21,17 @@ use super::finish::literal;
 /// Longer texts, such as INSERTs of many rows, are planned each time: few are alike, and the list would fill with them.
 const KEPT_MAX: usize = 4096;
 
+/// The cluster of `[backend]`, behind which those of `[[shards]]` come.
+const HOME: usize = 0;
+
 /// What a cluster's sharded tables are. A core has its own.
 pub struct ShardedTables {
     pub(super) rules: Rules,
     pub(super) budget: Budget,
     /// The cluster of each shard; empty where all are at home.
     servers: Vec<usize>,
+    /// Those of global tables.
+    copies: ShardSet,
     /// Transactions may be on several of them.
     pub(in crate::session) branches: bool,
     /// Links that a read of several shards uses at a time.
@@ -117,8 +122,11 @@ impl ShardedTables {
         let rules = Rules::new(sharding);
         let max_plans = NonZeroUsize::new(sharding.max_plans).unwrap_or(NonZeroUsize::MIN);
         let budget = Budget { max_rows: sharding.max_merge_rows, max_bytes: sharding.max_merge_bytes };
+        let copies = sharding.servers.iter().chain(&[HOME]);
+        let copies = copies.fold(ShardSet::EMPTY, |set, at| set.union(ShardSet::of(copy_at(*at))));
         (!rules.is_empty()).then(|| Self {
             rules,
+            copies,
             budget,
             servers: sharding.servers.clone(),
             branches: sharding.two_phase && !sharding.servers.is_empty(),
@@ -138,14 +146,20 @@ impl ShardedTables {
         self.servers.iter().copied().filter(|server| *server != home).collect()
     }
 
-    /// The cluster that has a shard; `home` where that is that of all.
+    /// The cluster that has a shard or a copy; `home` where that is that of all.
     pub(super) fn server_of(&self, shard: u32, home: usize) -> usize {
+        if let Some(at) = cluster_of_copy(shard) {
+            return at;
+        }
         self.servers.get(shard as usize).copied().unwrap_or(home)
     }
 
-    /// The shard of a plan's tables that is asked what all of them are like: one that is `at` this cluster, or the first.
+    /// The shard or copy of a plan's tables that is asked what all of them are like: one that is `at` this cluster, or the first.
     pub(super) fn model_shard(&self, plan: &Plan, at: usize) -> u32 {
-        self.shard_of_rule_at(plan.rule, at)
+        match plan.rule {
+            GLOBAL => copy_at(at),
+            rule => self.shard_of_rule_at(rule, at),
+        }
     }
 
     /// The same by a table's name.
@@ -189,13 +203,11 @@ impl ShardedTables {
         verdict
     }
 
-    /// Whether a name of a sharded table is in a text, as whatever.
+    /// Whether a name of a sharded or global table is in a text, as whatever.
     fn mentions(&self, sql: &[u8], sketch: &Sketch) -> bool {
         (0..).zip(&sketch.tokens).any(|(at, token)| match token.kind {
-            SketchKind::Word => self.rules.rule_of(sketch.text(sql, at)).is_some(),
-            SketchKind::Quoted => {
-                sketch.name(sql, at).is_some_and(|name| self.rules.rule_of(&name).is_some())
-            }
+            SketchKind::Word => self.rules.known(sketch.text(sql, at)).is_some(),
+            SketchKind::Quoted => sketch.name(sql, at).is_some_and(|name| self.rules.known(&name).is_some()),
             _ => false,
         })
     }
@@ -213,14 +225,20 @@ impl ShardedTables {
         reading: Reading,
         at: usize,
     ) -> Result<Targets, Refusal> {
+        if plan.rule == GLOBAL {
+            return Ok(match plan.action {
+                Action::EachCopy { .. } | Action::Definition => one_or_several(self.copies),
+                _ => Targets::One(copy_at(at)),
+            });
+        }
         let Some(rule) = self.rules.rule(plan.rule) else { return Ok(Targets::One(0)) };
         let all = ShardSet::full(rule.shards);
         let groups = match plan.action.explained() {
             Action::Read { groups, .. } | Action::Write { groups, .. } => groups,
-            Action::Describe | Action::Unlisted { .. } | Action::Explain { .. } => {
+            Action::Describe | Action::Unlisted { .. } | Action::Explain { .. } | Action::AnyCopy => {
                 return Ok(Targets::One(self.model_shard(plan, at)));
             }
-            Action::Definition | Action::Load(_) => return Ok(one_or_several(all)),
+            Action::Definition | Action::Load(_) | Action::EachCopy { .. } => return Ok(one_or_several(all)),
             Action::Insert { rows, .. } => {
                 let shard = |row: &Row| place(rule, &values.get(&row.key), reading);
                 let shards = rows.iter().map(shard).collect::<Result<Vec<_>, _>>().map_err(Refusal::key)?;

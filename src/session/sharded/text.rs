@@ -207,7 +207,7 @@ impl Session {
     ) -> Result<Payload, Stop> {
         self.count_sharded(match &how {
             How::Read(..) | How::Explain(_) => Sharded::Read,
-            How::Write(_) => Sharded::Write,
+            How::Write(_) | How::EachCopy(_) => Sharded::Write,
             How::Define => Sharded::Definition,
         });
         let mut legs = legs;
@@ -233,6 +233,9 @@ impl Session {
             (_, How::Write(_)) if !self.may_branch() => {
                 return Err(Refusal::several_servers("A write").into());
             }
+            (_, How::EachCopy(table)) if !self.may_branch() => {
+                return Err(Refusal::copies_need_two_phases(table).into());
+            }
             ([first, ..], _) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
                 let shards = legs.iter().fold(ShardSet::EMPTY, |set, leg| set.union(ShardSet::of(leg.shard)));
@@ -241,7 +244,11 @@ impl Session {
                     How::Read(merging, finishing) => {
                         self.read_on_servers(statement, legs, *merging, finishing).await
                     }
-                    How::Write(done) => self.write_on_servers(statement, legs, done).await,
+                    How::Write(done) => self.write_on_servers(statement, legs, done, None).await,
+                    How::EachCopy(table) => {
+                        let copies = self.copies(&table)?;
+                        self.write_on_servers(statement, legs, Done::default(), Some(copies)).await
+                    }
                     How::Define | How::Explain(_) => Err(Refusal::of_one_link().into()),
                 };
             }
@@ -257,6 +264,7 @@ impl Session {
                 self.read_several(link, facts, legs, *merging, finishing, seen).await
             }
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
+            How::EachCopy(_) => self.write_several(link, facts, legs, Done::default(), seen).await,
             How::Define => self.define_on_all(link, facts, legs, seen, &effects).await,
             How::Explain(tables) => Box::pin(self.explain_on_all(link, facts, legs, &tables, seen)).await,
         }
@@ -295,6 +303,8 @@ pub(super) enum How {
     Read(Box<Merging<Payload>>, Option<Box<Finishing>>),
     /// With what is known of all parts before the first.
     Write(Done),
+    /// With the name of a global table, of which each server has a copy: what is done on one is done on all.
+    EachCopy(Box<str>),
     Define,
     /// What the plans of all shards say, one after the other; with what the sharded tables are called.
     Explain(Vec<Box<str>>),
@@ -323,6 +333,7 @@ pub(super) fn how(
         }
         Action::Write { .. } | Action::Load(_) => Ok(How::Write(Done::default())),
         Action::Insert { .. } => Ok(How::Write(Done { rows: Some(ignore(values)), ..Done::default() })),
+        Action::EachCopy { table } => Ok(How::EachCopy(table.clone())),
         Action::Definition => Ok(How::Define),
         Action::Explain { of, tables: named } => {
             // What can't run can't be explained.
@@ -330,7 +341,7 @@ pub(super) fn how(
             how(tables, &of, values, encoding, first)?;
             Ok(How::Explain(named.clone()))
         }
-        Action::Describe | Action::Unlisted { .. } => Err(Refusal::of_one_link()),
+        Action::Describe | Action::Unlisted { .. } | Action::AnyCopy => Err(Refusal::of_one_link()),
     }
 }
 

@@ -2,6 +2,8 @@
 //! take here.
 
 use super::super::plan::{Action, Edit, Piece, Reason};
+use super::super::rules::GLOBAL;
+use super::global::NOT_IN_DEFAULTS;
 use super::load::load;
 use super::text::Text;
 use super::{Tables, Use};
@@ -56,11 +58,17 @@ impl Reading<'_> {
     fn finish(self, action: Action) -> Result<Use, Reason> {
         let Some(rule) = self.used.first().copied() else { return Ok(Use::Home) };
         if self.used.iter().any(|other| *other != rule) {
+            if self.used.contains(&GLOBAL) {
+                return Err("sharded tables and global ones cannot be defined in one statement, nor can a global table refer to \
+                     a sharded one: write one for each"
+                    .into());
+            }
             return Err("tables of several sharding rules cannot be in one statement".into());
         }
         if self.home {
             return Err(
-                "sharded tables and others cannot be defined in one statement: write one for each".into()
+                "sharded or global tables and others cannot be defined in one statement: write one for each"
+                    .into(),
             );
         }
         Ok(Use::Sharded { rule, action, edits: self.edits, beside: None, of_this_text: false })
@@ -83,7 +91,7 @@ impl Reading<'_> {
     }
 
     fn rule_at(&self, token: u32) -> Option<usize> {
-        self.tables.rule_of(self.text.name(token)?.as_bytes())
+        self.tables.known(self.text.name(token)?.as_bytes())
     }
 
     /// A table's name, which the physical one takes the place of.
@@ -99,7 +107,9 @@ impl Reading<'_> {
         let rule = self.rule_at(name).filter(|_| !server);
         if let Some(rule) = rule {
             self.used.push(rule);
-            self.edits.push(physical(name, &table));
+            if rule != GLOBAL {
+                self.edits.push(physical(name, &table));
+            }
         }
         Ok(rule)
     }
@@ -177,7 +187,7 @@ impl Reading<'_> {
                     "a temporary table cannot have the name of a sharded one: use another name".into()
                 );
             }
-            return self.body(rule.is_some());
+            return self.body(rule);
         }
         let index = self.at;
         self.skip_all(&["UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE"]);
@@ -189,16 +199,17 @@ impl Reading<'_> {
         match schema || !self.mentions() {
             true => Ok(()),
             false => Err(
-                "views, triggers and stored programs cannot use sharded tables: address the physical tables"
+                "views, triggers and stored programs cannot use sharded or global tables: address those of the servers"
                     .into(),
             ),
         }
     }
 
     /// What CREATE TABLE and ALTER TABLE have behind the name.
-    fn body(&mut self, sharded: bool) -> Result<(), Reason> {
-        if self.has(&["SELECT"]) && (sharded || self.mentions()) {
-            return Err("CREATE TABLE ... SELECT is not supported with sharded tables: create the table first, then INSERT \
+    fn body(&mut self, rule: Option<usize>) -> Result<(), Reason> {
+        let (known, sharded) = (rule.is_some(), rule.is_some_and(|rule| rule != GLOBAL));
+        if self.has(&["SELECT"]) && (known || self.mentions()) {
+            return Err("CREATE TABLE ... SELECT is not supported with sharded and global tables: create the table first, then INSERT \
                  ... SELECT"
                 .into());
         }
@@ -212,17 +223,37 @@ impl Reading<'_> {
             let like = self.text.is(token, "LIKE")
                 && (token == first || token == first + 1 && self.text.is_byte(first, "("));
             if self.text.is(token, "REFERENCES") || like {
-                if self.table()?.is_some() && !sharded {
-                    return Err("a table that is not sharded cannot refer to a sharded one: leave the foreign key out, or \
-                         address the physical tables"
-                        .into());
+                match self.table()? {
+                    // It is beside each table that refers to it.
+                    Some(GLOBAL) if rule != Some(GLOBAL) => _ = self.used.pop(),
+                    Some(other) if other != GLOBAL && !sharded && !known => {
+                        return Err("a table that is not sharded cannot refer to a sharded one: leave the foreign key out, or \
+                             address the physical tables"
+                            .into());
+                    }
+                    None if rule == Some(GLOBAL) => {
+                        return Err(
+                            "a global table can refer to global tables only: others are not on every server"
+                                .into(),
+                        );
+                    }
+                    _ => {}
                 }
+            } else if rule == Some(GLOBAL)
+                && self.text.is_any(token, &NOT_IN_DEFAULTS)
+                && self.text.is_byte(self.at, "(")
+            {
+                return Err(format!(
+                    "{}() gives something else on each server's copy of a global table: insert the value",
+                    self.text.str(token).to_ascii_uppercase()
+                )
+                .into());
             } else if sharded {
                 self.constraint(token)?;
             }
             let merged =
                 self.text.is(token, "UNION") || self.text.is(token, "WITH") && self.text.is(self.at, "TABLE");
-            if merged && (sharded || self.mentions()) {
+            if merged && (known || self.mentions()) {
                 return Err(self.unsupported());
             }
         }
@@ -309,7 +340,7 @@ impl Reading<'_> {
         self.skip_all(&["IF", "EXISTS"]);
         let rule = self.table()?;
         let start = self.at;
-        self.body(rule.is_some())?;
+        self.body(rule)?;
         for token in start..self.text.end() {
             if !self.text.is(token, "RENAME") || self.text.is_any(token + 1, &["COLUMN", "INDEX", "KEY"]) {
                 continue;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::super::plan::*;
+use super::super::rules::GLOBAL;
 use super::{Tables, plan};
 use crate::parser::{Sketch, SqlMode};
 
@@ -12,7 +13,7 @@ pub(super) const GOLDEN: &str =
 /// The shard whose text is shown.
 const SHARD: u32 = 3;
 
-/// `users`, `orders` and `items` by `user_id`; `accounts` and `transfers` by `account`.
+/// `users`, `orders` and `items` by `user_id`; `accounts` and `transfers` by `account`; `currencies` and `rates` are global.
 pub(super) struct Shop;
 
 impl Tables for Shop {
@@ -21,6 +22,13 @@ impl Tables for Shop {
             b"users" | b"orders" | b"items" => Some(0),
             b"accounts" | b"transfers" => Some(1),
             _ => None,
+        }
+    }
+
+    fn known(&self, table: &[u8]) -> Option<usize> {
+        match table {
+            b"currencies" | b"rates" => Some(GLOBAL),
+            _ => self.rule_of(table),
         }
     }
 
@@ -56,7 +64,11 @@ impl Shown<'_> {
 
     fn plan(&self, plan: &Plan) -> String {
         let mut out = String::new();
-        let rule = if plan.rule == 0 { String::new() } else { format!(" rule={}", plan.rule) };
+        let rule = match plan.rule {
+            0 => String::new(),
+            GLOBAL => " global".to_owned(),
+            rule => format!(" rule={rule}"),
+        };
         let only = if plan.of_this_text { " of-this-text" } else { "" };
         match &plan.action {
             Action::Explain { of, tables } => {
@@ -106,6 +118,12 @@ impl Shown<'_> {
                 let behind = self.sketch.text(self.sql.as_bytes(), *behind);
                 let behind = String::from_utf8_lossy(behind);
                 writeln!(out, "  unlisted{rule}: the list of columns goes behind {behind}").unwrap();
+            }
+            Action::AnyCopy => writeln!(out, "  read of any copy").unwrap(),
+            Action::EachCopy { table } => writeln!(out, "  write of each copy of {table}").unwrap(),
+            Action::Definition if plan.rule == GLOBAL => {
+                writeln!(out, "  definition of each copy").unwrap();
+                writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
             }
             Action::Definition => {
                 writeln!(out, "  definition{rule}\n  one: {}", self.text(plan, &plan.edits)).unwrap();

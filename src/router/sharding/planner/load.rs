@@ -1,6 +1,7 @@
 //! LOAD DATA.
 
 use super::super::plan::{Action, Edit, Load, Piece, Reason};
+use super::super::rules::GLOBAL;
 use super::text::Text;
 use super::write::folded;
 use super::{Tables, Use};
@@ -30,6 +31,11 @@ pub(super) fn load(text: &Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> 
     }
     let (table, schema) = text.table_at(reader.at);
     let name = text.name(table).ok_or(UNREADABLE)?;
+    if tables.known(name.as_bytes()) == Some(GLOBAL) && !text.is_of_server(schema) {
+        return Err(
+            "LOAD DATA cannot write a global table, of which every server has a copy: INSERT the rows".into(),
+        );
+    }
     let Some(rule) = tables.rule_of(name.as_bytes()).filter(|_| !text.is_of_server(schema)) else {
         return reader.other_table(table + 1, tables);
     };

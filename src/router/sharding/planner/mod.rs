@@ -8,6 +8,7 @@
 //!   `aggregate` the functions; `finish` has the server compute what can't be merged of merged groups, in the words
 //!   of `finish_text`, with `averages` and `concat` (GROUP_CONCAT) among them; `union` is about several SELECTs.
 //! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE, `load` LOAD DATA; `render` makes the text of one shard.
+//! - `global` is about tables of which each server has a copy.
 //!
 //! The rule in doubt: a statement is refused with words that help, never guessed.
 
@@ -20,6 +21,7 @@ mod condition;
 mod definition;
 mod finish;
 mod finish_text;
+mod global;
 mod groups;
 mod insert;
 mod joins;
@@ -47,6 +49,8 @@ use super::plan::{Action, Edit};
 pub trait Tables {
     /// The number of the rule that a table is of, by its name without a schema.
     fn rule_of(&self, table: &[u8]) -> Option<usize>;
+    /// The same, and [`GLOBAL`](super::rules::GLOBAL) for a global table.
+    fn known(&self, table: &[u8]) -> Option<usize>;
     /// A rule's sharding column.
     fn column(&self, rule: usize) -> &str;
     /// How many shards a rule has.

@@ -7,6 +7,7 @@ use sqlparser::ast::{Query, Statement};
 use super::super::plan::{Action, Condition, Plan, Reason, Verdict};
 use super::definition::definition;
 use super::finish_text::sorted;
+use super::global::of_global_tables;
 use super::insert::unlisted;
 use super::scatter::scatter;
 use super::text::Text;
@@ -16,8 +17,13 @@ use super::write::is_physical;
 use super::{Tables, Use};
 use crate::parser::{Sketch, SketchKind, is_server_schema};
 
-/// Whether a sharded table's name is in a text at all. If not, it need not be planned.
+/// Whether the name of a sharded or global table is in a text at all. If not, it need not be planned.
 pub fn mentions(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> bool {
+    names(sql, sketch, &|name| tables.known(name).is_some())
+}
+
+/// Whether a name like this is in a text, but for what is the server's own.
+fn names(sql: &str, sketch: &Sketch, is_wanted: &dyn Fn(&[u8]) -> bool) -> bool {
     let mut before = None;
     sketch.tokens.iter().zip(0_u32..).any(|(token, at)| {
         let name = match token.kind {
@@ -27,7 +33,7 @@ pub fn mentions(sql: &str, sketch: &Sketch, tables: &dyn Tables) -> bool {
         // `mysql.users` is none of ours.
         let server = sketch.text(sql.as_bytes(), at.wrapping_sub(1)) == b"."
             && before.as_ref().is_some_and(|schema: &Vec<u8>| is_server_schema(schema));
-        let found = !server && name.as_ref().is_some_and(|name| tables.rule_of(name).is_some());
+        let found = !server && name.as_ref().is_some_and(|name| is_wanted(name));
         if name.is_some() {
             before = name;
         }
@@ -64,12 +70,18 @@ fn without_comments(sql: &str, sketch: &Sketch) -> String {
 }
 
 fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
-    if text.sketch.doubtful {
+    let is_sharded = names(text.sql, text.sketch, &|name| tables.rule_of(name).is_some());
+    if text.sketch.doubtful && is_sharded {
         return Err("words that servers may read in two ways cannot be beside sharded tables: write the statement without them"
             .into());
     }
     if (0..text.end()).any(|token| text.is_byte(token, ";")) {
-        return Err("several statements in one text cannot use sharded tables: send them one by one".into());
+        return Err(
+            "several statements in one text cannot use sharded or global tables: send them one by one".into(),
+        );
+    }
+    if !is_sharded {
+        return of_global_tables(text, tables);
     }
     if let Some(usage) = definition(text, tables) {
         return usage;
@@ -84,12 +96,24 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     let mut walk = Walk::new(text, tables);
     let (action, of_this_text) = walk.statement(&statement)?;
     walk.check_all_found(&statement)?;
-    let Some(first) = walk.occurrences.first() else { return Ok(Use::Home) };
+    let Some(first) = walk.occurrences.first() else {
+        return match walk.global_in(&statement) {
+            // The name of a sharded one is something else here.
+            Some(_) => of_global_tables(text, tables),
+            None => Ok(Use::Home),
+        };
+    };
     let rule = first.rule;
     if walk.occurrences.iter().any(|occurrence| occurrence.rule != rule) {
         return Err("tables of several sharding rules cannot be in one statement".into());
     }
     walk.check_no_physical()?;
+    if let Some(table) = walk.written_global(&statement)? {
+        return Err(format!(
+            "a write of the global table `{table}` cannot use sharded tables: read first, then write the values"
+        )
+        .into());
+    }
     let beside = walk.table_beside(&statement);
     Ok(Use::Sharded { rule, action, edits: walk.edits, beside, of_this_text })
 }

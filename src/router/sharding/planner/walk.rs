@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::super::plan::{Condition, Edit, Piece, Reason};
+use super::super::rules::GLOBAL;
 use super::Tables;
 use super::condition::View;
 use super::groups::Groups;
@@ -284,7 +285,22 @@ impl<'a> Walk<'a> {
         Ok(rule.map(|rule| (rule, table)))
     }
 
-    /// A table of the statement that is not sharded; tables of the server itself are everywhere.
+    /// The name of a table, if it is a global one.
+    pub(super) fn global(&self, name: &ObjectName) -> Option<String> {
+        let table = last_ident(name)?;
+        let schema = name.0.len() > 1;
+        let is_of_with = !schema && self.named.iter().any(|cte| cte.eq_ignore_ascii_case(&table.value));
+        let is_of_server = schema && name.0.first().is_some_and(is_server_part);
+        let is_global = self.tables.known(table.value.as_bytes()) == Some(GLOBAL);
+        (is_global && !is_of_with && !is_of_server).then(|| table.value.clone())
+    }
+
+    /// Notes the names that WITH gives, where the queries are not gone through.
+    pub(super) fn names_of_with<T: Visit>(&mut self, statement: &T) {
+        let _ = statement.visit(&mut WithNames(&mut self.named));
+    }
+
+    /// A table of the statement that is neither sharded nor global; tables of the server itself are everywhere.
     pub(super) fn table_beside<T: Visit>(&self, statement: &T) -> Option<Box<str>> {
         match statement.visit(&mut Beside(self)) {
             ControlFlow::Continue(()) => None,
@@ -305,6 +321,26 @@ pub(super) fn last_ident(name: &ObjectName) -> Option<&Ident> {
     match name.0.last() {
         Some(ObjectNamePart::Identifier(ident)) => Some(ident),
         _ => None,
+    }
+}
+
+/// Whether a part of a name is that of a schema of the server's own.
+fn is_server_part(part: &ObjectNamePart) -> bool {
+    match part {
+        ObjectNamePart::Identifier(schema) => is_server_schema(schema.value.as_bytes()),
+        ObjectNamePart::Function(_) => false,
+    }
+}
+
+struct WithNames<'n>(&'n mut Vec<String>);
+
+impl Visitor for WithNames<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.0.extend(ctes.map(|cte| cte.alias.name.value.clone()));
+        ControlFlow::Continue(())
     }
 }
 
@@ -341,11 +377,8 @@ impl Visitor for Beside<'_, '_> {
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Self::Break> {
         let Some(table) = last_ident(name) else { return ControlFlow::Continue(()) };
         let schema = name.0.len() > 1;
-        let of_server = |part: &ObjectNamePart| match part {
-            ObjectNamePart::Identifier(schema) => is_server_schema(schema.value.as_bytes()),
-            ObjectNamePart::Function(_) => false,
-        };
-        let is_everywhere = schema && name.0.first().is_some_and(of_server)
+        let is_everywhere = schema && name.0.first().is_some_and(is_server_part)
+            || self.0.global(name).is_some()
             || !schema && table.quote_style.is_none() && table.value.eq_ignore_ascii_case("dual")
             || !schema && self.0.named.iter().any(|named| named.eq_ignore_ascii_case(&table.value));
         match is_everywhere || matches!(self.0.table_name(name), Ok(Some(_))) {
