@@ -270,6 +270,7 @@ pub const KEYS: &[Key] = &[
     text("sharding", "name", Absent::Refused, "what the rule is called in errors and logs"),
     Key { section: "sharding", name: "table_pattern", form: Form::OneOrMore, doc: "the tables that it is for: a name, the beginning of names with a * behind it, or a list of such" },
     text("sharding", "shard_column", Absent::Refused, "the column whose value says on which shard a row is"),
+    text("sharding", "sequence_column", Absent::Unset("none"), "the column for which Athena draws ids that no other shard has, in rows that an INSERT gives none"),
     choice("sharding", "algorithm", "mod", &["mod", "hash", "range"], &[], "from the value to the shard: \"mod\" (the remainder of an integer), \"hash\" or \"range\" (see docs/SHARDING.md)"),
     Key { section: "sharding", name: "shard_count", form: Form::Number { range: 1..=SHARDS_MAX + 1, absent: Absent::Unset("required, but for \"range\"") }, doc: "how many physical tables a table is: users_0, users_1 and so on" },
     Key { section: "sharding", name: "boundaries", form: Form::Scalars("required for \"range\""), doc: "the first keys of all shards but the first, ascending; for \"range\" only" },
@@ -308,6 +309,7 @@ pub const KEYS: &[Key] = &[
 
     choice("sharding_defaults", "cross_shard_transactions", "refuse", &["refuse", "xa"], &[], "what becomes of a transaction that goes on at a second server of [[shards]]: \"refuse\" its statement, or commit on all of them by two phases (\"xa\")"),
     list("sharding_defaults", "global_tables", "none", "tables of which every server of [[shards]] and [backend] has a copy: names, or beginnings with a * behind them"),
+    number("sharding_defaults", "sequence_block", 1000, 1..=1_000_000_000, "ids of a sequence that a core takes at a time; those that it has not given when it ends are lost"),
     number("sharding_defaults", "max_fan_out", 8, 1..=256, "backend connections that a read of several shards uses at a time"),
     number("sharding_defaults", "max_merge_rows", 1_000_000, 1..=u32::MAX as u64, "groups, and rows of shards that can't be read at the same time, that Athena keeps to merge the answers of several shards; one more is an error"),
     number("sharding_defaults", "max_merge_bytes", 64 << 20, 1024..=1 << 40, "bytes that it keeps for that; one more is an error"),

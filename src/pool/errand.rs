@@ -16,12 +16,11 @@ use crate::protocol::response::{ErrPacket, OkPacket};
 use crate::protocol::resultset::TextValue;
 use crate::protocol::session_track::{Tracker, Trackers};
 
-use super::connect::query;
 use super::conversation::Conversation;
 use super::error::{ConnectError, LinkError};
 use super::identity::{Identity, Want};
 use super::lease::Lease;
-use super::link::{Link, over, row};
+use super::link::{Link, row};
 use super::replay::{Brought, Overheard};
 use super::stateless::StatelessPool;
 
@@ -81,6 +80,14 @@ impl StatelessPool {
         self.errand_within(self.settings.connect_timeout, identity, sql).await
     }
 
+    /// The same for several statements that follow each other on one link, which is the instance's own account's.
+    ///
+    /// # Errors
+    /// See [`StatelessPool::errand`].
+    pub async fn errand_of_several(self: &Rc<Self>, questions: &[Vec<u8>]) -> Result<Vec<Told>, ErrandError> {
+        self.errands_within(self.settings.connect_timeout, None, questions).await
+    }
+
     /// The same for a KILL, within [`StatelessPool::kill_timeout`].
     ///
     /// # Errors
@@ -100,6 +107,16 @@ impl StatelessPool {
         identity: Option<Identity>,
         sql: &str,
     ) -> Result<Told, ErrandError> {
+        let mut told = self.errands_within(limit, identity, &[sql.as_bytes().to_vec()]).await?;
+        Ok(told.pop().unwrap_or(Told::Ok))
+    }
+
+    async fn errands_within(
+        self: &Rc<Self>,
+        limit: Duration,
+        identity: Option<Identity>,
+        questions: &[Vec<u8>],
+    ) -> Result<Vec<Told>, ErrandError> {
         let timer = Timer::new(&self.core.timers);
         let run = async {
             let all = Key::default();
@@ -107,9 +124,11 @@ impl StatelessPool {
             if let Some(mut lease) = self.take_any(identity.as_ref()) {
                 if let Brought::Refused(err) = lease.bring(None, &self.states.empty(), &self.states).await? {
                     lease.give_back();
-                    return Ok(Told::Err(err));
+                    return Ok(vec![Told::Err(err)]);
                 }
-                let told = lease.ask(sql).await?;
+                let (told, _) = lease.ask_all(questions).await?;
+                // They may have set it.
+                lease.insert_id = lease.insert_id.filter(|_| questions.len() == 1);
                 lease.give_back();
                 return Ok(told);
             }
@@ -120,7 +139,7 @@ impl StatelessPool {
                 None => self.plain_want(Identity::DEFAULT_COLLATION),
             };
             let mut link = self.open_extra(&want).await?;
-            let told = link.ask(sql).await?;
+            let (told, _) = link.ask_all(questions).await?;
             link.quit();
             Ok(told)
         };
@@ -152,18 +171,6 @@ impl StatelessPool {
                 return Some(lease);
             }
         }
-    }
-}
-
-impl Link {
-    /// Sends one statement and reads its whole reply.
-    async fn ask(&mut self, sql: &str) -> Result<Told, LinkError> {
-        let mut conversation = Conversation::new(&self.socket, 0).with_packets_up_to(REPLY_MAX);
-        conversation.send(0, &query(sql, self.identity.flags));
-        conversation.expect_reply();
-        let told = read_table(&mut conversation, &mut Overheard::default()).await?;
-        over(&conversation)?;
-        Ok(told)
     }
 }
 

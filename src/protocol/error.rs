@@ -48,8 +48,8 @@ error_codes! {
     NetReadError = 1158, b"08S01";
     NetReadInterrupted = 1159, b"08S01";
     LockWaitTimeout = 1205, b"HY000";
-    /// The transaction was rolled back, and is worth another try.
     ErrorDuringCommit = 1180, b"HY000";
+    /// The transaction was rolled back, and is worth another try.
     LockDeadlock = 1213, b"40001";
     UserLimitReached = 1226, b"42000";
     NotSupportedYet = 1235, b"42000";
@@ -58,6 +58,8 @@ error_codes! {
     QueryInterrupted = 1317, b"70100";
     StmtHasNoOpenCursor = 1421, b"HY000";
     MaxPreparedStmtCountReached = 1461, b"42000";
+    /// No id can be drawn for a row.
+    AutoincReadFailed = 1467, b"HY000";
     MalformedPacket = 1835, b"HY000";
     /// A write in a read-only transaction.
     ReadOnlyTransaction = 1792, b"25006";

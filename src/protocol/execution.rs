@@ -13,6 +13,9 @@ use super::statement::ExecuteHeader;
 /// What stands in front of the number of values: the command, the statement's id, flags and the iteration count.
 const HEAD_LEN: usize = 10;
 
+/// The type of a number of eight bytes.
+const LONGLONG: u8 = 8;
+
 /// Types whose values are sent as texts, which a parameter that is sent ahead can have.
 fn is_sent_as_text(kind: u8) -> bool {
     matches!(kind, 0 | 15 | 245..=254)
@@ -29,7 +32,7 @@ pub struct Execution<'a> {
 }
 
 /// A value as it is sent.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Sent<'a> {
     kind: [u8; 2],
     name: &'a [u8],
@@ -37,11 +40,20 @@ struct Sent<'a> {
     bytes: Bytes<'a>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Bytes<'a> {
     /// With the length before it, if its type has one.
     Encoded(&'a [u8]),
     Ahead(&'a [u8]),
+}
+
+/// What a parameter of another text gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// The value of the parameter of this number.
+    Parameter(usize),
+    /// This number.
+    Id(u64),
 }
 
 impl<'a> Execution<'a> {
@@ -74,12 +86,29 @@ impl<'a> Execution<'a> {
         Ok(Self { head, named: header.named, params: header.params, values })
     }
 
-    /// The execution of a text that has only those parameters for whose numbers `keep` holds: its payload, and their types.
-    /// It has all values in it, and opens no cursor.
-    pub fn encode(&self, keep: impl Fn(usize) -> bool) -> (Vec<u8>, Vec<u8>) {
-        let chosen = |(at, _): &(usize, &Sent<'_>)| *at >= self.params || keep(*at);
-        let chosen: Vec<_> = self.values.iter().enumerate().filter(chosen).map(|(_, value)| value).collect();
-        let attributes = self.values.len().saturating_sub(self.params);
+    /// The same execution with all values in it: see [`Execution::encode`].
+    pub fn encode_all(&self) -> (Vec<u8>, Vec<u8>) {
+        self.encode((0..self.params).map(Given::Parameter))
+    }
+
+    /// The execution of a text that has these parameters: its payload, and their types. It has all values in it, and opens no
+    /// cursor.
+    pub fn encode(&self, parameters: impl Iterator<Item = Given>) -> (Vec<u8>, Vec<u8>) {
+        let (of_parameters, attributes) = self.values.split_at(self.params.min(self.values.len()));
+        let ids: Vec<_> = parameters
+            .filter_map(|given| match given {
+                Given::Parameter(number) => of_parameters.get(number).map(Err),
+                Given::Id(id) => Some(Ok(id.to_le_bytes())),
+            })
+            .collect();
+        let chosen = ids.iter().map(|given| match given {
+            Err(value) => **value,
+            Ok(id) => {
+                Sent { kind: [LONGLONG, UNSIGNED], name: &[], is_null: false, bytes: Bytes::Encoded(id) }
+            }
+        });
+        let chosen: Vec<_> = chosen.chain(attributes.iter().copied()).collect();
+        let attributes = attributes.len();
         let params = chosen.len() - attributes;
         let mut out = self.head.to_vec();
         if let Some(flags) = out.get_mut(ExecuteHeader::FLAGS_AT) {
@@ -236,22 +265,37 @@ mod tests {
         let types: Vec<_> = header.param_types(EXECUTE).collect();
         let none = BTreeMap::new();
         let execution = Execution::parse(EXECUTE, &header, &types, &none).unwrap();
-        let (all, same) = execution.encode(|_| true);
+        let (all, same) = execution.encode_all();
         assert_eq!((all.len(), &same), (EXECUTE.len(), &types));
         assert_eq!((all[5], &all[6..]), (0, &EXECUTE[6..]), "without its cursor");
-        let (some, types) = execution.encode(|at| at != 1);
+        let (some, types) = execution.encode([0, 2, 3].map(Given::Parameter).into_iter());
         assert_eq!(some, *b"\x17\x07\0\0\0\0\x01\0\0\0\x02\x01\x03\0\x06\0\xfe\0\x05\0\0\0\x01c");
         assert_eq!(types, [3, 0, 6, 0, 0xfe, 0]);
-        let (none_left, types) = execution.encode(|_| false);
+        let (none_left, types) = execution.encode(std::iter::empty());
         assert_eq!((none_left.len(), types.len()), (10, 0));
         // With the types of before.
         let unbound = b"\x17\x07\0\0\0\0\x01\0\0\0\x04\0\x05\0\0\0\x02ab\x01c";
         let header = ExecuteHeader::parse(unbound, 4, false).unwrap();
         let types = [3, 0, 0xfd, 0, 6, 0, 0xfe, 0];
         let execution = Execution::parse(unbound, &header, &types, &none).unwrap();
-        assert_eq!(execution.encode(|_| true).0, all);
+        assert_eq!(execution.encode_all().0, all);
         assert!(Execution::parse(unbound, &header, &types[..6], &none).is_err());
         assert!(Execution::parse(&unbound[..unbound.len() - 1], &header, &types, &none).is_err());
+    }
+
+    #[test]
+    fn numbers_come_between_parameters() {
+        let header = ExecuteHeader::parse(EXECUTE, 4, false).unwrap();
+        let none = BTreeMap::new();
+        let execution = Execution::parse(EXECUTE, &header, &[], &none).unwrap();
+        let given = [Given::Id(7), Given::Parameter(2), Given::Id(u64::MAX), Given::Parameter(3)];
+        let (payload, types) = execution.encode(given.into_iter());
+        assert_eq!(types, [8, 0x80, 6, 0, 8, 0x80, 0xfe, 0]);
+        let header = ExecuteHeader::parse(&payload, 4, false).unwrap();
+        let values = raw_parameters(&payload, &header, &types).unwrap();
+        let bytes: Vec<_> = values.iter().map(|value| value.bytes).collect();
+        assert_eq!(bytes, [&[7, 0, 0, 0, 0, 0, 0, 0][..], &[], &[0xFF; 8], b"c"]);
+        assert!(values[0].unsigned && values[1].kind == NULL);
     }
 
     #[test]
@@ -261,7 +305,7 @@ mod tests {
         let header = ExecuteHeader::parse(both, 2, true).unwrap();
         let none = BTreeMap::new();
         let execution = Execution::parse(both, &header, &[], &none).unwrap();
-        let (second, types) = execution.encode(|at| at == 1);
+        let (second, types) = execution.encode(std::iter::once(Given::Parameter(1)));
         assert_eq!(second, *b"\x17\x07\0\0\0\x08\x01\0\0\0\x02\0\x01\x01\0\0\xfe\0\x01a\x02\x01z");
         assert_eq!(types, [1, 0]);
     }
@@ -273,7 +317,7 @@ mod tests {
         let header = ExecuteHeader::parse(sent, 3, false).unwrap();
         let ahead = BTreeMap::from([(1, vec![b'x'; 300])]);
         let execution = Execution::parse(sent, &header, &[], &ahead).unwrap();
-        let (whole, types) = execution.encode(|_| true);
+        let (whole, types) = execution.encode_all();
         let header = ExecuteHeader::parse(&whole, 3, false).unwrap();
         let values = raw_parameters(&whole, &header, &types).unwrap();
         assert_eq!((values[1].bytes, values[2].bytes), (&[b'x'; 300][..], &b"c"[..]));

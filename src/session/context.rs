@@ -22,7 +22,7 @@ use super::login::{Accounts, Directory, Lobby, Shared};
 use super::positions::Positions;
 use super::post::{Letter, Post};
 use super::registry::Registry;
-use super::sharded::ShardedTables;
+use super::sharded::{Sequences, ShardedTables};
 use super::statements::TextStore;
 use super::view::View;
 
@@ -166,6 +166,8 @@ pub struct Context {
     pub(super) with_decisions: Cell<u64>,
     /// Decisions on transactions of several servers that nobody needs any more, each with its cluster.
     pub(super) decisions: RefCell<Vec<(usize, String)>>,
+    /// Ids for rows of sharded tables.
+    pub(super) sequences: Sequences,
     /// Reused for every chunk of every reply.
     pub(super) edits: RefCell<Edits>,
     known_schemas: RefCell<HashSet<KnownSchema>>,
@@ -210,6 +212,7 @@ impl Context {
             hashing: Gate::alone(Limits { max_concurrent: 1, queue_size: HASHING_WAITING_MAX }),
             with_decisions: Cell::default(),
             decisions: RefCell::default(),
+            sequences: Sequences::default(),
             edits: RefCell::default(),
             known_schemas: RefCell::default(),
             phase: Cell::new(Phase::Serving),

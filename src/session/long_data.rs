@@ -87,7 +87,7 @@ impl Session {
             return Ok(command);
         }
         let execution = Execution::parse(payload, &header, &statement.types, &ahead);
-        let (payload, _) = execution.map_err(|_| Refusal::long_data_of_shards())?.encode(|_| true);
+        let (payload, _) = execution.map_err(|_| Refusal::long_data_of_shards())?.encode_all();
         if payload.len() >= MAX_PAYLOAD {
             return Err(Refusal::oversized_of_shards());
         }

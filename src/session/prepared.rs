@@ -210,7 +210,8 @@ impl Session {
         command: &mut Payload,
         header: &mut ExecuteHeader,
     ) -> Result<Answer, Stop> {
-        let execution = self.execution(id, command, header, sharded);
+        let ids = self.ids_of_execution(id, command, header, sharded).await?;
+        let execution = self.execution(id, command, header, sharded, &ids);
         let of_shard = match execution.inspect_err(|_| self.count_sharded(Sharded::Refused))? {
             Execution::Several(several) => {
                 self.place(text.facts, || text.effects.clone())?;

@@ -16,6 +16,7 @@ mod load;
 mod oracle;
 mod parameters;
 mod schema;
+mod sequences;
 mod servers;
 mod shapes;
 mod shard_replicas;

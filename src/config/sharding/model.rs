@@ -19,6 +19,8 @@ pub struct Sharding {
     pub global_tables: Vec<TablePattern>,
     /// Transactions may be on several of these, and are committed by two phases.
     pub two_phase: bool,
+    /// Ids that a core takes at a time.
+    pub sequence_block: u64,
     /// Links that a read of several shards uses at a time.
     pub max_fan_out: usize,
     /// Rows that are kept to merge the answers of several shards.
@@ -37,6 +39,8 @@ pub struct ShardingRule {
     pub tables: Vec<TablePattern>,
     /// The column whose value decides.
     pub column: String,
+    /// The column for which ids are drawn that all shards have but once.
+    pub sequence: Option<String>,
     pub key_type: KeyType,
     pub algorithm: Algorithm,
     /// From 1 to 256.

@@ -41,6 +41,8 @@ pub(in super::super) enum RuleError {
     NotAKey { text: String, key_type: KeyType },
     #[error("\"{0}\" is not above the boundary before it: boundaries ascend")]
     NotAscending(String),
+    #[error("is the shard_column, whose key_type is \"{0}\": ids are of type \"integer\"")]
+    SequenceOfKey(KeyType),
     #[error(
         "contradicts key_type = \"text\": the order of texts is that of a collation, which Athena does not know; use \
          key_type \"binary\" with a binary column, or another algorithm"
@@ -69,6 +71,7 @@ pub(in super::super) fn sharding(document: &Document<'_>) -> Sharding {
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         servers: Vec::new(),
         two_phase: defaults.choice("cross_shard_transactions") == "xa",
+        sequence_block: defaults.number("sequence_block"),
         max_fan_out: defaults.count("max_fan_out"),
         max_merge_rows: defaults.count("max_merge_rows"),
         max_merge_bytes: defaults.count("max_merge_bytes"),
@@ -117,14 +120,16 @@ fn rule(section: &Section<'_>) -> ShardingRule {
         let algorithm = if word == "hash" { Algorithm::Hash } else { Algorithm::Mod };
         (algorithm, given.and_then(|given| u32::try_from(given).ok()).unwrap_or(1))
     };
-    ShardingRule {
-        name: section.name("name").unwrap_or_default(),
-        tables: tables(section),
-        column: section.name("shard_column").unwrap_or_default(),
-        key_type,
-        algorithm,
-        shards,
+    let name = section.name("name").unwrap_or_default();
+    let tables = tables(section);
+    let column = section.name("shard_column").unwrap_or_default();
+    let sequence = section.name("sequence_column");
+    if sequence.as_ref().is_some_and(|sequence| sequence.eq_ignore_ascii_case(&column))
+        && key_type != KeyType::Integer
+    {
+        refuse(section, "sequence_column", RuleError::SequenceOfKey(key_type));
     }
+    ShardingRule { name, tables, column, sequence, key_type, algorithm, shards }
 }
 
 fn tables(section: &Section<'_>) -> Vec<TablePattern> {

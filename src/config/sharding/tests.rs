@@ -19,6 +19,7 @@ fn nothing_is_sharded_unless_the_file_says_so() {
         servers: Vec::new(),
         global_tables: Vec::new(),
         two_phase: false,
+        sequence_block: 1000,
         max_fan_out: 8,
         max_merge_rows: 1_000_000,
         max_merge_bytes: 64 << 20,
@@ -50,6 +51,19 @@ fn global_tables_are_not_sharded_as_well() {
 }
 
 #[test]
+fn a_sequence_has_integers() {
+    let with = |more: &str| rule("a", "\"users\"", &format!("shard_count = 4\nsequence_column = {more}"));
+    assert_eq!(sharding(&with("\"id\"")).rules[0].sequence.as_deref(), Some("id"));
+    assert_eq!(sharding(&with("\"n\"\nkey_type = \"text\"")).rules[0].sequence.as_deref(), Some("n"));
+    let problems = bad(&format!("{LEAST}{}", with("\"ID\"\nkey_type = \"text\"")));
+    let expected = "sharding.sequence_column: is the shard_column, whose key_type is \"text\"";
+    assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
+    let block =
+        sharding(&format!("{}[sharding_defaults]\nsequence_block = 5\n", with("\"id\""))).sequence_block;
+    assert_eq!(block, 5);
+}
+
+#[test]
 fn rules_are_read_in_their_order() {
     let text = [
         rule("a", "\"users\"", "shard_count = 4"),
@@ -68,6 +82,7 @@ fn rules_are_read_in_their_order() {
         name: "a".to_owned(),
         tables: vec![exact("users")],
         column: "id".to_owned(),
+        sequence: None,
         key_type: KeyType::Integer,
         algorithm: Algorithm::Mod,
         shards: 4,

@@ -28,8 +28,8 @@ pub use merge::{
     Whole, Window,
 };
 pub use plan::{
-    Action, Aggregate, Bound, Column, Compared, Concat, Condition, Deviation, Edit, Finish, Input, Limit,
-    Load, Merge, Operand, OrderKey, Origin, Piece, Plan, Reason, Row, Rows, Scatter, Verdict,
+    Action, Aggregate, Bound, Column, Compared, Concat, Condition, Deviation, Edit, Finish, IdOfRow, Ids,
+    Input, Limit, Load, Merge, Operand, OrderKey, Origin, Piece, Plan, Reason, Row, Rows, Scatter, Verdict,
 };
 pub use rules::{GLOBAL, Rules, physical, quote};
 pub use shard_set::{ShardSet, cluster_of_copy, copy_at};

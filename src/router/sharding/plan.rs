@@ -89,7 +89,7 @@ pub enum Action {
         several: Result<(), Reason>,
     },
     /// INSERT and REPLACE with rows of values, each row for its own shard.
-    Insert { rows: Vec<Row>, several: Result<(), Reason> },
+    Insert { rows: Vec<Row>, ids: Option<Box<Ids>>, several: Result<(), Reason> },
     /// LOAD DATA LOCAL, each row of the file for its own shard.
     Load(Box<Load>),
     /// An INSERT, REPLACE or LOAD DATA without a list of columns, whose order only the server knows: it is planned once the
@@ -124,6 +124,32 @@ pub struct Row {
     pub tokens: Range<u32>,
     /// The value of the sharding column.
     pub key: Operand,
+}
+
+/// What an INSERT does with the ids of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// The table that they are for, and what it is qualified with.
+    pub table: Box<str>,
+    pub schema: Option<Box<str>>,
+    pub column: Box<str>,
+    /// They are what the sharding column gets.
+    pub is_key: bool,
+    /// A row that is there already is updated.
+    pub updates: bool,
+    /// What each row says of its own.
+    pub rows: Vec<IdOfRow>,
+    /// What makes room for them, beside the other edits.
+    pub edits: Vec<Edit>,
+}
+
+/// What a row says of its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdOfRow {
+    /// Its value, for which one is drawn if it is NULL or zero. `None`: one is drawn.
+    pub given: Option<Operand>,
+    /// What gives way to the id; none where it is put before the first of them.
+    pub tokens: Range<u32>,
 }
 
 /// How a LOAD DATA reads its file: the tokens of what it says of that.
@@ -165,6 +191,8 @@ pub enum Piece {
     Parameter(u32),
     /// The merged groups, as a table: see [`Finish`].
     Groups,
+    /// The id of the row of this number.
+    Id(u32),
 }
 
 /// A read of several shards.

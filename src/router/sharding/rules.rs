@@ -85,6 +85,10 @@ impl Tables for Rules {
         self.rule(rule).map_or("", |rule| &rule.column)
     }
 
+    fn sequence(&self, rule: usize) -> Option<&str> {
+        self.rule(rule)?.sequence.as_deref()
+    }
+
     fn shards(&self, rule: usize) -> u32 {
         self.rule(rule).map_or(1, |rule| rule.shards)
     }

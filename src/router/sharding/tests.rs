@@ -12,7 +12,15 @@ const OTHER: Reading = Reading { utf8: false };
 
 fn rule(algorithm: Algorithm, key_type: KeyType, shards: u32) -> Rule {
     let tables = vec![TablePattern::Exact("users".to_owned())];
-    Rule { name: "r".to_owned(), tables, column: "id".to_owned(), key_type, algorithm, shards }
+    Rule {
+        name: "r".to_owned(),
+        tables,
+        column: "id".to_owned(),
+        sequence: None,
+        key_type,
+        algorithm,
+        shards,
+    }
 }
 
 fn range(key_type: KeyType, boundaries: &[Value]) -> Rule {
@@ -569,6 +577,7 @@ fn tables_have_the_rule_that_covers_them() {
         servers: Vec::new(),
         global_tables: vec![exact("rates"), TablePattern::Prefix("geo_".to_owned())],
         two_phase: false,
+        sequence_block: 1000,
         max_fan_out: 1,
         max_merge_rows: 1,
         max_merge_bytes: 1,

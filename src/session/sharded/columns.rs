@@ -142,7 +142,7 @@ fn column(row: &[TextValue]) -> Option<TableColumn> {
 
 impl Refusal {
     /// What a server says of the first shard's table, in the client's name for it.
-    fn about(mut self, table: &str, physical: &str) -> Self {
+    pub(super) fn about(mut self, table: &str, physical: &str) -> Self {
         self.error.message = self.error.message.replace(physical, table).into();
         self
     }

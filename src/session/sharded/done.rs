@@ -8,6 +8,10 @@ use crate::protocol::response::OkPacket;
 pub(super) struct Done {
     /// For an INSERT of several rows: whether it has IGNORE. A part of one row has no text of its own then.
     pub rows: Option<Ignore>,
+    /// The first id that was drawn for its rows.
+    pub drawn: Option<u64>,
+    /// There is one row, which may be an update of another one.
+    pub is_upsert: bool,
     pub affected_rows: u64,
     /// That of the first part that drew one.
     pub last_insert_id: u64,
@@ -17,6 +21,25 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// What the client is told of ids.
+    pub fn told_id(&self) -> u64 {
+        self.drawn_id().unwrap_or(self.last_insert_id)
+    }
+
+    /// What LAST_INSERT_ID() may be now, where parts tell it.
+    pub fn insert_id(&self) -> Option<u64> {
+        match self.drawn {
+            Some(_) => self.drawn_id(),
+            None => Some(self.last_insert_id).filter(|id| *id != 0),
+        }
+    }
+
+    /// The first id that was drawn, where a row has got it.
+    fn drawn_id(&self) -> Option<u64> {
+        let is_inserted = if self.is_upsert { self.affected_rows == 1 } else { self.affected_rows > 0 };
+        self.drawn.filter(|_| is_inserted)
+    }
+
     /// One more part, by its OK packet; one that can't be read has failed.
     pub fn leg(&mut self, packet: Vec<u8>) {
         let Ok(ok) = OkPacket::parse(&packet, Capabilities::SESSION_TRACK) else { return };

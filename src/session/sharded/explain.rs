@@ -46,7 +46,7 @@ impl Session {
         let rows = match verdict {
             Verdict::Refused(reason) => return Err(Refusal::sharding(&reason).into()),
             Verdict::Home => vec![["home".to_owned(), text(sql), "as it is".to_owned()]],
-            Verdict::Sharded(plan) => match self.parts(&query(head, sql)?, facts(sql, mode), &plan)? {
+            Verdict::Sharded(plan) => match self.parts(&query(head, sql)?, facts(sql, mode), &plan, &[])? {
                 Parts::One(shard, command) => {
                     vec![[name(shard), self.statement(&command), "alone".to_owned() + &self.place_of(shard)]]
                 }

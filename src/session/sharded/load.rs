@@ -377,7 +377,7 @@ fn last_packet(mut bytes: &[u8]) -> Vec<u8> {
 
 impl Words {
     fn values(&self) -> Values<'_> {
-        Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters: &[] }
+        Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters: &[], ids: &[] }
     }
 
     fn text(&self, token: u32) -> &[u8] {

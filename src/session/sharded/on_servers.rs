@@ -114,6 +114,9 @@ impl Session {
             return Err(refusal.into());
         }
         seen.status = Some(self.status);
+        if let Some(id) = done.insert_id() {
+            (self.last_insert_id, self.unread.insert_id) = (id, false);
+        }
         let reply = self.done(&done, &mut seen, 1);
         self.before.row_count = i64::try_from(done.affected_rows).unwrap_or(i64::MAX);
         self.warnings = done.warnings;
@@ -135,7 +138,8 @@ impl Session {
             let texts: Vec<_> = server.legs.iter().filter_map(Leg::prepared).collect();
             let here = self.link_at(server.at, link.take(), &write.statement, &write.seen, &texts).await;
             let mut here = here.map_err(|stop| self.with_shard(stop))?;
-            write.seen = Seen { listed: write.seen.listed.take(), ..write.statement.seen() };
+            let listed = write.seen.listed.take();
+            write.seen = Seen { listed, of_several_parts: true, ..write.statement.seen() };
             let begin = match (write.alone, write.visited.is_empty()) {
                 (true, true) => Some(TRANSACTION[0]),
                 // Its branch has just begun.

@@ -10,7 +10,7 @@ use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{Effect, Facts, Ids, Sketch, SketchKind, SqlMode, digest};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::execution::{BulkValue, Execution as Sent, bulk_of, bulk_rows};
+use crate::protocol::execution::{BulkValue, Execution as Sent, Given, bulk_of, bulk_rows};
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::parameter::raw_parameters;
 use crate::protocol::row::RowEncoding;
@@ -22,6 +22,7 @@ use super::super::failure::{Refusal, Stop};
 use super::super::link::Use;
 use super::super::prepared::patch_id;
 use super::super::statements::{Meant, StatementText};
+use super::sequences::Wanted;
 use super::several::{Execute, Leg, Say};
 use super::tables::{ShardedTables, Targets, Values};
 use super::text::{How, OF_ONE_LINK};
@@ -109,7 +110,7 @@ impl Session {
         }
         let Some(tables) = self.home().tables.clone() else { return Ok(None) };
         let sketch = Sketch::clone(&tables.sketch());
-        let values = Values { sql, sketch: &sketch, mode, parameters: &[] };
+        let values = Values { sql, sketch: &sketch, mode, parameters: &[], ids: &[] };
         let shard = tables.model_shard(&plan, self.at);
         self.check_beside(&plan, ShardSet::of(shard))?;
         self.renames = tables.renames(&plan, &values, ShardSet::of(shard));
@@ -119,13 +120,44 @@ impl Session {
         Ok(Some(Planned { statement: Rc::new(sharded), words, shard }))
     }
 
-    /// Finds the shards of an EXECUTE.
+    /// The ids of the rows of an INSERT that is executed.
+    pub(in crate::session) async fn ids_of_execution(
+        &mut self,
+        id: u32,
+        command: &Payload,
+        header: &ExecuteHeader,
+        sharded: &ShardedStatement,
+    ) -> Result<Vec<Option<u64>>, Stop> {
+        let Action::Insert { ids: Some(ids), .. } = &sharded.plan.action else { return Ok(Vec::new()) };
+        let Some(statement) = self.statements.get(id) else { return Err(Refusal::malformed().into()) };
+        let types = statement.types.clone();
+        let payload = command.get(HEADER_LEN..).unwrap_or_default();
+        let of_row =
+            |parameters: Vec<Value>| Wanted::new(ids, &sharded.values(&parameters), self.zero_draws());
+        let wanted = match header.is_bulk() {
+            true => {
+                let rows = bulk_rows(payload, header, &types).map_err(|_| Refusal::malformed())?;
+                let rows = rows.into_iter().map(|row| of_row(row.values.iter().map(bulk_value).collect()));
+                let given = rows.map(Wanted::without_drawing).collect::<Option<Vec<_>>>();
+                let given = given.ok_or_else(|| Refusal::bulk_of_sequence(&ids.column))?;
+                Wanted::given(given.concat())
+            }
+            false => {
+                let raw = raw_parameters(payload, header, &types).map_err(|_| Refusal::malformed())?;
+                of_row(raw.into_iter().map(Value::of_parameter).collect())
+            }
+        };
+        self.drawn(ids, wanted).await
+    }
+
+    /// Finds the shards of an EXECUTE. `ids` are drawn for the rows of an INSERT.
     pub(in crate::session) fn execution(
         &mut self,
         id: u32,
         command: &mut Payload,
         header: &mut ExecuteHeader,
         sharded: &ShardedStatement,
+        ids: &[Option<u64>],
     ) -> Result<Execution, Stop> {
         let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         let Some(statement) = self.statements.get(id) else { return Err(Refusal::malformed().into()) };
@@ -138,7 +170,7 @@ impl Session {
         }
         let raw = raw_parameters(payload, header, &types).map_err(|_| Refusal::malformed())?;
         let parameters: Vec<_> = raw.into_iter().map(Value::of_parameter).collect();
-        let values = sharded.values(&parameters);
+        let values = Values { ids, ..sharded.values(&parameters) };
         let targets = tables.targets(&sharded.plan, &values, self.reading(), self.at)?;
         self.check_beside(&sharded.plan, targets.all())?;
         let set = match targets {
@@ -235,7 +267,7 @@ impl Session {
             .map_err(|_| Refusal::malformed())?;
         let set = Targets::Rows(shards.to_vec()).all();
         self.renames = tables.renames(&sharded.plan, values, set);
-        let Action::Insert { rows, .. } = &sharded.plan.action else {
+        let Action::Insert { rows, ids, .. } = &sharded.plan.action else {
             return Err(Refusal::malformed().into());
         };
         // By the number of each parameter, where it stands.
@@ -245,13 +277,24 @@ impl Session {
         let mut legs = Vec::new();
         for shard in set.iter() {
             let keeps_row = |row: usize| shards.get(row) == Some(&shard);
-            let words = tables.words_of_rows(&sharded.plan, values, shard, &keeps_row);
+            let words = tables.words_of_rows(&sharded.plan, values, shard, &keeps_row, &|_| "?".to_owned());
             let is_left_out = |place: u32| {
                 let mut all = rows.iter().enumerate();
                 all.any(|(at, row)| row.tokens.contains(&place) && !keeps_row(at))
             };
-            let (payload, types) =
-                sent.encode(|number| places.get(number).is_some_and(|place| !is_left_out(*place)));
+            let drawn = ids.iter().flat_map(|ids| ids.rows.iter().enumerate());
+            let drawn = drawn
+                .filter(|(row, _)| keeps_row(*row))
+                .filter_map(|(row, of_row)| Some((of_row.tokens.clone(), Given::Id(values.id(row)?))));
+            let drawn: Vec<_> = drawn.collect();
+            let stays =
+                |place: u32| !is_left_out(place) && !drawn.iter().any(|(tokens, _)| tokens.contains(&place));
+            let parameters = places.iter().enumerate().filter(|(_, place)| stays(**place));
+            let parameters = parameters.map(|(number, place)| (*place, Given::Parameter(number)));
+            let of_ids = drawn.iter().map(|(tokens, id)| (tokens.start, *id));
+            let mut given: Vec<_> = parameters.chain(of_ids).collect();
+            given.sort_by_key(|(place, _)| *place);
+            let (payload, types) = sent.encode(given.into_iter().map(|(_, given)| given));
             let text = self.ctx.texts.get(&meant(&executed.prepared), &words);
             legs.push(self.own_leg(executed.id, shard, text, payload, types)?);
         }
@@ -295,8 +338,7 @@ impl Session {
         let mut by_shard: BTreeMap<u32, Vec<Range<usize>>> = BTreeMap::new();
         let mut all = ShardSet::EMPTY;
         for row in rows {
-            let value = |value: &BulkValue<'_>| value.raw().map_or(Value::Other, Value::of_parameter);
-            let parameters: Vec<_> = row.values.iter().map(value).collect();
+            let parameters: Vec<_> = row.values.iter().map(bulk_value).collect();
             let targets =
                 tables.targets(&sharded.plan, &sharded.values(&parameters), self.reading(), self.at)?;
             self.check_beside(&sharded.plan, targets.all())?;
@@ -396,6 +438,11 @@ impl Session {
     }
 }
 
+/// A value of a bulk execution, where it is known.
+fn bulk_value(value: &BulkValue<'_>) -> Value {
+    value.raw().map_or(Value::Other, Value::of_parameter)
+}
+
 impl OnSeveral {
     /// The ids that its parameters may give.
     pub fn with_ids(mut self, ids: Ids) -> Self {
@@ -430,7 +477,7 @@ fn meant(text: &StatementText) -> Meant<'_> {
 
 impl ShardedStatement {
     fn values<'a>(&'a self, parameters: &'a [Value]) -> Values<'a> {
-        Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters }
+        Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters, ids: &[] }
     }
 }
 
@@ -438,6 +485,13 @@ impl Refusal {
     fn unprepared_part() -> Self {
         let message = "The statement could not be kept prepared for all of its shards: prepare it again";
         Self::new(ErrorKind::Internal, ErrorCode::UnknownStmtHandler, message)
+    }
+
+    fn bulk_of_sequence(column: &str) -> Self {
+        Self::sharding(&Reason::from(format!(
+            "A bulk execution draws no ids for `{column}`: name the column and give each row an id, or execute it once for each row \
+             (the drivers have an option: useBulkStmts=false, bulk=false)",
+        )))
     }
 
     fn bulk_of_shards() -> Self {

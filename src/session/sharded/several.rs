@@ -118,10 +118,13 @@ impl Session {
         mut seen: Seen,
     ) -> Result<Payload, Stop> {
         let alone = self.is_alone();
-        let [begin, end, undo] = self.bracket();
+        // One part is all or nothing by itself.
+        let bracket = (legs.len() > 1).then(|| self.bracket());
         let clock = self.clock();
         let outcome = async {
-            self.say(&mut link, begin, &mut seen).await?;
+            if let Some([begin, ..]) = bracket {
+                self.say(&mut link, begin, &mut seen).await?;
+            }
             // A savepoint that could not be set may be there from before.
             let begun = alone || seen.error.is_none();
             for leg in legs {
@@ -130,11 +133,13 @@ impl Session {
                 }
                 self.write_leg(&mut link, leg, &clock, &mut done, &mut seen).await?;
             }
-            if seen.error.is_none() {
-                self.say(&mut link, end, &mut seen).await?;
-            }
-            if seen.error.is_some() && begun {
-                self.undo(&mut link, undo, &mut seen).await?;
+            if let Some([_, end, undo]) = bracket {
+                if seen.error.is_none() {
+                    self.say(&mut link, end, &mut seen).await?;
+                }
+                if seen.error.is_some() && begun {
+                    self.undo(&mut link, undo, &mut seen).await?;
+                }
             }
             self.cut_warnings(&mut link, &mut seen).await
         };
@@ -354,13 +359,13 @@ impl Session {
     pub(super) fn done(&self, done: &Done, seen: &mut Seen, seq: u8) -> Payload {
         (seen.affected_rows, seen.warnings) = (done.affected_rows, done.warnings);
         seen.warned = done.warnings > 0;
-        seen.last_insert_id = (done.last_insert_id != 0).then_some(done.last_insert_id);
+        seen.last_insert_id = done.insert_id();
         seen.of_several_parts = true;
         let status = seen.status.unwrap_or(self.status) - StatusFlags::MORE_RESULTS_EXISTS;
         let ok = OkPacket {
             header: OkPacket::HEADER,
             affected_rows: done.affected_rows,
-            last_insert_id: done.last_insert_id,
+            last_insert_id: done.told_id(),
             status,
             warnings: done.warnings,
             info: done.info.as_bytes(),

@@ -34,6 +34,8 @@ pub struct ShardedTables {
     copies: ShardSet,
     /// Transactions may be on several of them.
     pub(in crate::session) branches: bool,
+    /// Ids that a core takes at a time.
+    pub(super) sequence_block: u64,
     /// Links that a read of several shards uses at a time.
     pub(super) max_fan_out: usize,
     /// By the key of a text's sketch.
@@ -58,6 +60,8 @@ pub(super) struct Values<'a> {
     pub mode: SqlMode,
     /// Of a prepared statement.
     pub parameters: &'a [Value],
+    /// Drawn for the rows of an INSERT.
+    pub ids: &'a [Option<u64>],
 }
 
 impl Values<'_> {
@@ -72,6 +76,11 @@ impl Values<'_> {
                 Value::of_literal(text, *negative, !self.mode.no_backslash_escapes)
             }
         }
+    }
+
+    /// The id that was drawn for a row.
+    pub fn id(&self, row: usize) -> Option<u64> {
+        self.ids.get(row).copied().flatten()
     }
 
     /// What stands there in the text.
@@ -130,6 +139,7 @@ impl ShardedTables {
             budget,
             servers: sharding.servers.clone(),
             branches: sharding.two_phase && !sharding.servers.is_empty(),
+            sequence_block: sharding.sequence_block,
             max_fan_out: sharding.max_fan_out,
             plans: RefCell::new(LruCache::new(max_plans)),
             sketch: RefCell::default(),
@@ -165,6 +175,12 @@ impl ShardedTables {
     /// The same by a table's name.
     pub(super) fn shard_at(&self, table: &str, at: usize) -> u32 {
         self.rules.rule_of(table.as_bytes()).map_or(0, |rule| self.shard_of_rule_at(rule, at))
+    }
+
+    /// How many shards a table has.
+    pub(super) fn shards_of(&self, table: &str) -> u32 {
+        let rule = self.rules.rule_of(table.as_bytes()).and_then(|rule| self.rules.rule(rule));
+        rule.map_or(0, |rule| rule.shards)
     }
 
     fn shard_of_rule_at(&self, rule: usize, at: usize) -> u32 {
@@ -239,11 +255,24 @@ impl ShardedTables {
                 return Ok(Targets::One(self.model_shard(plan, at)));
             }
             Action::Definition | Action::Load(_) | Action::EachCopy { .. } => return Ok(one_or_several(all)),
-            Action::Insert { rows, .. } => {
-                let shard = |row: &Row| place(rule, &values.get(&row.key), reading);
-                let shards = rows.iter().map(shard).collect::<Result<Vec<_>, _>>().map_err(Refusal::key)?;
+            Action::Insert { rows, ids, .. } => {
+                let is_key = ids.as_ref().is_some_and(|ids| ids.is_key);
+                if is_key && values.ids.is_empty() {
+                    // Nothing is drawn for an EXPLAIN.
+                    return Ok(Targets::One(self.model_shard(plan, at)));
+                }
+                let shard = |(at, row): (usize, &Row)| {
+                    let drawn = values.id(at).filter(|_| is_key).map(|id| Value::Integer(id.into()));
+                    place(rule, &drawn.unwrap_or_else(|| values.get(&row.key)), reading)
+                };
+                let shards = rows.iter().enumerate().map(shard);
+                let shards = shards.collect::<Result<Vec<_>, _>>().map_err(Refusal::key)?;
+                // With ids in it the statement is another one for each shard, and its reply.
+                let is_plain = values.ids.iter().all(Option::is_none);
                 return Ok(match shards.split_first() {
-                    Some((first, rest)) if rest.iter().all(|shard| shard == first) => Targets::One(*first),
+                    Some((first, rest)) if is_plain && rest.iter().all(|shard| shard == first) => {
+                        Targets::One(*first)
+                    }
                     _ => Targets::Rows(shards),
                 });
             }
@@ -287,16 +316,30 @@ impl ShardedTables {
         (out, behind)
     }
 
-    /// The words of an INSERT for one shard, with the rows that are for it.
+    /// The words of an INSERT for one shard, with the rows that are for it. `id` writes those that were drawn.
     pub(super) fn words_of_rows(
         &self,
         plan: &Plan,
         values: &Values<'_>,
         shard: u32,
         keep: &dyn Fn(usize) -> bool,
+        id: &dyn Fn(u64) -> String,
     ) -> Vec<u8> {
         let mut out = Vec::with_capacity(values.sql.len() + 64);
-        plan.insert_text(values.sql, values.sketch, shard, keep, &mut out);
+        let fill = |piece: &Piece, out: &mut Vec<u8>| {
+            let Piece::Id(row) = piece else { return fill(piece, values, out) };
+            let row = *row as usize;
+            match (values.id(row), &plan.action) {
+                (Some(drawn), _) => out.extend_from_slice(id(drawn).as_bytes()),
+                (None, Action::Insert { ids: Some(ids), .. }) => {
+                    let tokens = ids.rows.get(row).map(|row| row.tokens.clone()).unwrap_or_default();
+                    let is_missing = tokens.is_empty();
+                    out.extend_from_slice(if is_missing { b"DEFAULT" } else { values.written(tokens) });
+                }
+                (None, _) => {}
+            }
+        };
+        plan.insert_text(values.sql, values.sketch, shard, keep, &fill, &mut out);
         out
     }
 
@@ -333,7 +376,7 @@ fn one_or_several(set: ShardSet) -> Targets {
 fn table(piece: &Piece) -> Option<&str> {
     match piece {
         Piece::Table(name) => Some(name),
-        Piece::Text(_) | Piece::Sum(_) | Piece::Parameter(_) | Piece::Groups => None,
+        Piece::Text(_) | Piece::Sum(_) | Piece::Parameter(_) | Piece::Groups | Piece::Id(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::{ErrorKind, Sharded};
 use crate::net::Payload;
-use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects};
+use crate::parser::{Effect, Facts, Hazards, Ids, SqlMode, StatementKind, effects};
 use crate::protocol::command::Command;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
@@ -21,6 +21,7 @@ use super::super::servers::Errand;
 use super::done::{Done, Ignore};
 use super::finish::Finishing;
 use super::on_servers::Statement;
+use super::sequences::Wanted;
 use super::several::{Leg, Say};
 use super::show::show_tables;
 use super::tables::{ShardedTables, Targets, Values, window};
@@ -83,8 +84,9 @@ impl Session {
         if matches!(plan.action, Action::Load(_)) {
             return Box::pin(self.load(command, facts, plan)).await;
         }
+        let (ids, plan) = self.ids_of_text(&command, plan).await?;
         let parts =
-            self.parts(&command, facts, &plan).inspect_err(|_| self.count_sharded(Sharded::Refused))?;
+            self.parts(&command, facts, &plan, &ids).inspect_err(|_| self.count_sharded(Sharded::Refused))?;
         match parts {
             Parts::One(shard, command)
                 if plan.action == Action::Describe && facts.kind != StatementKind::Explain =>
@@ -108,6 +110,25 @@ impl Session {
         }
     }
 
+    /// The ids of an INSERT's rows, and its plan; the text is the one that was looked at last also behind this.
+    async fn ids_of_text(
+        &mut self,
+        command: &Payload,
+        plan: Rc<Plan>,
+    ) -> Result<(Vec<Option<u64>>, Rc<Plan>), Stop> {
+        let Action::Insert { ids: Some(ids), .. } = &plan.action else { return Ok((Vec::new(), plan)) };
+        let mode = self.sql_mode();
+        let (_, sql) = self.head_and_text(command)?;
+        let wanted = {
+            let tables = self.home().tables.clone().ok_or_else(Refusal::malformed)?;
+            let values = Values { sql, sketch: &tables.sketch(), mode, parameters: &[], ids: &[] };
+            Wanted::new(ids, &values, self.zero_draws())
+        };
+        let drawn = self.drawn(ids, wanted).await?;
+        let plan = self.sharded(sql, mode)?.ok_or_else(Refusal::malformed)?;
+        Ok((drawn, plan))
+    }
+
     /// COM_QUERY with SHOW TABLES, where tables are sharded; `None` for anything else.
     pub(in crate::session) async fn show_of_shards(
         &mut self,
@@ -124,11 +145,17 @@ impl Session {
     }
 
     /// The statement in the words of each shard that it is for.
-    pub(super) fn parts(&mut self, command: &Payload, facts: Facts, plan: &Plan) -> Result<Parts, Stop> {
+    pub(super) fn parts(
+        &mut self,
+        command: &Payload,
+        facts: Facts,
+        plan: &Plan,
+        ids: &[Option<u64>],
+    ) -> Result<Parts, Stop> {
         let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
         let (head, sql) = self.head_and_text(command)?;
         let sketch = tables.sketch();
-        let values = Values { sql, sketch: &sketch, mode: self.sql_mode(), parameters: &[] };
+        let values = Values { sql, sketch: &sketch, mode: self.sql_mode(), parameters: &[], ids };
         let targets = tables.targets(plan, &values, self.reading(), self.at)?;
         self.check_beside(plan, targets.all())?;
         let home = self.account.cluster;
@@ -156,7 +183,7 @@ impl Session {
                 let set: std::collections::BTreeSet<_> = shards.iter().copied().collect();
                 let texts = set.into_iter().map(|shard| {
                     let keep = |row: usize| shards.get(row) == Some(&shard);
-                    leg(shard, tables.words_of_rows(plan, &values, shard, &keep))
+                    leg(shard, tables.words_of_rows(plan, &values, shard, &keep, &|id| id.to_string()))
                 });
                 texts.collect::<Result<Vec<_>, _>>()?
             }
@@ -210,6 +237,11 @@ impl Session {
             How::Write(_) | How::EachCopy(_) => Sharded::Write,
             How::Define => Sharded::Definition,
         });
+        let mut facts = facts;
+        if let How::Write(Done { drawn: Some(_), .. }) = how {
+            // Those that the text gives are not the one that is told.
+            facts.ids = Ids::NONE;
+        }
         let mut legs = legs;
         legs.sort_by_key(|leg| leg.at);
         let mut servers: Vec<_> = legs.iter().map(|leg| leg.at).collect();
@@ -332,7 +364,12 @@ pub(super) fn how(
             Err(Refusal::sharding(reason))
         }
         Action::Write { .. } | Action::Load(_) => Ok(How::Write(Done::default())),
-        Action::Insert { .. } => Ok(How::Write(Done { rows: Some(ignore(values)), ..Done::default() })),
+        Action::Insert { rows, ids, .. } => {
+            let drawn = values.ids.iter().copied().flatten().next();
+            let is_upsert = rows.len() == 1 && ids.as_ref().is_some_and(|ids| ids.updates);
+            let rows = (rows.len() > 1).then(|| ignore(values));
+            Ok(How::Write(Done { rows, drawn, is_upsert, ..Done::default() }))
+        }
         Action::EachCopy { table } => Ok(How::EachCopy(table.clone())),
         Action::Definition => Ok(How::Define),
         Action::Explain { of, tables: named } => {

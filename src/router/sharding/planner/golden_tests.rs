@@ -13,7 +13,8 @@ pub(super) const GOLDEN: &str =
 /// The shard whose text is shown.
 const SHARD: u32 = 3;
 
-/// `users`, `orders` and `items` by `user_id`; `accounts` and `transfers` by `account`; `currencies` and `rates` are global.
+/// `users`, `orders` and `items` by `user_id`; `accounts` and `transfers` by `account`; `notes_of` by `user_id` and with a sequence of `id`,
+/// `events` by its own sequence; `currencies` and `rates` are global.
 pub(super) struct Shop;
 
 impl Tables for Shop {
@@ -21,6 +22,8 @@ impl Tables for Shop {
         match table {
             b"users" | b"orders" | b"items" => Some(0),
             b"accounts" | b"transfers" => Some(1),
+            b"notes_of" => Some(2),
+            b"events" => Some(3),
             _ => None,
         }
     }
@@ -33,7 +36,11 @@ impl Tables for Shop {
     }
 
     fn column(&self, rule: usize) -> &str {
-        ["user_id", "account"][rule]
+        ["user_id", "account", "user_id", "event_id"][rule]
+    }
+
+    fn sequence(&self, rule: usize) -> Option<&str> {
+        [None, None, Some("id"), Some("event_id")][rule]
     }
 
     fn shards(&self, _: usize) -> u32 {
@@ -96,14 +103,34 @@ impl Shown<'_> {
                 writeln!(out, "  one: {}", self.text(plan, &plan.edits)).unwrap();
                 writeln!(out, "  several: {}", may(several)).unwrap();
             }
-            Action::Insert { rows, several } => {
+            Action::Insert { rows, ids, several } => {
                 let keys: Vec<_> = rows.iter().map(|row| self.operand(&row.key)).collect();
                 writeln!(out, "  insert{rule}{only} [{}]", keys.join(", ")).unwrap();
+                if let Some(ids) = ids {
+                    let given = |row: &IdOfRow| {
+                        row.given.as_ref().map_or("draws".to_owned(), |given| self.operand(given))
+                    };
+                    let given: Vec<_> = ids.rows.iter().map(given).collect();
+                    writeln!(out, "  ids{} [{}]", if ids.is_key { " as keys" } else { "" }, given.join(", "))
+                        .unwrap();
+                }
                 for (label, odd) in [("even", 0), ("odd", 1)] {
                     if rows.len() > odd {
                         let mut text = Vec::new();
                         let keep = |row| row % 2 == odd;
-                        plan.insert_text(self.sql.as_bytes(), &self.sketch, SHARD, keep, &mut text);
+                        let write_id = |piece: &Piece, out: &mut Vec<u8>| {
+                            if let Piece::Id(row) = piece {
+                                out.extend_from_slice(format!("<id {row}>").as_bytes());
+                            }
+                        };
+                        plan.insert_text(
+                            self.sql.as_bytes(),
+                            &self.sketch,
+                            SHARD,
+                            keep,
+                            &write_id,
+                            &mut text,
+                        );
                         writeln!(out, "  {label}: {}", String::from_utf8(text).unwrap().replace('\n', "\\n"))
                             .unwrap();
                     }

@@ -6,6 +6,7 @@ use sqlparser::ast::{
 
 use super::super::plan::{Action, Condition, Operand, Reason, Row};
 use super::aggregate::{Contents, aggregates};
+use super::ids::{Drawing, place_of};
 use super::scatter::{aggregates_inside, is_partitioned, is_whole_key};
 use super::text::{Text, unreadable};
 use super::walk::{Walk, last_ident};
@@ -70,6 +71,7 @@ impl Walk<'_> {
             }
         }
         let Some((rule, table)) = self.table_name(name)? else { return self.insert_home(insert, name) };
+        let sequence = self.tables.sequence(rule).map(str::to_owned);
         let token = self.text.ident(table)?;
         let scope = self.open_scope(None);
         let domain = self.scopes.get(scope).map_or(0, |scope| scope.domain);
@@ -79,16 +81,19 @@ impl Walk<'_> {
         }
         self.name_edit(token, &table.value, None);
         self.check_duplicate_update(insert)?;
-        let action = match &insert.source {
-            _ if !insert.assignments.is_empty() => self.insert_set(insert),
+        let mut action = match &insert.source {
+            _ if !insert.assignments.is_empty() => self.insert_set(insert, name, sequence.as_deref()),
             Some(source) => match source.body.as_ref() {
-                SetExpr::Values(_) => self.insert_values(insert, source, scope),
-                _ => self.insert_select(insert, source),
+                SetExpr::Values(_) => self.insert_values(insert, name, sequence.as_deref(), source, scope),
+                _ => self.insert_select(insert, sequence.as_deref(), source),
             },
             None => Err(unreadable("the INSERT has no values")),
         }?;
         self.sub_queries(&insert.on, Some(scope))?;
         self.sub_queries(&insert.returning, Some(scope))?;
+        if let Action::Insert { ids: Some(ids), .. } = &mut action {
+            ids.updates = insert.on.is_some();
+        }
         if matches!(action, Action::Insert { .. }) && self.occurrences.len() > 1 {
             return Err(
                 "an INSERT of values cannot read sharded tables: read first, then insert the values".into()
@@ -110,14 +115,15 @@ impl Walk<'_> {
         names.find(|name| self.is_key(0, name)).map_or(Ok(()), |name| Err(key_assigned(name)))
     }
 
-    /// The place of the sharding column among those that an INSERT names.
-    fn key_column(&self, columns: &[ObjectName]) -> Result<usize, Reason> {
+    /// The place of the sharding column among those that an INSERT names; `None` where it is not there and `may_lack` it.
+    fn key_column(&self, columns: &[ObjectName], may_lack: bool) -> Result<Option<usize>, Reason> {
         let key = |(at, column): (usize, &ObjectName)| {
             last_ident(column).is_some_and(|name: &Ident| self.is_key(0, name)).then_some(at)
         };
         let mut keys = columns.iter().enumerate().filter_map(key);
         match (keys.next(), keys.next()) {
-            (Some(at), None) => Ok(at),
+            (Some(at), None) => Ok(Some(at)),
+            (None, _) if may_lack && !columns.is_empty() => Ok(None),
             _ if columns.is_empty() => Err("an INSERT into a sharded table must name its columns".into()),
             _ => Err("an INSERT into a sharded table must name the sharding column, once".into()),
         }
@@ -134,7 +140,14 @@ impl Walk<'_> {
         }
     }
 
-    fn insert_values(&mut self, insert: &Insert, source: &Query, scope: usize) -> Result<Action, Reason> {
+    fn insert_values(
+        &mut self,
+        insert: &Insert,
+        name: &ObjectName,
+        sequence: Option<&str>,
+        source: &Query,
+        scope: usize,
+    ) -> Result<Action, Reason> {
         let SetExpr::Values(values) = source.body.as_ref() else {
             return Err(unreadable("the INSERT has no values"));
         };
@@ -146,48 +159,87 @@ impl Walk<'_> {
             return Err(unreadable("the values of the INSERT have clauses of a query"));
         }
         self.sub_queries(values, Some(scope))?;
-        let at = self.key_column(&insert.columns)?;
+        let mut drawn =
+            sequence.map(|column| Drawing::new(self, column, name, &insert.columns)).transpose()?;
+        let at = self.key_column(&insert.columns, drawn.as_ref().is_some_and(|drawn| drawn.ids.is_key))?;
+        if let Some(drawn) = &mut drawn {
+            drawn.name_behind(self, insert.columns.last().and_then(last_ident))?;
+        }
         let mut rows = Vec::with_capacity(values.rows.len());
         for (number, row) in values.rows.iter().enumerate() {
-            let key = row.content.get(at).filter(|_| row.content.len() == insert.columns.len());
-            let Some(key) = key else {
+            if row.content.len() != insert.columns.len() {
                 return Err(format!(
                     "row {} of the INSERT has not as many values as there are columns",
                     number + 1
                 )
                 .into());
-            };
+            }
             let start = self.text.token(row.opening_token.0.span.start);
             let end = self.text.token(row.closing_token.0.span.start);
             let (Some(start), Some(end)) = (start, end) else {
                 return Err(unreadable("where the rows of the INSERT begin is not clear"));
             };
-            rows.push(Row { tokens: start..end + 1, key: self.key_value(key)? });
+            if let Some(drawn) = &mut drawn {
+                let at = drawn.at.and_then(|at| row.content.get(at).map(|value| (at, value)));
+                drawn.row(self, at, start, end)?;
+            }
+            let key = match (drawn.as_ref().and_then(Drawing::key), at.and_then(|at| row.content.get(at))) {
+                (Some(key), _) => key,
+                (None, Some(key)) => self.key_value(key)?,
+                (None, None) => return Err(unreadable("the INSERT has no values")),
+            };
+            rows.push(Row { tokens: start..end + 1, key });
         }
         let several = match insert.returning.is_some() {
             true => Err("RETURNING is for one shard: insert one row at a time".into()),
             false => Ok(()),
         };
-        Ok(Action::Insert { rows, several })
+        Ok(Action::Insert { rows, ids: drawn.map(|drawn| Box::new(drawn.ids)), several })
     }
 
     /// `INSERT ... SET`: one row.
-    fn insert_set(&mut self, insert: &Insert) -> Result<Action, Reason> {
+    fn insert_set(
+        &mut self,
+        insert: &Insert,
+        name: &ObjectName,
+        sequence: Option<&str>,
+    ) -> Result<Action, Reason> {
         self.sub_queries(&insert.assignments, Some(0))?;
         let assigned: Vec<_> = columns(&insert.assignments)?.into_iter().cloned().collect();
-        let at = self.key_column(&assigned)?;
-        let value = insert.assignments.get(at).map(|assignment| &assignment.value);
-        let key = value
-            .map_or_else(|| Err(unreadable("the INSERT has no values")), |value| self.key_value(value))?;
+        let mut drawn = sequence.map(|column| Drawing::new(self, column, name, &assigned)).transpose()?;
+        let at = self.key_column(&assigned, drawn.as_ref().is_some_and(|drawn| drawn.ids.is_key))?;
+        let value = |at: usize| insert.assignments.get(at).map(|assignment| &assignment.value);
         let end = self.text.end();
         let start = self.text.find(0, end, &["SET"]);
         let start = start.ok_or_else(|| unreadable("where the values of the INSERT begin is not clear"))? + 1;
         let end = self.text.find(start, end, &["ON", "RETURNING"]).unwrap_or(end);
-        Ok(Action::Insert { rows: vec![Row { tokens: start..end, key }], several: Ok(()) })
+        if let Some(drawn) = &mut drawn {
+            drawn.assigned(self, drawn.at.and_then(|at| Some((at, value(at)?))), start, end)?;
+        }
+        let key = match (drawn.as_ref().and_then(Drawing::key), at.and_then(value)) {
+            (Some(key), _) => key,
+            (None, Some(key)) => self.key_value(key)?,
+            (None, None) => return Err(unreadable("the INSERT has no values")),
+        };
+        let rows = vec![Row { tokens: start..end, key }];
+        Ok(Action::Insert { rows, ids: drawn.map(|drawn| Box::new(drawn.ids)), several: Ok(()) })
     }
 
-    fn insert_select(&mut self, insert: &Insert, source: &Query) -> Result<Action, Reason> {
-        let at = self.key_column(&insert.columns)?;
+    fn insert_select(
+        &mut self,
+        insert: &Insert,
+        sequence: Option<&str>,
+        source: &Query,
+    ) -> Result<Action, Reason> {
+        let at = self.key_column(&insert.columns, false)?.unwrap_or(0);
+        if let Some(sequence) = sequence
+            && place_of(&insert.columns, sequence).is_none()
+        {
+            return Err(format!(
+                "INSERT ... SELECT draws no ids: select a value for `{sequence}`, or select first and insert the values"
+            )
+            .into());
+        }
         let scope = self.query(source, None)?;
         let (Some(scope), SetExpr::Select(select)) = (scope, source.body.as_ref()) else {
             return Err("INSERT ... SELECT into a sharded table must have one SELECT, without UNION".into());

@@ -44,6 +44,10 @@ pub(super) fn load(text: &Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> 
              client"
             .into());
     }
+    if tables.sequence(rule).is_some() {
+        return Err("LOAD DATA draws no ids, and does not see which ones are taken: INSERT the rows of a table with a sequence"
+            .into());
+    }
     reader.at = table + 1;
     let mut load = Load { file, table, schema, ..Load::default() };
     let mut edits = vec![Edit { tokens: table..table + 1, with: vec![Piece::Table(name.into())] }];

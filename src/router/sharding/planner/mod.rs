@@ -7,7 +7,7 @@
 //! - `scatter` says how a SELECT runs on several shards: `clauses` finds its parts, `columns` what rows are compared by,
 //!   `aggregate` the functions; `finish` has the server compute what can't be merged of merged groups, in the words
 //!   of `finish_text`, with `averages` and `concat` (GROUP_CONCAT) among them; `union` is about several SELECTs.
-//! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE, `load` LOAD DATA; `render` makes the text of one shard.
+//! - `write` plans UPDATE and DELETE, `insert` INSERT and REPLACE, with the `ids` of sequences, `load` LOAD DATA; `render` makes the text of one shard.
 //! - `global` is about tables of which each server has a copy.
 //!
 //! The rule in doubt: a statement is refused with words that help, never guessed.
@@ -23,6 +23,7 @@ mod finish;
 mod finish_text;
 mod global;
 mod groups;
+mod ids;
 mod insert;
 mod joins;
 mod load;
@@ -53,6 +54,8 @@ pub trait Tables {
     fn known(&self, table: &[u8]) -> Option<usize>;
     /// A rule's sharding column.
     fn column(&self, rule: usize) -> &str;
+    /// A rule's column for which ids are drawn.
+    fn sequence(&self, rule: usize) -> Option<&str>;
     /// How many shards a rule has.
     fn shards(&self, rule: usize) -> u32;
 }

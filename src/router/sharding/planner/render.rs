@@ -29,18 +29,21 @@ impl Plan {
         out
     }
 
-    /// The same for an INSERT of which a shard gets only some rows: those for whose numbers `keep` holds.
+    /// The same for an INSERT of which a shard gets only some rows: those for whose numbers `keep` holds. Ids of a sequence are
+    /// in it.
     pub fn insert_text(
         &self,
         sql: &[u8],
         sketch: &Sketch,
         shard: u32,
         keep: impl Fn(usize) -> bool,
+        fill: &Fill<'_>,
         out: &mut Vec<u8>,
     ) {
         let whole = |edit| Change { edit: Some(edit), tokens: span(edit), blanks: false };
         let mut changes: Vec<_> = self.edits.iter().map(whole).collect();
-        if let Action::Insert { rows, .. } = self.action.explained() {
+        if let Action::Insert { rows, ids, .. } = self.action.explained() {
+            changes.extend(ids.iter().flat_map(|ids| &ids.edits).map(whole));
             let last_kept = (0..rows.len()).rev().find(|row| keep(*row));
             for (at, row) in rows.iter().enumerate().filter(|(at, _)| !keep(*at)) {
                 // With the comma behind it, or with that before it where no kept row follows.
@@ -58,7 +61,7 @@ impl Plan {
             }
         }
         changes.sort_by_key(|change| change.tokens);
-        write(changes, sql, sketch, shard, &|_, _| (), out);
+        write(changes, sql, sketch, shard, fill, out);
     }
 }
 
@@ -104,6 +107,6 @@ fn write_piece(piece: &Piece, shard: u32, fill: &Fill<'_>, out: &mut Vec<u8>) {
     match piece {
         Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
         Piece::Table(table) => out.extend_from_slice(quote(&physical(table, shard)).as_bytes()),
-        Piece::Sum(_) | Piece::Parameter(_) | Piece::Groups => fill(piece, out),
+        Piece::Sum(_) | Piece::Parameter(_) | Piece::Groups | Piece::Id(_) => fill(piece, out),
     }
 }

@@ -41,7 +41,7 @@ fn texts(shown: &Shown<'_>, plan: &Plan) -> Vec<String> {
         Action::Insert { rows, .. } => {
             for odd in 0..2.min(rows.len()) {
                 let mut text = Vec::new();
-                plan.insert_text(sql, &shown.sketch, SHARD, |row| row % 2 == odd, &mut text);
+                plan.insert_text(sql, &shown.sketch, SHARD, |row| row % 2 == odd, &|_, _| (), &mut text);
                 all.push(String::from_utf8(text).unwrap());
             }
         }

@@ -1,0 +1,387 @@
+//! Ids that all shards have but once: a core takes blocks of them from a table on `[backend]`, and gives each row of an INSERT that
+//! has none of its own the next one.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use foldhash::HashMap;
+
+use crate::circuit::{Gate, Key, Limits};
+use crate::metrics::label::ErrorKind;
+use crate::pool::{Table, Told};
+use crate::protocol::error::ErrorCode;
+use crate::protocol::response::ErrPacket;
+use crate::router::sharding::{Ids, Reason, Value, physical, quote};
+
+use super::super::context::Cluster;
+use super::super::driver::Session;
+use super::super::failure::{Refusal, Stop};
+use super::tables::{ShardedTables, Values};
+
+const TABLE: [&str; 2] = [
+    "CREATE DATABASE IF NOT EXISTS athena",
+    "CREATE TABLE IF NOT EXISTS athena.sequences (name VARCHAR(150) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY, \
+     next_id BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB",
+];
+
+/// `ER_BAD_DB_ERROR`, `ER_NO_SUCH_TABLE`.
+const IS_MISSING: [u16; 2] = [1049, 1146];
+
+/// The table may have to be made, then the row.
+const ATTEMPTS: usize = 4;
+
+/// Statements that wait for one to take a block.
+const WAITING_MAX: usize = 1 << 20;
+
+/// Those that a core has ids of, by their schemas and tables.
+#[derive(Default)]
+pub struct Sequences(RefCell<HashMap<String, Rc<Sequence>>>);
+
+struct Sequence {
+    /// What is left of the core's block: the next id, and the one behind the last.
+    block: Cell<(u64, u64)>,
+    /// Ids from here on belong to no block, as far as the core knows.
+    horizon: Cell<u64>,
+    /// One takes the next block, for all.
+    gate: Gate,
+}
+
+impl Sequences {
+    fn of(&self, name: &str) -> Rc<Sequence> {
+        let mut all = self.0.borrow_mut();
+        if let Some(known) = all.get(name) {
+            return known.clone();
+        }
+        let gate = Gate::alone(Limits { max_concurrent: 1, queue_size: WAITING_MAX });
+        let new = Rc::new(Sequence { block: Cell::default(), horizon: Cell::default(), gate });
+        all.insert(name.to_owned(), new.clone());
+        new
+    }
+}
+
+impl Sequence {
+    /// The first of so many ids that follow each other, if the block has them.
+    fn take(&self, count: u64) -> Option<u64> {
+        let (next, end) = self.block.get();
+        let behind = next.checked_add(count).filter(|behind| *behind <= end && next > 0)?;
+        self.block.set((behind, end));
+        Some(next)
+    }
+
+    /// An id was given by a statement: it is not drawn here again.
+    fn pass(&self, given: u64) {
+        let (next, end) = self.block.get();
+        if (next..end).contains(&given) {
+            self.block.set((given + 1, end));
+        }
+    }
+}
+
+/// What the rows of an INSERT need.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Rows for which an id is drawn.
+    rows: Vec<bool>,
+    /// The ids that are given by the statement.
+    given: Vec<u64>,
+}
+
+impl Wanted {
+    pub(super) fn new(ids: &Ids, values: &Values<'_>, zero_draws: bool) -> Self {
+        let mut wanted = Self::default();
+        for row in &ids.rows {
+            let given = row.given.as_ref().map_or(Value::Null, |given| values.get(given));
+            let number = match given {
+                Value::Null => None,
+                Value::Integer(number) => Some(number),
+                Value::Text(text) => {
+                    std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).or(Some(-1))
+                }
+                _ => Some(-1),
+            };
+            wanted.rows.push(number.is_none_or(|number| number == 0 && zero_draws));
+            wanted
+                .given
+                .extend(number.and_then(|number| u64::try_from(number).ok()).filter(|given| *given > 0));
+        }
+        wanted
+    }
+}
+
+impl Wanted {
+    /// Nothing is drawn beside those that are given.
+    pub(super) fn given(given: Vec<u64>) -> Self {
+        Self { rows: Vec::new(), given }
+    }
+
+    /// The ids that are given, if no row draws one.
+    pub(super) fn without_drawing(self) -> Option<Vec<u64>> {
+        (!self.rows.contains(&true)).then_some(self.given)
+    }
+}
+
+/// A sequence of a table.
+struct Place {
+    /// As the table of sequences has it.
+    name: String,
+    schema: String,
+}
+
+impl Session {
+    /// The ids of an INSERT's rows, `None` for those that have their own.
+    ///
+    /// # Errors
+    /// Where `[backend]` gives no block.
+    pub(super) async fn drawn(&mut self, ids: &Ids, wanted: Wanted) -> Result<Vec<Option<u64>>, Stop> {
+        let place = self.place_of_sequence(ids)?;
+        let sequence = self.ctx.sequences.of(&place.name);
+        wanted.given.iter().for_each(|given| sequence.pass(*given));
+        if let Some(greatest) = wanted.given.iter().max() {
+            self.have_passed(ids, &place, &sequence, *greatest).await?;
+        }
+        let count = wanted.rows.iter().filter(|draws| **draws).count() as u64;
+        if count == 0 {
+            return Ok(vec![None; wanted.rows.len()]);
+        }
+        let mut next = match sequence.take(count) {
+            Some(first) => first,
+            None => self.drawn_from_block(ids, &place, &sequence, count).await?,
+        };
+        let id = |draws: bool| {
+            draws.then(|| {
+                next += 1;
+                next - 1
+            })
+        };
+        Ok(wanted.rows.into_iter().map(id).collect())
+    }
+
+    /// Whether zero stands for an id that is drawn.
+    pub(super) fn zero_draws(&self) -> bool {
+        const NO: &[u8] = b"NO_AUTO_VALUE_ON_ZERO";
+        let mode = self.state.variable(b"sql_mode").unwrap_or_default();
+        !mode.windows(NO.len()).any(|part| part.eq_ignore_ascii_case(NO))
+    }
+
+    fn place_of_sequence(&self, ids: &Ids) -> Result<Place, Refusal> {
+        let schema = match &ids.schema {
+            Some(schema) => Some(schema.to_string()),
+            None => self.schema.as_deref().and_then(|schema| String::from_utf8(schema.to_vec()).ok()),
+        };
+        let schema = schema.ok_or_else(Refusal::no_schema)?;
+        Ok(Place { name: format!("{schema}.{}", ids.table), schema })
+    }
+
+    async fn drawn_from_block(
+        &mut self,
+        ids: &Ids,
+        place: &Place,
+        sequence: &Sequence,
+        count: u64,
+    ) -> Result<u64, Stop> {
+        let waited = self
+            .timer
+            .within(self.cluster().pool().settings.checkout_timeout, sequence.gate.enter(Key::default()));
+        let Ok(Ok(_turn)) = waited.await else {
+            return Err(Refusal::no_ids(ids, "no answer in time").into());
+        };
+        if let Some(first) = sequence.take(count) {
+            return Ok(first);
+        }
+        let len = count.max(self.tables_of_home()?.sequence_block);
+        let draw = format!(
+            "UPDATE athena.sequences SET next_id = LAST_INSERT_ID(next_id) + {len} WHERE name = {}",
+            literal(&place.name)
+        );
+        let questions = [draw.into_bytes(), b"SELECT LAST_INSERT_ID(), ROW_COUNT()".to_vec()];
+        for _ in 0..ATTEMPTS {
+            let told = self.ask_for_ids(ids, &questions).await?;
+            if let Some([first, 1]) = told.as_ref().and_then(numbers) {
+                let first = first.max(1);
+                sequence.block.set((first + count, first + len));
+                sequence.horizon.set(sequence.horizon.get().max(first + len));
+                return Ok(first);
+            }
+            if told.is_some() {
+                self.begin_sequence(ids, place).await?;
+            }
+        }
+        Err(Refusal::no_ids(ids, "its row in athena.sequences does not last").into())
+    }
+
+    /// Has the ids behind one that a statement gives begin behind that.
+    async fn have_passed(
+        &mut self,
+        ids: &Ids,
+        place: &Place,
+        sequence: &Sequence,
+        given: u64,
+    ) -> Result<(), Stop> {
+        if given < sequence.horizon.get() {
+            return Ok(());
+        }
+        let name = literal(&place.name);
+        let behind = given.saturating_add(1);
+        let questions = [
+            format!(
+                "UPDATE athena.sequences SET next_id = {behind} WHERE name = {name} AND next_id < {behind}"
+            )
+            .into_bytes(),
+            format!("SELECT next_id, 1 FROM athena.sequences WHERE name = {name}").into_bytes(),
+        ];
+        for _ in 0..ATTEMPTS {
+            let told = self.ask_for_ids(ids, &questions).await?;
+            if let Some([next, _]) = told.as_ref().and_then(numbers) {
+                sequence.horizon.set(sequence.horizon.get().max(next));
+                return Ok(());
+            }
+            if told.is_some() {
+                self.begin_sequence(ids, place).await?;
+            }
+        }
+        Err(Refusal::no_ids(ids, "its row in athena.sequences does not last").into())
+    }
+
+    /// What `[backend]` says to the last of these; `None` where the table of sequences had to be made first.
+    async fn ask_for_ids(&self, ids: &Ids, questions: &[Vec<u8>]) -> Result<Option<Table>, Stop> {
+        match ask(self.home(), ids, questions).await? {
+            Ok(table) => Ok(Some(table)),
+            Err(err) if IS_MISSING.contains(&err.code) => {
+                for sql in TABLE {
+                    if let Err(err) = ask(self.home(), ids, &[sql.as_bytes().to_vec()]).await? {
+                        return Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into());
+                    }
+                }
+                Ok(None)
+            }
+            Err(err) => Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into()),
+        }
+    }
+
+    /// Makes the row of a sequence, which begins behind all ids that there are.
+    async fn begin_sequence(&self, ids: &Ids, place: &Place) -> Result<(), Stop> {
+        let tables = self.tables_of_home()?;
+        let mut next = 1_u64;
+        for shard in 0..tables.shards_of(&ids.table) {
+            let cluster = &self.ctx.clusters[self.server_of(shard)];
+            let table = physical(&ids.table, shard);
+            let sql = format!(
+                "SELECT MAX({}), 1 FROM {}.{}",
+                quote(&ids.column),
+                quote(&place.schema),
+                quote(&table)
+            );
+            match ask(cluster, ids, &[sql.into_bytes()]).await? {
+                Ok(told) => next = next.max(numbers(&told).map_or(0, |[max, _]| max).saturating_add(1)),
+                Err(err) if IS_MISSING.contains(&err.code) => {
+                    return Err(Refusal::of_server(err).about(&ids.table, &table).into());
+                }
+                Err(err) => {
+                    let why = String::from_utf8_lossy(&err.message).replace(&table, &ids.table);
+                    return Err(Refusal::no_ids(ids, &why).into());
+                }
+            }
+        }
+        let sql = format!(
+            "INSERT IGNORE INTO athena.sequences (name, next_id) VALUES ({}, {next})",
+            literal(&place.name)
+        );
+        match ask(self.home(), ids, &[sql.into_bytes()]).await? {
+            Ok(_) => Ok(()),
+            Err(err) => Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into()),
+        }
+    }
+
+    fn tables_of_home(&self) -> Result<Rc<ShardedTables>, Refusal> {
+        self.home().tables.clone().ok_or_else(Refusal::malformed)
+    }
+}
+
+/// What the primary of a cluster says to the last of some statements, or the first error.
+async fn ask(
+    cluster: &Cluster,
+    ids: &Ids,
+    questions: &[Vec<u8>],
+) -> Result<Result<Table, ErrPacket>, Refusal> {
+    let primary = cluster.view.primary().and_then(|primary| cluster.members.get(primary));
+    let Some(pool) = primary else {
+        return Err(Refusal::no_ids(ids, &format!("{} has no primary", cluster.described())));
+    };
+    match pool.errand_of_several(questions).await {
+        Ok(told) => {
+            let mut last = Table::default();
+            for told in told {
+                match told {
+                    Told::Err(err) => return Ok(Err(err)),
+                    Told::Table(table) => last = table,
+                    Told::Ok => {}
+                }
+            }
+            Ok(Ok(last))
+        }
+        Err(error) => Err(Refusal::no_ids(ids, &error.to_string())),
+    }
+}
+
+/// The two numbers of the only row; what is negative or NULL is zero.
+fn numbers(table: &Table) -> Option<[u64; 2]> {
+    let number = |at: usize| -> Option<u64> {
+        let Some(text) = table.rows.first()?.get(at)? else { return Some(0) };
+        let text = std::str::from_utf8(text).ok()?;
+        if text.starts_with('-') { Some(0) } else { text.parse().ok() }
+    };
+    Some([number(0)?, number(1)?])
+}
+
+/// A text in whatever mode of the server.
+fn literal(text: &str) -> String {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("CONVERT(x'{digits}' USING utf8mb4)")
+}
+
+impl Refusal {
+    fn no_ids(ids: &Ids, why: &str) -> Self {
+        let message = format!(
+            "No id can be drawn for `{}`.`{}`, of which athena.sequences on [backend] knows the next one: {why}",
+            ids.table, ids.column
+        );
+        Self::new(ErrorKind::Unavailable, ErrorCode::AutoincReadFailed, message)
+    }
+
+    fn no_schema() -> Self {
+        Self::sharding(&Reason::from("No database selected: USE one, or qualify the table"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_ids_that_follow_each_other() {
+        let all = Sequences::default();
+        let sequence = all.of("a.b");
+        assert_eq!(sequence.take(1), None);
+        sequence.block.set((5, 10));
+        assert_eq!((sequence.take(2), sequence.take(1)), (Some(5), Some(7)));
+        assert_eq!(sequence.take(3), None, "what is left would not follow");
+        assert_eq!(all.of("a.b").take(2), Some(8));
+        assert_eq!(sequence.take(1), None);
+        sequence.block.set((20, 30));
+        sequence.pass(24);
+        sequence.pass(3);
+        sequence.pass(30);
+        assert_eq!((sequence.take(1), all.of("a.c").take(1)), (Some(25), None));
+    }
+
+    #[test]
+    fn numbers_of_a_row() {
+        let table = |row: &[Option<&[u8]>]| Table {
+            columns: Vec::new(),
+            rows: vec![row.iter().map(|value| value.map(<[u8]>::to_vec)).collect()],
+        };
+        assert_eq!(numbers(&table(&[Some(b"18446744073709551615"), Some(b"1")])), Some([u64::MAX, 1]));
+        assert_eq!(numbers(&table(&[None, Some(b"-7")])), Some([0, 0]));
+        assert_eq!((numbers(&table(&[Some(b"x"), None])), numbers(&Table::default())), (None, None));
+    }
+}

@@ -1,0 +1,253 @@
+//! Ids of sequences: all shards have each of them once.
+
+use std::collections::BTreeSet;
+
+use athena_perf::lab::Flavor;
+use athena_perf::proxy::{Athena, AthenaConfig};
+
+use super::SHARDED;
+use super::batches::{Bulk, bulk};
+use super::common::wire::{Connection, Login, Value, capability};
+use super::common::{TestResult, join};
+use super::faults::code;
+use super::servers::{Spread, assert_refused, on_each_spread, two_phase};
+use super::shows::column;
+
+const REFUSED: u16 = 1235;
+const DUPLICATE: u16 = 1062;
+const NO_IDS: u16 = 1467;
+const NO_SUCH_TABLE: u16 = 1146;
+
+/// `events` by their own ids, `notes` by their users.
+fn with_sequences(config: AthenaConfig) -> AthenaConfig {
+    let rule = |name: &str, column: &str, sequence: &str| {
+        format!(
+            "[[sharding]]\nname = \"{name}\"\ntable_pattern = \"{name}\"\nshard_column = \"{column}\"\nshard_count = 4\n\
+             sequence_column = \"{sequence}\"\n"
+        )
+    };
+    two_phase(config)
+        .set("sharding_defaults", "sequence_block", "10")
+        .text(&rule("events", "event_id", "event_id"))
+        .text(&rule("notes", "user_id", "id"))
+}
+
+/// On one core, whose blocks follow each other.
+fn on_one_core(config: AthenaConfig) -> AthenaConfig {
+    with_sequences(config).set("runtime", "cpus", "\"0\"")
+}
+
+fn tables(stage: &Spread) -> TestResult<Connection> {
+    for server in stage.shards.iter().chain([&stage.home]) {
+        server.sql(&format!("CREATE DATABASE {SHARDED}"))?;
+    }
+    let mut client = stage.connect()?;
+    client.run(
+        "CREATE TABLE events (event_id BIGINT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(20) UNIQUE, n INT)",
+    )?;
+    client.run("CREATE TABLE notes (id BIGINT AUTO_INCREMENT PRIMARY KEY, user_id BIGINT NOT NULL, note VARCHAR(20))")?;
+    Ok(client)
+}
+
+/// What an INSERT tells of: affected rows, the id, and LAST_INSERT_ID() behind it.
+fn told(client: &mut Connection, sql: &str) -> TestResult<(u64, u64, String)> {
+    let ok = client.query(sql)?.ok()?;
+    Ok((ok.affected_rows, ok.last_insert_id, client.scalar("SELECT LAST_INSERT_ID()")?))
+}
+
+fn events(client: &mut Connection) -> TestResult<String> {
+    let sql = "SELECT CONCAT(event_id, what) FROM events ORDER BY event_id";
+    Ok(column(client, sql, 0)?.join(" "))
+}
+
+#[test]
+fn rows_without_an_id_get_one() -> TestResult {
+    on_each_spread("sequences_rows", on_one_core, |stage| {
+        let mut client = tables(stage)?;
+        let insert = "INSERT INTO events (what) VALUES";
+        assert_eq!(told(&mut client, &format!("{insert} ('a')"))?, (1, 1, "1".into()));
+        assert_eq!(told(&mut client, &format!("{insert} ('b'), ('c'), ('d')"))?, (3, 2, "2".into()));
+        assert_eq!(told(&mut client, "INSERT INTO events VALUES (NULL, 'e', 1)")?, (1, 5, "5".into()));
+        assert_eq!(told(&mut client, "INSERT INTO events SET event_id = 0, what = 'f'")?, (1, 6, "6".into()));
+        let mixed =
+            "INSERT INTO events (event_id, what) VALUES (8, 'h'), (DEFAULT, 'i'), ('11', 'k'), (0, 'j')";
+        // Of the core's block of ten those are drawn that follow each other and are not given.
+        assert_eq!(told(&mut client, mixed)?, (4, 9, "9".into()));
+        assert_eq!(events(&mut client)?, "1a 2b 3c 4d 5e 6f 8h 9i 10j 11k");
+        assert_eq!(stage.of(&stage.shards[0], "SELECT what FROM events_2 ORDER BY what")?, "b f j");
+        client.run("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")?;
+        client.run("INSERT INTO events (event_id, what) VALUES (0, 'z')")?;
+        assert_eq!(client.scalar("SELECT what FROM events WHERE event_id = 0")?, "z");
+        client.run("SET sql_mode = DEFAULT")?;
+        assert_eq!(
+            told(
+                &mut client,
+                &format!("{insert} ('0'), ('1'), ('2'), ('3'), ('4'), ('5'), ('6'), ('7'), ('8'), ('9')")
+            )?,
+            (10, 12, "12".into())
+        );
+        let failed = client.query("INSERT INTO events (event_id, what) VALUES (NULL, 'l'), (1, 'x')");
+        assert_eq!(code(&failed), Some(DUPLICATE), "{failed:?}");
+        assert_eq!(client.scalar("SELECT COUNT(*) FROM events WHERE what = 'l'")?, "0");
+        client.run("INSERT INTO events (event_id, what) VALUES (1000, 'm')")?;
+        let after =
+            told(&mut client, &format!("{insert} ('n'), ('o'), ('p'), ('q'), ('r'), ('s'), ('t'), ('u')"))?;
+        assert_eq!(after, (8, 23, "23".into()));
+        let after = told(&mut client, "REPLACE INTO events (what) VALUES ('v'), ('w')")?;
+        assert_eq!(after, (2, 1001, "1001".into()), "the next block begins behind what was given");
+        let plan = client.query("EXPLAIN ATHENA INSERT INTO events (what) VALUES ('v')")?.rows()?.rows;
+        assert_eq!(plan.len(), 1);
+        assert!(!client.query("EXPLAIN INSERT INTO events (what) VALUES ('v')")?.rows()?.rows.is_empty());
+        for sql in [
+            "INSERT INTO events (event_id, what) VALUES (1 + 1, 'x')",
+            "LOAD DATA LOCAL INFILE 'x' INTO TABLE events",
+        ] {
+            assert_refused(&client.query(sql), REFUSED, &[]);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn ids_beside_the_sharding_column() -> TestResult {
+    on_each_spread("sequences_beside", on_one_core, |stage| {
+        let mut client = tables(stage)?;
+        let four = "INSERT INTO notes (user_id, note) VALUES (0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')";
+        assert_eq!(told(&mut client, four)?, (4, 1, "1".into()));
+        client.run("BEGIN")?;
+        assert_eq!(
+            told(&mut client, "INSERT INTO notes (user_id, note) VALUES (5, 'e')")?,
+            (1, 5, "5".into())
+        );
+        // A row of the other table that refers to it.
+        client.run("INSERT INTO events (event_id, what, n) VALUES (1, 'x', LAST_INSERT_ID())")?;
+        client.run("ROLLBACK")?;
+        client.run("INSERT INTO notes (user_id, note) VALUES (1, 'f')")?;
+        let told = told(
+            &mut client,
+            "INSERT INTO notes (id, user_id, note) VALUES (4, 2, 'h'), (NULL, 2, 'g') ON DUPLICATE KEY UPDATE note = 'u'",
+        );
+        assert_eq!(told?.1, 7);
+        let all = column(&mut client, "SELECT CONCAT(id, note) FROM notes ORDER BY id, note", 0)?;
+        assert_eq!(all, ["1a", "2b", "3c", "4d", "4h", "6f", "7g"], "4h is on another shard than 4d");
+        // A row that is there already gets none.
+        client.run("ALTER TABLE notes ADD COLUMN n INT, ADD UNIQUE (note)")?;
+        let again = "INTO notes (user_id, note) VALUES (2, 'g')";
+        let upsert = format!("INSERT {again} ON DUPLICATE KEY UPDATE n = 1");
+        for (sql, affected) in [(upsert, 2), (format!("INSERT IGNORE {again}"), 0)] {
+            assert_eq!(client.query(&sql)?.ok()?.affected_rows, affected);
+            assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, "7", "{sql}");
+        }
+        client.run("INSERT INTO events (what, n) VALUES ('y', LAST_INSERT_ID())")?;
+        assert_eq!(client.scalar("SELECT n FROM events WHERE what = 'y'")?, "7");
+        Ok(())
+    })
+}
+
+#[test]
+fn prepared_statements_draw_ids() -> TestResult {
+    on_each_spread("sequences_prepared", on_one_core, |stage| {
+        let mut client = tables(stage)?;
+        let two = client.prepare("INSERT INTO events (what, n) VALUES (?, ?), (?, 7)")?;
+        let text = Value::text;
+        for round in 0..3_u64 {
+            let [one, other] = [format!("a{round}"), format!("b{round}")];
+            let reply = client.execute(&two, &[text(&one), Value::Int(round as i64), text(&other)])?.ok()?;
+            assert_eq!((reply.affected_rows, reply.last_insert_id), (2, 1 + 2 * round));
+        }
+        assert_eq!(events(&mut client)?, "1a0 2b0 3a1 4b1 5a2 6b2");
+        let given = client.prepare("INSERT INTO events (event_id, what) VALUES (?, ?)")?;
+        for (id, expected) in
+            [(Value::Null, 7), (Value::Int(0), 8), (Value::Int(30), 30), (Value::text("0"), 9)]
+        {
+            let reply = client.execute(&given, &[id, text(&expected.to_string())])?.ok()?;
+            assert_eq!((reply.affected_rows, reply.last_insert_id), (1, expected));
+        }
+        let set = client.prepare("INSERT INTO notes SET user_id = ?, note = ?")?;
+        for key in 0..4_i64 {
+            let reply = client.execute(&set, &[Value::Int(key), text("x")])?.ok()?;
+            assert_eq!(reply.last_insert_id, key as u64 + 1);
+        }
+        assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, "4");
+        assert_eq!(stage.of(&stage.shards[1], "SELECT n FROM events_1 WHERE event_id = 5")?, "2");
+        if stage.home.flavor() == Flavor::MariaDb {
+            let login = Login::app().database(SHARDED).with_extended(capability::EXTENDED_STMT_BULK);
+            let mut client = stage.login(&login)?;
+            let row = |id, what: &str| vec![Bulk::Value(id), Bulk::Value(Value::text(what))];
+            let insert = client.prepare("INSERT INTO events (event_id, what) VALUES (?, ?)")?;
+            let reply = bulk(&mut client, &insert, &[row(Value::Int(100), "p"), row(Value::Int(101), "q")])?;
+            assert_eq!(reply.ok()?.affected_rows, 2);
+            let refused = bulk(&mut client, &insert, &[row(Value::Int(102), "r"), row(Value::Int(0), "s")]);
+            assert_refused(&refused, REFUSED, &["event_id", "useBulkStmts"]);
+            assert_eq!(client.query("INSERT INTO events (what) VALUES ('t')")?.ok()?.last_insert_id, 10);
+        }
+        Ok(())
+    })
+}
+
+/// Rows that were there before the table had a sequence, several proxies, several cores.
+#[test]
+fn no_id_is_given_twice() -> TestResult {
+    on_each_spread("sequences_unique", with_sequences, |stage| {
+        let mut client = tables(stage)?;
+        stage.of(
+            &stage.shards[1],
+            "INSERT INTO events_3 (event_id, what) VALUES (7, 'old'), (9999, 'older')",
+        )?;
+        let other = Athena::start(env!("CARGO_BIN_EXE_athena").as_ref(), stage.lab.folder(), &stage.config)?;
+        let ids = std::thread::scope(|scope| {
+            let draws = |number: usize| {
+                let port = if number.is_multiple_of(2) { stage.athena.port() } else { other.port() };
+                move || -> TestResult<Vec<u64>> {
+                    let mut client = Connection::login(port, &Login::app().database(SHARDED))?;
+                    let mut ids = Vec::new();
+                    for round in 0..25 {
+                        let sql = format!(
+                            "INSERT INTO events (what) VALUES ('{number} {round}'), ('{number}  {round}')"
+                        );
+                        let first = client.query(&sql)?.ok()?.last_insert_id;
+                        assert_eq!(
+                            client
+                                .scalar(&format!("SELECT what FROM events WHERE event_id = {}", first + 1))?,
+                            format!("{number}  {round}")
+                        );
+                        ids.extend([first, first + 1]);
+                    }
+                    Ok(ids)
+                }
+            };
+            let running: Vec<_> = (0..8).map(|number| scope.spawn(draws(number))).collect();
+            running.into_iter().map(join).collect::<TestResult<Vec<_>>>()
+        })?;
+        let all: BTreeSet<_> = ids.into_iter().flatten().collect();
+        assert_eq!((all.len(), all.first()), (400, Some(&10_000)));
+        assert_eq!(client.scalar("SELECT COUNT(*) FROM events")?, "402");
+        let next = stage.home.sql("SELECT name, next_id FROM athena.sequences")?;
+        assert!(next.starts_with(&format!("{SHARDED}.events\t")), "{next}");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_a_block_nothing_is_inserted() -> TestResult {
+    on_each_spread("sequences_down", on_one_core, |stage| {
+        let mut client = tables(stage)?;
+        client.run("INSERT INTO events (what) VALUES ('a')")?;
+        client.run("CREATE TABLE more (a INT)")?;
+        stage.home.sql("DROP TABLE athena.sequences; CREATE VIEW athena.sequences AS SELECT 1 AS one")?;
+        let ten = "INSERT INTO events (what) VALUES ('0'), ('1'), ('2'), ('3'), ('4'), ('5'), ('6'), ('7'), ('8'), ('9')";
+        assert_refused(&client.query(ten), NO_IDS, &["`events`.`event_id`", "athena.sequences"]);
+        client.run("INSERT INTO events (what) VALUES ('b')")?;
+        stage.home.sql("DROP VIEW athena.sequences")?;
+        assert_eq!(client.query(ten)?.ok()?.affected_rows, 10);
+        assert_eq!(client.scalar("SELECT COUNT(DISTINCT event_id) FROM events")?, "12");
+        let mut none = stage.login(&Login::app())?;
+        assert_refused(
+            &none.query("INSERT INTO events (what) VALUES ('c')"),
+            NO_SUCH_TABLE,
+            &["test.events"],
+        );
+        none.run(&format!("INSERT INTO {SHARDED}.events (what) VALUES ('c')"))?;
+        Ok(())
+    })
+}
