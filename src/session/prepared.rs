@@ -159,7 +159,7 @@ impl Session {
             ExecuteHeader::parse(payload, params, self.has_attributes()).map_err(|_| Refusal::malformed())?;
         self.note_types(id, payload, &header);
         if let Some(ending) = self.ending(text.facts)?
-            && let Some(reply) = Box::pin(self.end_branches(ending)).await?
+            && let Some(reply) = Box::pin(self.end_branches(ending, &text.text)).await?
         {
             return Ok(reply);
         }

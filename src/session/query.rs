@@ -36,7 +36,7 @@ impl Session {
             self.digest = Some(digest(text, mode));
         }
         if let Some(ending) = self.ending(facts)?
-            && let Some(reply) = Box::pin(self.end_branches(ending)).await?
+            && let Some(reply) = Box::pin(self.end_branches(ending, text)).await?
         {
             return Ok(reply);
         }

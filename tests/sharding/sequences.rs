@@ -134,7 +134,8 @@ fn ids_beside_the_sharding_column() -> TestResult {
         client.run("ALTER TABLE notes ADD COLUMN n INT, ADD UNIQUE (note)")?;
         let again = "INTO notes (user_id, note) VALUES (2, 'g')";
         let upsert = format!("INSERT {again} ON DUPLICATE KEY UPDATE n = 1");
-        for (sql, affected) in [(upsert, 2), (format!("INSERT IGNORE {again}"), 0)] {
+        let set = "INSERT INTO notes SET user_id = 2, note = 'g' ON DUPLICATE KEY UPDATE n = 2".to_owned();
+        for (sql, affected) in [(upsert, 2), (set, 2), (format!("INSERT IGNORE {again}"), 0)] {
             assert_eq!(client.query(&sql)?.ok()?.affected_rows, affected);
             assert_eq!(client.scalar("SELECT LAST_INSERT_ID()")?, "7", "{sql}");
         }

@@ -10,6 +10,7 @@ const DUPLICATE: u16 = 1062;
 const DEADLOCK: u16 = 1213;
 const LOCK_WAIT: u16 = 1205;
 const DURING_COMMIT: u16 = 1180;
+const NO_SAVEPOINT: u16 = 1305;
 
 /// The names of all shards' rows, by their keys, as servers have them, and of the note at home.
 fn names(stage: &Spread) -> TestResult<String> {
@@ -154,9 +155,7 @@ fn what_ends_a_transaction_ends_it_on_all_servers() -> TestResult {
             client.run("ROLLBACK")?;
             client.run("BEGIN")?;
             change(&mut client, "q")?;
-            for sql in
-                ["SAVEPOINT a", "SET autocommit = 0", "XA START 'x'", "COMMIT AND CHAIN", "COMMIT RELEASE"]
-            {
+            for sql in ["SET autocommit = 0", "XA START 'x'", "COMMIT AND CHAIN", "COMMIT RELEASE"] {
                 assert_refused(&client.query(sql), REFUSED, &["COMMIT first"]);
             }
             drop(client);
@@ -169,6 +168,69 @@ fn what_ends_a_transaction_ends_it_on_all_servers() -> TestResult {
             client.scalar("SELECT name FROM users WHERE user_id = 1")?;
             assert_refused(&client.query("SELECT * FROM notes"), REFUSED, &["characteristics"]);
             client.run("COMMIT")?;
+            assert_tidy(stage);
+            Ok(())
+        },
+    )
+}
+
+/// A savepoint is on all servers, also on those that the transaction comes to behind it.
+#[test]
+fn savepoints_are_those_of_one_transaction() -> TestResult {
+    on_each_spread(
+        "xa_savepoints",
+        |config| two_phase(four_shards(config)),
+        |stage| {
+            let mut client = users(stage)?;
+            let update = |client: &mut Connection, key: u32, name: &str| {
+                client.run(&format!("UPDATE users SET name = '{name}' WHERE user_id = {key}"))
+            };
+            let now = |client: &mut Connection| -> TestResult<String> {
+                Ok(client.scalar("SELECT GROUP_CONCAT(name ORDER BY user_id SEPARATOR '') FROM users")?)
+            };
+            client.run("BEGIN")?;
+            client.run("SAVEPOINT first")?;
+            update(&mut client, 0, "k")?;
+            client.run("SAVEPOINT `second one`")?;
+            update(&mut client, 1, "l")?;
+            client.run("SAVEPOINT third")?;
+            update(&mut client, 2, "m")?;
+            client.run("UPDATE notes SET note = 'x' WHERE id = 1")?;
+            assert_eq!(now(&mut client)?, "klmd");
+            client.run("ROLLBACK TO SAVEPOINT third")?;
+            assert_eq!(now(&mut client)?, "klcd");
+            assert_eq!(client.scalar("SELECT note FROM notes")?, "n");
+            update(&mut client, 3, "o")?;
+            client.run("ROLLBACK TO `second one`")?;
+            assert_eq!(now(&mut client)?, "kbcd");
+            let gone = client.query("RELEASE SAVEPOINT third");
+            assert_eq!(code(&gone), Some(NO_SAVEPOINT), "{gone:?}");
+            assert!(in_transaction(&mut client)?);
+            client.run("ROLLBACK TO first")?;
+            assert_eq!(now(&mut client)?, "abcd");
+            for round in 0..600 {
+                client.run(&format!("SAVEPOINT s{round}"))?;
+                client.run(&format!("RELEASE SAVEPOINT s{round}"))?;
+            }
+            update(&mut client, 1, "y")?;
+            update(&mut client, 2, "z")?;
+            client.run("RELEASE SAVEPOINT first")?;
+            client.run("COMMIT")?;
+            assert_eq!(names(stage)?, "ayzdn");
+            let outside = client.query("ROLLBACK TO SAVEPOINT first");
+            assert_eq!(code(&outside), Some(NO_SAVEPOINT), "{outside:?}");
+            // Too many to be set on a further server.
+            client.run("BEGIN")?;
+            for number in 0..300 {
+                client.run(&format!("SAVEPOINT s{number}"))?;
+            }
+            update(&mut client, 1, "b")?;
+            assert_refused(
+                &client.query("UPDATE users SET name = 'c' WHERE user_id = 2"),
+                REFUSED,
+                &["savepoints"],
+            );
+            client.run("ROLLBACK")?;
             assert_tidy(stage);
             Ok(())
         },

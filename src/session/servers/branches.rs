@@ -54,6 +54,8 @@ pub(in crate::session) enum Ending {
     RollBack,
     /// The server would commit by itself; the statement goes on behind that.
     CommitFirst,
+    /// It goes on, with a savepoint more or less, or back to one.
+    Mark,
 }
 
 impl Global {
@@ -164,7 +166,8 @@ impl Session {
                 if let Some(global) = &mut self.global {
                     global.branches.push(at);
                 }
-                Ok(self.bound_at_once(link))
+                let link = self.bound_at_once(link);
+                self.have_savepoints(link).await
             }
             Err(stop) => Err(self.lost(link, stop)),
         }
@@ -194,12 +197,13 @@ impl Session {
         if self.global.is_none() {
             return Ok(None);
         }
-        if facts.hazards.intersects(REFUSED) || facts.kind == StatementKind::Savepoint {
+        if facts.hazards.intersects(REFUSED) {
             return Err(Refusal::not_in_branches());
         }
         Ok(match facts.kind {
             StatementKind::Commit => Some(Ending::Commit),
             StatementKind::Rollback => Some(Ending::RollBack),
+            StatementKind::Savepoint => Some(Ending::Mark),
             kind if COMMITS_FIRST.contains(&kind) => Some(Ending::CommitFirst),
             _ => None,
         })
@@ -239,8 +243,8 @@ impl Session {
 
 impl Refusal {
     fn not_branched() -> Self {
-        let message = "The transaction goes on at a further server of [[shards]], which it can't: it has begun with a savepoint or \
-                       with characteristics, it is an XA transaction, or completion_type is set; begin it without them";
+        let message = "The transaction goes on at a further server of [[shards]], which it can't: it has begun with characteristics or \
+                       has too many savepoints, it is an XA transaction, or completion_type is set; begin it without them";
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
     }
 
@@ -254,8 +258,8 @@ impl Refusal {
     }
 
     fn not_in_branches() -> Self {
-        let message = "The statement can't be in a transaction that is on several servers of [[shards]] (it has a savepoint, or may \
-                       end the transaction beside doing something else): COMMIT first";
+        let message = "The statement can't be in a transaction that is on several servers of [[shards]], since it may end the transaction \
+                       beside doing something else: COMMIT first";
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
     }
 }

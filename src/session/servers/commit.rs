@@ -43,8 +43,11 @@ enum Decided {
 }
 
 impl Session {
-    /// COMMIT, ROLLBACK, or what commits before it does something else: then there is no reply yet.
-    pub async fn end_branches(&mut self, ending: Ending) -> Result<Option<Payload>, Stop> {
+    /// COMMIT, ROLLBACK, or what commits before it does something else: then there is no reply yet. `sql` is the statement.
+    pub async fn end_branches(&mut self, ending: Ending, sql: &[u8]) -> Result<Option<Payload>, Stop> {
+        if ending == Ending::Mark {
+            return self.mark_on_all(sql).await.map(Some);
+        }
         let Some(global) = self.global.take() else { return Ok(None) };
         self.begins_branch = false;
         if !self.unread.is_empty() {
@@ -63,7 +66,7 @@ impl Session {
         self.seats = others;
         let outcome = match ending {
             Ending::RollBack => self.roll_back_all(branches).await,
-            Ending::Commit | Ending::CommitFirst => self.commit_all(&global, branches).await,
+            Ending::Commit | Ending::CommitFirst | Ending::Mark => self.commit_all(&global, branches).await,
         };
         self.opening = Default::default();
         self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;

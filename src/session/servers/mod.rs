@@ -2,11 +2,12 @@
 //!
 //! - `visit` goes from server to server: a session sits at one at a time, and what can't move waits at the others.
 //! - `branches` has a transaction go on at a further server; `commit` ends it on all of them by two phases, and `recovery` ends
-//!   what a crash has left in doubt.
+//!   what a crash has left in doubt; `savepoints` are on all of them.
 
 mod branches;
 mod commit;
 mod recovery;
+mod savepoints;
 mod visit;
 
 use std::future::Future;

@@ -20,6 +20,7 @@ use super::super::leave::ROLLBACK;
 use super::super::link::{Held, Use};
 use super::super::written::Written;
 use super::commit::give_back;
+use super::savepoints::Savepoints;
 
 /// Statements that begin a transaction and are kept to be said again elsewhere; and their bytes, together.
 const OPENING_MAX: usize = 16;
@@ -139,6 +140,8 @@ pub(in crate::session) struct Opening {
     runs: Option<(Box<[u8]>, bool)>,
     /// It has begun with more than a BEGIN.
     special: bool,
+    /// Its savepoints, as they came about: a server that it goes on at has them too.
+    savepoints: Savepoints,
     /// The one that runs does nothing with tables.
     idle: bool,
     /// To be said on the next link.
@@ -147,7 +150,14 @@ pub(in crate::session) struct Opening {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { said: Some(Vec::new()), runs: None, special: false, idle: false, along: Vec::new() }
+        Self {
+            said: Some(Vec::new()),
+            runs: None,
+            special: false,
+            savepoints: Savepoints::default(),
+            idle: false,
+            along: Vec::new(),
+        }
     }
 }
 
@@ -155,10 +165,16 @@ impl Opening {
     /// A command begins: nothing is known of it yet.
     pub fn begin_command(&mut self) {
         (self.runs, self.idle) = (None, false);
+        self.savepoints.begin_command();
     }
 
+    /// Whether it can't be begun like this elsewhere.
     pub(super) fn is_special(&self) -> bool {
-        self.special
+        self.special || self.savepoints.are_too_many
+    }
+
+    pub(super) fn savepoints(&mut self) -> &mut Savepoints {
+        &mut self.savepoints
     }
 }
 
@@ -311,7 +327,9 @@ impl Session {
         self.sit(at);
         self.holds.take_over(&holds);
         let special = self.opening.special;
-        self.opening = Opening { said: Some(said.clone()), along: said, special, ..Opening::default() };
+        let savepoints = std::mem::take(&mut self.opening.savepoints);
+        self.opening =
+            Opening { said: Some(said.clone()), along: said, special, savepoints, ..Opening::default() };
         Ok(())
     }
 
@@ -346,8 +364,12 @@ impl Session {
             said.len() < OPENING_MAX
                 && said.iter().map(|text| text.len()).sum::<usize>() + sql.len() <= OPENING_BYTES_MAX
         });
-        self.opening.runs = (opens && fits && !facts.hazards.contains(Hazards::MULTI))
-            .then(|| (sql.into(), begins && self.holds.may_have_begun()));
+        let is_alone = !facts.hazards.contains(Hazards::MULTI);
+        self.opening.runs =
+            (opens && fits && is_alone).then(|| (sql.into(), begins && self.holds.may_have_begun()));
+        if facts.kind == StatementKind::Savepoint || !is_alone {
+            self.opening.savepoints.run(sql, is_alone);
+        }
     }
 
     /// A statement has run: whether its transaction, if there is one, has done anything by now.
@@ -355,14 +377,16 @@ impl Session {
         if !self.has_shard_servers() {
             return;
         }
+        self.opening.savepoints.note(failed);
         if let Some((sql, anew)) = self.opening.runs.take() {
             if failed {
                 return;
             }
             if anew {
                 (self.opening.said, self.opening.special) = (Some(Vec::new()), false);
+                self.opening.savepoints = Savepoints::default();
             }
-            self.opening.special |= !is_plain(&sql);
+            self.opening.special |= facts.kind != StatementKind::Savepoint && !is_plain(&sql);
             if let Some(said) = &mut self.opening.said {
                 said.push(sql);
             }
@@ -375,6 +399,7 @@ impl Session {
                 return;
             }
             (self.opening.said, self.opening.special) = (Some(Vec::new()), false);
+            self.opening.savepoints = Savepoints::default();
             return;
         }
         if !self.opening.idle && facts.kind != StatementKind::Command {

@@ -194,7 +194,7 @@ impl Session {
     /// Ends the transaction that the statement has for itself.
     async fn end_alone(&mut self, ending: Ending) -> Result<(), Stop> {
         if self.is_branched() {
-            return self.end_branches(ending).await.map(drop);
+            return self.end_branches(ending, b"").await.map(drop);
         }
         // It has failed on its first server.
         let Some(bound) = self.bound.take() else { return Ok(()) };

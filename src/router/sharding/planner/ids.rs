@@ -120,7 +120,11 @@ impl Drawing {
 
     fn put(&mut self, before: String, given: Option<Operand>, tokens: Range<u32>) {
         let number = u32::try_from(self.ids.rows.len()).unwrap_or(u32::MAX);
-        let with = vec![Piece::Text(before.into()), Piece::Id(number)];
+        let mut with = vec![Piece::Text(before.into()), Piece::Id(number)];
+        if given.is_none() && tokens.is_empty() {
+            // Whatever follows begins anew.
+            with.push(Piece::Text(" ".into()));
+        }
         self.ids.edits.push(Edit { tokens: tokens.clone(), with });
         self.ids.rows.push(IdOfRow { given, tokens });
     }

@@ -190,10 +190,7 @@ impl Walk<'_> {
             };
             rows.push(Row { tokens: start..end + 1, key });
         }
-        let several = match insert.returning.is_some() {
-            true => Err("RETURNING is for one shard: insert one row at a time".into()),
-            false => Ok(()),
-        };
+        let several = returns_nothing(insert, drawn.is_some());
         Ok(Action::Insert { rows, ids: drawn.map(|drawn| Box::new(drawn.ids)), several })
     }
 
@@ -222,7 +219,8 @@ impl Walk<'_> {
             (None, None) => return Err(unreadable("the INSERT has no values")),
         };
         let rows = vec![Row { tokens: start..end, key }];
-        Ok(Action::Insert { rows, ids: drawn.map(|drawn| Box::new(drawn.ids)), several: Ok(()) })
+        let several = returns_nothing(insert, drawn.is_some());
+        Ok(Action::Insert { rows, ids: drawn.map(|drawn| Box::new(drawn.ids)), several })
     }
 
     fn insert_select(
@@ -311,6 +309,18 @@ impl Walk<'_> {
                 Err("an INSERT ... SELECT of several shards cannot read the table that it writes".into());
         }
         Ok(Action::Write { groups: self.conditions(), several })
+    }
+}
+
+/// An INSERT of several parts has no rows to return, nor has one that draws ids.
+fn returns_nothing(insert: &Insert, draws: bool) -> Result<(), Reason> {
+    match (insert.returning.is_some(), draws) {
+        (false, _) => Ok(()),
+        (true, false) => Err("RETURNING is for one shard: insert one row at a time".into()),
+        (true, true) => {
+            Err("RETURNING is for one row that has its id: insert without it, and ask LAST_INSERT_ID()"
+                .into())
+        }
     }
 }
 
