@@ -35,7 +35,7 @@ impl Session {
         let mut lost = None;
         loop {
             let Some(mut chunk) = self.input.take_chunk() else {
-                match self.receive_file(request.take(), link, lost.is_none()).await? {
+                match self.receive_file(request.take(), lost.is_none().then_some(&mut *link)).await? {
                     Some(chunk) => self.input.push(chunk),
                     None => lost = Some(LinkError::Closed.into()),
                 }
@@ -75,8 +75,7 @@ impl Session {
     pub async fn receive_file(
         &self,
         request: Option<Payload>,
-        link: &mut Use,
-        watched: bool,
+        watched: Option<&mut Use>,
     ) -> Result<Option<Buf>, Stop> {
         let limit = self.ctx.config.server.write_timeout;
         let got = match request {
@@ -87,11 +86,15 @@ impl Session {
             }
             None => {
                 let mut receive = pin!(self.socket.receive());
-                let mut ended = pin!(link.lease().socket.closed());
+                let mut ended = pin!(async {
+                    match watched {
+                        Some(link) => link.lease().socket.closed().await,
+                        None => std::future::pending().await,
+                    }
+                });
                 let either = std::future::poll_fn(|cx| match receive.as_mut().poll(cx) {
                     Poll::Ready(got) => Poll::Ready(Some(got)),
-                    Poll::Pending if watched => ended.as_mut().poll(cx).map(|()| None),
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => ended.as_mut().poll(cx).map(|()| None),
                 });
                 match self.wait(limit, Phase::Ending, either).await {
                     Ok(None) => return Ok(None),

@@ -7,6 +7,7 @@ use super::common::stage::{Stage, on_each_server};
 use super::common::wire::{Connection, Error, Login, Result, Value, capability, command, frame};
 use super::common::{TestResult, eventually};
 use super::faults::four_shards;
+use super::servers::{in_transaction, on_each_spread, two_phase};
 use super::{PLAIN, SHARDED, chosen, sharded};
 
 const REFUSED: u16 = 1235;
@@ -484,4 +485,61 @@ fn loads_that_are_refused() -> TestResult {
         assert_eq!(client.query("SELECT n FROM users")?.rows()?.rows, [[Value::text("1")]]);
         stage.assert_serves()
     })
+}
+
+/// Shards on servers of their own: one transaction on all of them.
+#[test]
+fn rows_go_to_servers_of_their_own() -> TestResult {
+    on_each_spread(
+        "load_servers",
+        |config| two_phase(four_shards(config)),
+        |stage| {
+            for server in stage.shards.iter().chain([&stage.home]) {
+                server.sql(&format!("SET GLOBAL local_infile = 1; CREATE DATABASE {SHARDED}"))?;
+            }
+            let mut client = stage.login(&Login::app().database(SHARDED).with(capability::LOCAL_FILES))?;
+            client.run(TABLE)?;
+            let sql = "LOAD DATA LOCAL INFILE 'x' INTO TABLE users (user_id, n)";
+            let file = |range: std::ops::Range<u32>| -> String {
+                range.map(|key| format!("{key}\t{key}\n")).collect()
+            };
+            let count = |client: &mut Connection| client.scalar("SELECT COUNT(*) FROM users");
+            let loaded = load(&mut client, sql, &[file(0..1000).as_bytes()])?;
+            assert_eq!(loaded, Ok((1000, 0, "Records: 1000  Deleted: 0  Skipped: 0  Warnings: 0".into())));
+            assert!(!in_transaction(&mut client)?);
+            assert_eq!(client.scalar("SELECT SUM(n) FROM users")?, "499500");
+            assert_eq!(stage.of(&stage.shards[1], "SELECT COUNT(*) FROM users_3")?, "250");
+            // More than the parts that shards get at a time, so that the statement comes back to servers.
+            let big = file(1_000_000..1_800_000);
+            let pieces: Vec<_> = big.as_bytes().chunks(100_000).collect();
+            assert_eq!(load(&mut client, sql, &pieces)?.map(|told| told.0), Ok(800_000));
+            assert_eq!(count(&mut client)?, "801000");
+            client.run("DELETE FROM users WHERE user_id >= 1000000")?;
+            // The last row is not one.
+            let bad = format!("{}7.5\t0\n", file(2000..3000));
+            assert_eq!(load(&mut client, sql, &[bad.as_bytes()])?, Err(REFUSED));
+            assert!(!in_transaction(&mut client)?);
+            assert_eq!(count(&mut client)?, "1000");
+            client.run("BEGIN")?;
+            client.run("INSERT INTO users (user_id, n) VALUES (5000, 1)")?;
+            assert_eq!(load(&mut client, sql, &[file(2000..2010).as_bytes()])?.map(|told| told.0), Ok(10));
+            assert_eq!(load(&mut client, sql, &[bad.as_bytes()])?, Err(REFUSED));
+            assert!(in_transaction(&mut client)?);
+            assert_eq!(count(&mut client)?, "1011", "what came before it is still there");
+            client.run("ROLLBACK")?;
+            assert_eq!(count(&mut client)?, "1000");
+            client.run("BEGIN")?;
+            assert_eq!(load(&mut client, sql, &[file(2000..2010).as_bytes()])?.map(|told| told.0), Ok(10));
+            client.run("COMMIT")?;
+            assert_eq!(count(&mut client)?, "1010");
+            assert_eq!(load(&mut client, sql, &[])?.map(|told| told.0), Ok(0), "an empty file");
+            let warned = load(&mut client, sql, &[b"3000\tx\n3001\ty\n3002\tz\n"])?;
+            assert_eq!(warned.map(|told| told.1), Ok(3));
+            assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 3);
+            stage.shards[1].kill();
+            assert_eq!(load(&mut client, sql, &[file(4000..4010).as_bytes()])?, Err(3168));
+            assert_eq!(client.scalar("SELECT COUNT(*) FROM users WHERE user_id = 4000")?, "0");
+            Ok(())
+        },
+    )
 }

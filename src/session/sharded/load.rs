@@ -1,7 +1,7 @@
 //! LOAD DATA LOCAL into a sharded table: Athena asks the client for the file, and gives each shard its rows.
 //!
-//! Rows are kept until there are enough of a shard for a LOAD DATA of their own, on the one link of the statement and in one
-//! transaction. Meanwhile nothing is received from the client, so that a file of any size takes bounded memory. What goes
+//! Rows are kept until there are enough of a shard for a LOAD DATA of their own, in one transaction; where shards have servers of
+//! their own, the statement goes from server to server with them. Meanwhile nothing is received from the client, so that a file of any size takes bounded memory. What goes
 //! wrong can be said only behind the file: until then the client does not read.
 
 use std::ops::Range;
@@ -24,9 +24,11 @@ use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::super::link::{NO_SQL, Use};
 use super::super::seen::Seen;
+use super::super::servers::Ending;
 use super::collect::{Asking, TakeBytes};
 use super::columns::{TableColumn, name_at};
 use super::done::Done;
+use super::several::{SAVEPOINT, TRANSACTION};
 use super::tables::{ShardedTables, Values};
 use super::text::{OF_ONE_LINK, query};
 
@@ -56,6 +58,24 @@ struct Words {
     mode: SqlMode,
 }
 
+/// Where the statement is.
+struct Loading {
+    /// `None` once there is nothing more to be done.
+    link: Option<Use>,
+    facts: Facts,
+    effects: Vec<Effect>,
+    /// Where shards are on several servers: those that have something of the statement.
+    visited: Option<Vec<usize>>,
+    /// It is a transaction by itself.
+    alone: bool,
+}
+
+impl Loading {
+    fn seen(&self) -> Seen {
+        Seen { uses_table: Some(true), of_several_parts: true, ..Seen::of(self.effects.clone()) }
+    }
+}
+
 /// The file while it comes, and the rows that no shard has yet.
 struct Splitting {
     rows: FileRows,
@@ -83,7 +103,7 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let Action::Load(load) = &plan.action else { return Err(Refusal::malformed().into()) };
         let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
-        self.go_to_all_of(&tables, &plan, facts).await?;
+        self.go_to_one_of(&tables, &plan, facts).await?;
         let (head, sql) = self.head_and_text(&command)?;
         let (head, sql, sketch) = (head.to_vec(), sql.to_vec(), Sketch::clone(&tables.sketch()));
         let mode = self.sql_mode();
@@ -108,17 +128,18 @@ impl Session {
         self.count_sharded(Sharded::Write);
         let link = self.link_for_several(facts, all.iter()).await?;
         let file = words.literal(load.file)?;
-        self.load_rows(link, facts, effects, (words, file), splitting).await
+        let is_spread = words.tables.is_spread(words.plan.rule, self.account.cluster);
+        let visited = is_spread.then(Vec::new);
+        let loading = Loading { link: Some(link), facts, effects, visited, alone: self.is_alone() };
+        self.load_rows(loading, (words, file), splitting).await
     }
 
-    /// Goes to the one server that has all shards.
-    async fn go_to_all_of(&mut self, tables: &ShardedTables, plan: &Plan, facts: Facts) -> Result<(), Stop> {
-        let shards = tables.rules.rule(plan.rule).map_or(1, |rule| rule.shards);
-        let at = self.server_of(0);
-        if (1..shards).any(|shard| self.server_of(shard) != at) {
+    /// Goes to a server that has shards.
+    async fn go_to_one_of(&mut self, tables: &ShardedTables, plan: &Plan, facts: Facts) -> Result<(), Stop> {
+        if tables.is_spread(plan.rule, self.account.cluster) && !self.may_branch() {
             return Err(Refusal::several_servers("LOAD DATA").into());
         }
-        self.go_with(at, facts, Vec::new).await
+        self.go_with(self.server_of(tables.model_shard(plan, self.at)), facts, Vec::new).await
     }
 
     /// The character set of a file that says none, and whether the server takes files.
@@ -201,22 +222,20 @@ impl Session {
     /// Asks the client for its file and gives the shards their rows, all or none.
     async fn load_rows(
         &mut self,
-        mut link: Use,
-        facts: Facts,
-        effects: Vec<Effect>,
+        mut loading: Loading,
         (words, name): (Words, Vec<u8>),
         mut splitting: Splitting,
     ) -> Result<Payload, Stop> {
         // Said once more, there would be no file.
         self.attempts.forget();
-        let mut seen = Seen { uses_table: Some(true), ..Seen::of(effects) };
-        let [begin, end, undo] = self.bracket();
-        if let Err(stop) = self.say(&mut link, begin, &mut seen).await {
-            return self.finish(link, facts, &seen, Err(stop));
-        }
-        if seen.error.is_some() {
-            let error = self.error_of(&seen, 1);
-            return self.finish_several(link, facts, &seen, error);
+        let mut seen = loading.seen();
+        if loading.visited.is_none()
+            && let Some(link) = &mut loading.link
+        {
+            let begun = self.say(link, self.bracket()[0], &mut seen).await;
+            if begun.is_err() || seen.error.is_some() {
+                return self.loaded(loading, seen, Done::default(), (begun.err(), 1)).await;
+            }
         }
         let mut request = Vec::new();
         let seq = write_packet(&mut request, 1, &[&[LOCAL_INFILE], &name[..]].concat());
@@ -225,10 +244,11 @@ impl Session {
         let (mut done, mut lost) = (Done::default(), None);
         while !file.is_over() {
             self.entry.wait();
+            let watched = loading.link.as_mut().filter(|_| lost.is_none());
             if let Err(stop) =
-                self.next_of_file(&mut link, &mut request, &mut file, &mut splitting, &mut lost).await
+                self.next_of_file(watched, &mut request, &mut file, &mut splitting, &mut lost).await
             {
-                return self.finish(link, facts, &seen, Err(stop));
+                return self.loaded(loading, seen, done, (Some(stop), file.next_seq())).await;
             }
             if !self.entry.go_on() && !seen.has_failed() {
                 seen.fail(&Refusal::interrupted());
@@ -236,42 +256,104 @@ impl Session {
             if lost.is_none() && !seen.has_failed() {
                 let over = file.is_over();
                 let loaded =
-                    self.load_parts(&mut link, &words, &mut splitting, over, (&mut seen, &mut done)).await;
+                    self.load_parts(&mut loading, &words, &mut splitting, over, (&mut seen, &mut done)).await;
                 lost = loaded.err();
             }
             if lost.is_none() && !seen.has_failed() && file.is_over() {
-                lost = self.say(&mut link, end, &mut seen).await.err();
+                lost = self.end_load(&mut loading, &mut seen).await.err();
             }
             if seen.has_failed() && !splitting.is_over() {
                 splitting.end();
-                lost = lost.or(self.undo(&mut link, undo, &mut seen).await.err());
+                lost = lost.or(self.undo_load(&mut loading, &mut seen).await.err());
             }
         }
         let seq = file.next_seq();
-        if lost.is_none() {
-            lost = self.cut_warnings(&mut link, &mut seen).await.err();
+        self.loaded(loading, seen, done, (lost.map(|stop| stop.at(seq)), seq)).await
+    }
+
+    /// All rows are where they belong: they are committed, if the statement is a transaction by itself.
+    async fn end_load(&mut self, loading: &mut Loading, seen: &mut Seen) -> Result<(), Stop> {
+        let end = self.bracket()[1];
+        let Some(link) = &mut loading.link else { return Ok(()) };
+        if loading.visited.is_none() {
+            return self.say(link, end, seen).await;
         }
-        if let Some(stop) = lost {
-            return self.finish(link, facts, &seen, Err(stop.at(seq)));
+        self.cut_warnings(link, seen).await?;
+        let charset = self.results_charset(link.lease());
+        if let Some(link) = loading.link.take() {
+            self.settle(link, loading.facts, seen);
+            self.note_list_of_parts(charset, seen);
         }
-        let reply = match seen.has_failed() {
-            true => self.error_of(&seen, seq),
-            false => self.done(&done, &mut seen, seq),
+        if loading.alone { self.end_alone(Ending::Commit).await } else { Ok(()) }
+    }
+
+    /// Takes back what there is of the statement, which has failed.
+    async fn undo_load(&mut self, loading: &mut Loading, seen: &mut Seen) -> Result<(), Stop> {
+        let undo = self.bracket()[2];
+        let Some(visited) = &loading.visited else {
+            return match &mut loading.link {
+                Some(link) => self.undo(link, undo, seen).await,
+                None => Ok(()),
+            };
         };
-        self.finish_several(link, facts, &seen, reply)
+        if let Some(link) = loading.link.take() {
+            self.settle(link, loading.facts, seen);
+        }
+        match loading.alone {
+            true => self.end_alone(Ending::RollBack).await,
+            false => self.undo_on(visited).await,
+        }
+    }
+
+    /// The reply to the statement, behind the file.
+    async fn loaded(
+        &mut self,
+        mut loading: Loading,
+        mut seen: Seen,
+        done: Done,
+        (mut lost, seq): (Option<Stop>, u8),
+    ) -> Result<Payload, Stop> {
+        let facts = loading.facts;
+        if let (None, None, Some(link)) = (&lost, &loading.visited, &mut loading.link) {
+            lost = self.cut_warnings(link, &mut seen).await.err().map(|stop| stop.at(seq));
+        }
+        if loading.visited.is_some() {
+            seen.status = Some(self.status);
+        }
+        let outcome = match lost {
+            Some(stop) => Err(stop),
+            None if seen.has_failed() => Ok(self.error_of(&seen, seq)),
+            None => Ok(self.done(&done, &mut seen, seq)),
+        };
+        match (loading.link, outcome) {
+            (Some(link), Ok(reply)) => self.finish_several(link, facts, &seen, reply),
+            (Some(link), Err(stop)) if loading.visited.is_none() => {
+                self.finish(link, facts, &seen, Err(stop))
+            }
+            (Some(link), Err(stop)) => Err(self.lost(link, stop)),
+            (None, outcome) => {
+                if seen.has_failed() {
+                    self.answered_with_error(&self.failure_of(&seen).error, false);
+                } else if outcome.is_ok() {
+                    self.told_of_parts(&done);
+                }
+                outcome
+            }
+        }
     }
 
     /// The next bytes of the client's file; of one that is of no use any more they are dropped.
     async fn next_of_file(
         &mut self,
-        link: &mut Use,
+        watched: Option<&mut Use>,
         request: &mut Option<Payload>,
         file: &mut LocalFile,
         splitting: &mut Splitting,
         lost: &mut Option<Stop>,
     ) -> Result<(), Stop> {
+        let takes = watched.is_some() && !splitting.is_over();
         let Some(mut chunk) = self.input.take_chunk() else {
-            match self.receive_file(request.take(), link, lost.is_none()).await? {
+            match self.receive_file(request.take(), watched).await? {
                 Some(chunk) => self.input.push(chunk),
                 None => *lost = Some(LinkError::Closed.into()),
             }
@@ -280,7 +362,6 @@ impl Session {
         if let Some(request) = request.take() {
             self.send(request).await?;
         }
-        let takes = lost.is_none() && !splitting.is_over();
         let passed = file.pass_contents(&mut chunk, |bytes| {
             if takes {
                 splitting.rows.push(bytes);
@@ -300,7 +381,7 @@ impl Session {
     /// Gives the shards the rows that have come, as far as there are enough of them; all of them where the file is `over`.
     async fn load_parts(
         &mut self,
-        link: &mut Use,
+        loading: &mut Loading,
         words: &Words,
         splitting: &mut Splitting,
         over: bool,
@@ -308,7 +389,7 @@ impl Session {
     ) -> Result<(), Stop> {
         while let Some((range, key)) = splitting.rows.next(over) {
             match splitting.take(range, &key) {
-                Ok(Some(shard)) => self.load_part(link, words, splitting, shard, (seen, done)).await?,
+                Ok(Some(shard)) => self.load_part(loading, words, splitting, shard, (seen, done)).await?,
                 Ok(None) => {}
                 Err(refusal) => seen.fail(&refusal),
             }
@@ -329,7 +410,7 @@ impl Session {
         let first = [0].into_iter().filter(|_| splitting.count == 0);
         let filled = (0..splitting.rule.shards).filter(|shard| splitting.len_of(*shard) > 0).chain(first);
         for shard in filled.collect::<Vec<_>>() {
-            self.load_part(link, words, splitting, shard, (seen, done)).await?;
+            self.load_part(loading, words, splitting, shard, (seen, done)).await?;
             if seen.has_failed() {
                 break;
             }
@@ -337,15 +418,53 @@ impl Session {
         Ok(())
     }
 
+    /// Goes to the server of a shard, where shards are on several, and has the transaction there.
+    async fn visit_for_load(
+        &mut self,
+        loading: &mut Loading,
+        shard: u32,
+        seen: &mut Seen,
+    ) -> Result<(), Stop> {
+        let at = self.server_of(shard);
+        let Some(visited) = &loading.visited else { return Ok(()) };
+        let is_first = visited.is_empty();
+        if at != self.at
+            && let Some(link) = loading.link.take()
+        {
+            let moved = self.go_on_at(at, link, loading.facts, seen, &loading.effects).await;
+            *seen = Seen { listed: seen.listed.take(), ..loading.seen() };
+            match moved {
+                Ok(link) => loading.link = Some(link),
+                Err(stop) => match self.with_shard(stop) {
+                    Stop::Refuse(refusal) if !refusal.fatal => seen.fail(&refusal),
+                    stop => return Err(stop),
+                },
+            }
+        }
+        let (Some(link), Some(visited)) = (&mut loading.link, &mut loading.visited) else { return Ok(()) };
+        if visited.contains(&at) {
+            return Ok(());
+        }
+        visited.push(at);
+        match (loading.alone, is_first) {
+            (true, true) => self.say(link, TRANSACTION[0], seen).await,
+            // Its branch has just begun.
+            (true, false) => Ok(()),
+            (false, _) => self.say(link, SAVEPOINT[0], seen).await,
+        }
+    }
+
     /// A LOAD DATA with the rows that there are for a shard.
     async fn load_part(
         &mut self,
-        link: &mut Use,
+        loading: &mut Loading,
         words: &Words,
         splitting: &mut Splitting,
         shard: u32,
         (seen, done): (&mut Seen, &mut Done),
     ) -> Result<(), Stop> {
+        self.visit_for_load(loading, shard, seen).await?;
+        let Some(link) = loading.link.as_mut().filter(|_| !seen.has_failed()) else { return Ok(()) };
         let mut bytes = Vec::new();
         let take: &mut TakeBytes<'_> = &mut |more| {
             bytes.extend_from_slice(&more);

@@ -114,15 +114,20 @@ impl Session {
             return Err(refusal.into());
         }
         seen.status = Some(self.status);
+        let reply = self.done(&done, &mut seen, 1);
+        self.told_of_parts(&done);
+        Ok(reply)
+    }
+
+    /// What the client is told of a write on several servers is what the session knows of it.
+    pub(super) fn told_of_parts(&mut self, done: &Done) {
         if let Some(id) = done.insert_id() {
             (self.last_insert_id, self.unread.insert_id) = (id, false);
         }
-        let reply = self.done(&done, &mut seen, 1);
         self.before.row_count = i64::try_from(done.affected_rows).unwrap_or(i64::MAX);
         self.warnings = done.warnings;
         self.before.warning_count = self.before.warning_count.max(u64::from(done.warnings));
         self.is_last = false;
-        Ok(reply)
     }
 
     /// Says the legs of each server there. What fails is in what was seen, or the error.
@@ -192,7 +197,7 @@ impl Session {
     }
 
     /// Ends the transaction that the statement has for itself.
-    async fn end_alone(&mut self, ending: Ending) -> Result<(), Stop> {
+    pub(super) async fn end_alone(&mut self, ending: Ending) -> Result<(), Stop> {
         if self.is_branched() {
             return self.end_branches(ending, b"").await.map(drop);
         }
@@ -209,7 +214,7 @@ impl Session {
     }
 
     /// Takes back what a statement has done that fails, on each server that has something of it.
-    async fn undo_on(&mut self, visited: &[usize]) -> Result<(), Stop> {
+    pub(super) async fn undo_on(&mut self, visited: &[usize]) -> Result<(), Stop> {
         for at in visited {
             if !self.holds.in_transaction() && !self.is_branched() {
                 // The error has ended the transaction.

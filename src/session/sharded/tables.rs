@@ -164,6 +164,12 @@ impl ShardedTables {
         self.servers.get(shard as usize).copied().unwrap_or(home)
     }
 
+    /// Whether the shards of a rule are on several servers.
+    pub(super) fn is_spread(&self, rule: usize, home: usize) -> bool {
+        let shards = self.rules.rule(rule).map_or(1, |rule| rule.shards);
+        (1..shards).any(|shard| self.server_of(shard, home) != self.server_of(0, home))
+    }
+
     /// The shard or copy of a plan's tables that is asked what all of them are like: one that is `at` this cluster, or the first.
     pub(super) fn model_shard(&self, plan: &Plan, at: usize) -> u32 {
         match plan.rule {
