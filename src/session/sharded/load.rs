@@ -4,7 +4,6 @@
 //! their own, the statement goes from server to server with them. Meanwhile nothing is received from the client, so that a file of any size takes bounded memory. What goes
 //! wrong can be said only behind the file: until then the client does not read.
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use crate::metrics::label::Sharded;
@@ -15,10 +14,7 @@ use crate::protocol::capability::Capabilities;
 use crate::protocol::local_infile::LocalFile;
 use crate::protocol::packet::{Header, write_packet};
 use crate::protocol::reply::Renames;
-use crate::router::sharding::{
-    Action, Field, FileFormat, FileRows, KeyType, Load, Plan, Reading, Reason, Rule, ShardSet, Value,
-    is_of_bytes, keeps, place, stored,
-};
+use crate::router::sharding::{Action, Plan, ShardSet, Value};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
@@ -26,36 +22,24 @@ use super::super::link::{NO_SQL, Use};
 use super::super::seen::Seen;
 use super::super::servers::Ending;
 use super::collect::{Asking, TakeBytes};
-use super::columns::{TableColumn, name_at};
+use super::columns::name_at;
 use super::done::Done;
 use super::several::{SAVEPOINT, TRANSACTION};
+use super::splitting::Splitting;
 use super::tables::{ShardedTables, Values};
 use super::text::{OF_ONE_LINK, query};
-
-/// Rows of a shard that make a statement of their own.
-const PART_BYTES: usize = 1 << 20;
-
-/// Rows of all shards that are kept: beyond, the shard with the most gets its rows.
-const KEPT_BYTES: usize = 8 << 20;
 
 /// Asks a client for a file; its name follows.
 const LOCAL_INFILE: u8 = 0xFB;
 
-/// Character sets in which no character has a byte of ASCII but for ASCII itself.
-const CHARSETS: [&str; 28] = [
-    "utf8", "utf8mb3", "utf8mb4", "binary", "ascii", "latin1", "latin2", "latin5", "latin7", "cp1250",
-    "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "dec8", "hp8", "koi8r", "koi8u", "greek",
-    "hebrew", "armscii8", "geostd8", "keybcs2", "macce", "macroman", "tis620",
-];
-
 /// The statement, in the words of each shard.
-struct Words {
-    tables: Rc<ShardedTables>,
-    plan: Rc<Plan>,
+pub(super) struct Words {
+    pub tables: Rc<ShardedTables>,
+    pub plan: Rc<Plan>,
     head: Vec<u8>,
     sql: Vec<u8>,
     sketch: Sketch,
-    mode: SqlMode,
+    pub mode: SqlMode,
 }
 
 /// Where the statement is.
@@ -76,23 +60,6 @@ impl Loading {
     }
 }
 
-/// The file while it comes, and the rows that no shard has yet.
-struct Splitting {
-    rows: FileRows,
-    rule: Rule,
-    reading: Reading,
-    /// The sharding column's.
-    kind: Box<str>,
-    /// The file's texts are in UTF-8.
-    utf8: bool,
-    /// Rows so far.
-    count: u64,
-    parts: Vec<Vec<u8>>,
-    kept: usize,
-    /// A row may be as long.
-    row_max: usize,
-}
-
 impl Session {
     /// COM_QUERY with LOAD DATA LOCAL into a sharded table.
     pub(super) async fn load(
@@ -103,9 +70,9 @@ impl Session {
     ) -> Result<Payload, Stop> {
         let Action::Load(load) = &plan.action else { return Err(Refusal::malformed().into()) };
         let Some(tables) = self.home().tables.clone() else { return Err(Refusal::malformed().into()) };
-        self.go_to_one_of(&tables, &plan, facts).await?;
         let (head, sql) = self.head_and_text(&command)?;
         let (head, sql, sketch) = (head.to_vec(), sql.to_vec(), Sketch::clone(&tables.sketch()));
+        self.go_to_one_of(&tables, &plan, facts).await?;
         let mode = self.sql_mode();
         let words = Words { tables, plan: plan.clone(), head, sql, sketch, mode };
         let (charset, may_load) = self.load_settings().await?;
@@ -157,66 +124,6 @@ impl Session {
             }
             Err(stop) => Err(self.lost_on_the_way(link, stop)),
         }
-    }
-
-    /// How the file is split.
-    fn splitting(
-        &self,
-        words: &Words,
-        load: &Load,
-        default_charset: &str,
-        columns: &[TableColumn],
-    ) -> Result<Splitting, Refusal> {
-        let rule = words.tables.rules.rule(words.plan.rule).cloned().ok_or_else(Refusal::malformed)?;
-        let charset = match load.charset {
-            Some(token) => {
-                String::from_utf8_lossy(words.text(token)).trim_matches(['\'', '"', '`']).to_owned()
-            }
-            None => default_charset.to_owned(),
-        };
-        let charset = charset.to_ascii_lowercase();
-        if !CHARSETS.contains(&charset.as_str()) {
-            return Err(Refusal::loading(&format!(
-                "a file in the character set {charset}: have it in utf8mb4, and say CHARACTER SET utf8mb4"
-            )));
-        }
-        let option = |token: Option<u32>| token.map(|token| words.literal(token)).transpose();
-        let escaped = match option(load.escaped)? {
-            Some(escaped) => escaped,
-            None if words.mode.no_backslash_escapes => Vec::new(),
-            None => b"\\".to_vec(),
-        };
-        let format = FileFormat::new(
-            option(load.field_end)?,
-            &option(load.enclosed)?.unwrap_or_default(),
-            &escaped,
-            option(load.line_start)?.unwrap_or_default(),
-            option(load.line_end)?,
-        )
-        .map_err(|error| Refusal::loading(&error.to_string()))?;
-        let skip = load.skip.map(|token| std::str::from_utf8(words.text(token)).unwrap_or_default().parse());
-        let skip = skip.transpose().map_err(|_| Refusal::loading("IGNORE with no number of lines"))?;
-        let is_key = |column: &&TableColumn| column.name.eq_ignore_ascii_case(&rule.column);
-        let kind = columns.iter().find(is_key).map(|column| column.kind.clone());
-        let kind = kind.ok_or_else(|| Refusal::loading("a table without its sharding column"))?;
-        Ok(Splitting {
-            rows: FileRows::new(
-                format,
-                load.columns,
-                load.key,
-                skip.unwrap_or(0),
-                charset.starts_with("utf8"),
-            ),
-            parts: vec![Vec::new(); rule.shards as usize],
-            // What is in `binary` is taken as it is.
-            reading: Reading { utf8: charset.starts_with("utf8") || charset == "binary" },
-            utf8: charset.starts_with("utf8") || !is_of_bytes(&kind),
-            kind,
-            rule,
-            count: 0,
-            kept: 0,
-            row_max: self.ctx.config.server.command_buffer_bytes,
-        })
     }
 
     /// Asks the client for its file and gives the shards their rows, all or none.
@@ -499,7 +406,7 @@ impl Words {
         Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters: &[], ids: &[] }
     }
 
-    fn text(&self, token: u32) -> &[u8] {
+    pub(super) fn text(&self, token: u32) -> &[u8] {
         self.sketch.text(&self.sql, token)
     }
 
@@ -508,7 +415,7 @@ impl Words {
     }
 
     /// The bytes of a literal.
-    fn literal(&self, token: u32) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn literal(&self, token: u32) -> Result<Vec<u8>, Refusal> {
         match Value::of_literal(self.text(token), false, !self.mode.no_backslash_escapes) {
             Value::Text(bytes) | Value::Binary(bytes) => Ok(bytes),
             _ => Err(Refusal::loading("an option that is no string")),
@@ -524,94 +431,6 @@ impl Words {
     }
 }
 
-impl Splitting {
-    /// Takes a row in. A shard that is to get its rows now.
-    fn take(&mut self, range: Range<usize>, key: &Field) -> Result<Option<u32>, Refusal> {
-        self.count += 1;
-        if self.rows.is_broken() {
-            return Err(self.broken());
-        }
-        let shard = self
-            .shard_of(key)
-            .map_err(|why| Refusal::loading(&format!("row {} of the file: {why}", self.count)))?;
-        let bytes = self.rows.bytes(range);
-        if bytes.len() > self.row_max {
-            return Err(self.long_row());
-        }
-        let Some(part) = self.parts.get_mut(shard as usize) else { return Err(Refusal::malformed()) };
-        part.extend_from_slice(bytes);
-        self.kept += bytes.len();
-        if part.len() >= PART_BYTES {
-            return Ok(Some(shard));
-        }
-        if self.kept < KEPT_BYTES {
-            return Ok(None);
-        }
-        Ok((0..).zip(&self.parts).max_by_key(|(_, part)| part.len()).map(|(shard, _)| shard))
-    }
-
-    /// Where a row is. The server must keep its key as it is.
-    fn shard_of(&self, key: &Field) -> Result<u32, String> {
-        let key_type = self.rule.key_type;
-        let text = match key {
-            Field::Missing => return Err("it has no value for the sharding column".to_owned()),
-            Field::Null => {
-                return place(&self.rule, &Value::Null, self.reading).map_err(|error| error.to_string());
-            }
-            Field::Text(text) => text,
-        };
-        let value = Value::Text(text.clone());
-        let shard = place(&self.rule, &value, self.reading).map_err(|error| error.to_string())?;
-        let key = stored(key_type, &value, self.reading).map_err(|error| error.to_string())?;
-        let is_whole = key_type != KeyType::Binary || !self.utf8 || std::str::from_utf8(text).is_ok();
-        match is_whole && keeps(&self.kind, key_type, &key, text) {
-            true => Ok(shard),
-            false => Err(format!(
-                "a column of the type {} does not keep the value '{}' as it is, and another one would be on another shard",
-                self.kind,
-                String::from_utf8_lossy(text)
-            )),
-        }
-    }
-
-    fn len_of(&self, shard: u32) -> usize {
-        self.parts.get(shard as usize).map_or(0, Vec::len)
-    }
-
-    /// The rows of a shard, which it is given.
-    fn part(&mut self, shard: u32) -> Vec<u8> {
-        let part = self.parts.get_mut(shard as usize).map(std::mem::take).unwrap_or_default();
-        self.kept -= part.len();
-        part
-    }
-
-    /// Nothing more is split: what there was is of no use.
-    fn end(&mut self) {
-        self.parts.clear();
-        self.rows.clear();
-        self.kept = 0;
-    }
-
-    fn is_over(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    fn broken(&self) -> Refusal {
-        Refusal::loading(&format!(
-            "row {} of the file, or a line before it, is not in its character set, of which servers see the rows otherwise: say \
-             CHARACTER SET with the one that it is in",
-            self.count
-        ))
-    }
-
-    fn long_row(&self) -> Refusal {
-        Refusal::loading(&format!(
-            "a row of more than {} bytes ([server] command_buffer_bytes, which is 16 MiB at most)",
-            self.row_max
-        ))
-    }
-}
-
 impl Stop {
     /// The same behind packets of the client.
     fn at(self, seq: u8) -> Self {
@@ -622,11 +441,5 @@ impl Stop {
             }
             end => end,
         }
-    }
-}
-
-impl Refusal {
-    fn loading(what: &str) -> Self {
-        Self::sharding(&Reason::from(format!("LOAD DATA into a sharded table: {what}")))
     }
 }

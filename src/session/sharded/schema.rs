@@ -81,7 +81,8 @@ impl Session {
             return Ok(None);
         }
         let (head, sql) = self.head_and_text(command)?;
-        let asked = tables.in_server_names(sql, &tables.sketch(), self.sql_mode());
+        let mode = self.sql_mode();
+        let asked = tables.in_server_names(sql, &tables.sketch_of(sql, mode), mode);
         let Some(asked) = asked else { return Ok(None) };
         let changed = self.answered_with_changes(query(head, &asked)?, facts, |_, rows| {
             let is_of_others = |value: &Option<Vec<u8>>| {

@@ -234,8 +234,15 @@ impl ShardedTables {
         })
     }
 
-    /// The sketch of the text that was looked at last.
+    /// The sketch of the text that was looked at last: of a session's own only until it waits for anything, since all sessions
+    /// of the core share it.
     pub(super) fn sketch(&self) -> Ref<'_, Sketch> {
+        self.sketch.borrow()
+    }
+
+    /// The same of this text, which was looked at before.
+    pub(super) fn sketch_of(&self, sql: &[u8], mode: SqlMode) -> Ref<'_, Sketch> {
+        self.sketch.borrow_mut().read(sql, mode);
         self.sketch.borrow()
     }
 

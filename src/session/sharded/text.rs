@@ -137,7 +137,7 @@ impl Session {
     ) -> Result<Option<Payload>, Stop> {
         let Some(tables) = &self.home().tables else { return Ok(None) };
         let (head, sql) = self.head_and_text(command)?;
-        let show = show_tables(sql, &tables.sketch());
+        let show = show_tables(sql, &tables.sketch_of(sql, self.sql_mode()));
         match show {
             Some(show) => self.show_tables(head, sql, facts, show?).await.map(Some),
             None => Ok(None),
