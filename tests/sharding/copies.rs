@@ -211,13 +211,20 @@ fn a_bulk_execution_is_on_every_server() -> TestResult {
         }
         let login = Login::app().database(SHARDED).with_extended(capability::EXTENDED_STMT_BULK);
         let mut client = stage.login(&login)?;
-        let insert = client.prepare("INSERT INTO currencies (code, rate) VALUES (?, ?)")?;
+        client.run("CREATE TABLE rate_now (code CHAR(3) PRIMARY KEY, rate INT)")?;
+        let insert = client.prepare("INSERT INTO rate_now (code, rate) VALUES (?, ?)")?;
         let row = |code: &str, rate| vec![Bulk::Value(Value::text(code)), Bulk::Value(Value::Int(rate))];
         let reply = bulk(&mut client, &insert, &[row("a", 1), row("b", 2), row("c", 3)])?.ok()?;
         assert_eq!(reply.affected_rows, 3);
-        assert_eq!(codes(stage)?, "1:a:1,2:b:2,3:c:3");
         assert_eq!(code(&bulk(&mut client, &insert, &[row("d", 1), row("b", 2)])), Some(DUPLICATE));
-        assert_eq!(codes(stage)?, "1:a:1,2:b:2,3:c:3");
+        for server in stage.shards.iter().chain([&stage.home]) {
+            let all = "SELECT GROUP_CONCAT(code, rate ORDER BY code) FROM rate_now";
+            assert_eq!(stage.of(server, all)?, "a1,b2,c3");
+        }
+        let insert = client.prepare("INSERT INTO currencies (code, rate) VALUES (?, ?)")?;
+        let refused = bulk(&mut client, &insert, &[row("a", 1), row("b", 2)]);
+        assert_refused(&refused, REFUSED, &["AUTO_INCREMENT", "`currencies`"]);
+        assert_eq!(codes(stage)?, "-");
         Ok(())
     })
 }

@@ -509,6 +509,15 @@ fn rows_go_to_servers_of_their_own() -> TestResult {
             assert!(!in_transaction(&mut client)?);
             assert_eq!(client.scalar("SELECT SUM(n) FROM users")?, "499500");
             assert_eq!(stage.of(&stage.shards[1], "SELECT COUNT(*) FROM users_3")?, "250");
+            assert_eq!(
+                load(&mut client, sql, &[b"1001\t7\n"])?.map(|told| told.0),
+                Ok(1),
+                "all on one server"
+            );
+            assert_eq!(stage.of(&stage.shards[1], "SELECT n FROM users_1 WHERE user_id = 1001")?, "7");
+            assert_eq!(load(&mut client, sql, &[b"1003\t7\n7.5\t1\n"])?, Err(REFUSED));
+            assert_eq!(count(&mut client)?, "1001");
+            client.run("DELETE FROM users WHERE user_id = 1001")?;
             // More than the parts that shards get at a time, so that the statement comes back to servers.
             let big = file(1_000_000..1_800_000);
             let pieces: Vec<_> = big.as_bytes().chunks(100_000).collect();

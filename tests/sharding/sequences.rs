@@ -17,6 +17,7 @@ const REFUSED: u16 = 1235;
 const DUPLICATE: u16 = 1062;
 const NO_IDS: u16 = 1467;
 const NO_SUCH_TABLE: u16 = 1146;
+const OUT_OF_RANGE: u16 = 1264;
 
 /// `events` by their own ids, `notes` by their users.
 fn with_sequences(config: AthenaConfig) -> AthenaConfig {
@@ -130,6 +131,16 @@ fn ids_beside_the_sharding_column() -> TestResult {
         assert_eq!(told?.1, 7);
         let all = column(&mut client, "SELECT CONCAT(id, note) FROM notes ORDER BY id, note", 0)?;
         assert_eq!(all, ["1a", "2b", "3c", "4d", "4h", "6f", "7g"], "4h is on another shard than 4d");
+        let both = "INSERT INTO notes (user_id, note) VALUES (0, 'v'), (4, 'w')";
+        assert!(!client.query(&format!("EXPLAIN {both}"))?.rows()?.rows.is_empty());
+        // What the column has no room for is an error of its server, and no next id.
+        let huge = client.query("INSERT INTO notes (id, user_id) VALUES (18446744073709551615, 1)");
+        assert_eq!(code(&huge), Some(OUT_OF_RANGE), "{huge:?}");
+        assert_refused(
+            &client.query("INSERT INTO notes (id, user_id) VALUES (7.5, 1)"),
+            REFUSED,
+            &["`id`", "whole"],
+        );
         // A row that is there already gets none.
         client.run("ALTER TABLE notes ADD COLUMN n INT, ADD UNIQUE (note)")?;
         let again = "INTO notes (user_id, note) VALUES (2, 'g')";
@@ -180,6 +191,11 @@ fn prepared_statements_draw_ids() -> TestResult {
             assert_eq!(reply.ok()?.affected_rows, 2);
             let refused = bulk(&mut client, &insert, &[row(Value::Int(102), "r"), row(Value::Int(0), "s")]);
             assert_refused(&refused, REFUSED, &["event_id", "useBulkStmts"]);
+            let beside = client.prepare("INSERT INTO notes (id, user_id) VALUES (?, ?)")?;
+            let default = vec![Bulk::Default, Bulk::Value(Value::Int(1))];
+            assert_refused(&bulk(&mut client, &beside, &[default]), REFUSED, &["`id`", "useBulkStmts"]);
+            let asks = client.prepare("INSERT INTO notes (user_id, note) VALUES (?, ROW_COUNT())")?;
+            assert_refused(&client.execute(&asks, &[Value::Int(1)]), REFUSED, &["the statement before"]);
             assert_eq!(client.query("INSERT INTO events (what) VALUES ('t')")?.ok()?.last_insert_id, 10);
         }
         Ok(())

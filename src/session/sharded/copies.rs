@@ -59,7 +59,11 @@ impl Session {
         }
         let here = self.cluster().described();
         let Some((first_at, first)) = &copies.first else {
+            let is_bulk = leg.is_bulk();
             *done = self.say_to_copy(link, leg, &copies.time, true, clock, seen).await?;
+            if is_bulk && done.last_insert_id != 0 && seen.error.is_none() {
+                seen.fail(&Refusal::bulk_of_copies(&copies.table));
+            }
             copies.first = Some((here, done.clone()));
             return Ok(());
         };
@@ -83,7 +87,7 @@ impl Session {
             }
             let drawing = format!("{}, insert_id = {}", copies.time, first.last_insert_id);
             copy = self.say_to_copy(link, again, &drawing, false, clock, seen).await?;
-            if seen.error.is_some() {
+            if seen.error.is_some() || copy.last_insert_id != first.last_insert_id {
                 // The id may still wait to be drawn.
                 return Err(LinkError::Closed.into());
             }
@@ -156,6 +160,14 @@ impl Refusal {
         let message = format!(
             "The statement writes the global table `{table}`, of which every server has a copy: it needs [sharding_defaults] \
              cross_shard_transactions = \"xa\""
+        );
+        Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
+    }
+
+    fn bulk_of_copies(table: &str) -> Self {
+        let message = format!(
+            "A bulk execution that gives or draws ids of an AUTO_INCREMENT of the global table `{table}` may draw others on each server: \
+             execute it once for each row (the drivers have an option: useBulkStmts=false, bulk=false)"
         );
         Self::new(ErrorKind::Unsupported, ErrorCode::NotSupportedYet, message)
     }

@@ -352,13 +352,17 @@ impl Session {
         if visited.contains(&at) {
             return Ok(());
         }
-        visited.push(at);
         match (loading.alone, is_first) {
-            (true, true) => self.say(link, TRANSACTION[0], seen).await,
+            (true, true) => self.say(link, TRANSACTION[0], seen).await?,
             // Its branch has just begun.
-            (true, false) => Ok(()),
-            (false, _) => self.say(link, SAVEPOINT[0], seen).await,
+            (true, false) => {}
+            (false, _) => self.say(link, SAVEPOINT[0], seen).await?,
         }
+        if loading.alone || seen.error.is_none() {
+            // A savepoint that could not be set may be there from before.
+            visited.push(at);
+        }
+        Ok(())
     }
 
     /// A LOAD DATA with the rows that there are for a shard.

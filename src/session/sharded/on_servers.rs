@@ -151,7 +151,6 @@ impl Session {
                 (true, false) => None,
                 (false, _) => Some(SAVEPOINT[0]),
             };
-            write.visited.push(server.at);
             if let Err(stop) = self.write_here(&mut here, server.legs, begin, &clock, write, done).await {
                 return Err(self.lost(here, stop));
             }
@@ -184,6 +183,10 @@ impl Session {
         if let Some(begin) = begin {
             self.say(link, begin, seen).await?;
         }
+        if write.alone || seen.error.is_none() {
+            // A savepoint that could not be set may be there from before.
+            write.visited.push(self.at);
+        }
         for leg in legs {
             if seen.error.is_some() {
                 break;
@@ -201,13 +204,17 @@ impl Session {
         if self.is_branched() {
             return self.end_branches(ending, b"").await.map(drop);
         }
-        // It has failed on its first server.
+        // It has been on one server only.
         let Some(bound) = self.bound.take() else { return Ok(()) };
         let mut link = Use { held: Held::Bound(bound), permit: self.permit.take() };
-        match self.backend(link.lease().query(TRANSACTION[2])).await {
-            Ok(_) => {
+        let end = TRANSACTION[if ending == Ending::RollBack { 2 } else { 1 }];
+        match self.backend(link.lease().query(end)).await {
+            Ok(told) => {
                 self.end_deciding(link);
-                Ok(())
+                match told {
+                    SmallReply::Err(err) if ending != Ending::RollBack => Err(Refusal::of_server(err).into()),
+                    _ => Ok(()),
+                }
             }
             Err(stop) => Err(self.lost(link, stop)),
         }

@@ -136,15 +136,18 @@ impl Session {
             |parameters: Vec<Value>| Wanted::new(ids, &sharded.values(&parameters), self.zero_draws());
         let wanted = match header.is_bulk() {
             true => {
-                let rows = bulk_rows(payload, header, &types).map_err(|_| Refusal::malformed())?;
-                let rows = rows.into_iter().map(|row| of_row(row.values.iter().map(bulk_value).collect()));
-                let given = rows.map(Wanted::without_drawing).collect::<Option<Vec<_>>>();
-                let given = given.ok_or_else(|| Refusal::bulk_of_sequence(&ids.column))?;
-                Wanted::given(given.concat())
+                // A default of the server's is no id of the sequence.
+                let value = |value: &BulkValue<'_>| value.raw().map_or(Value::Null, Value::of_parameter);
+                let mut given = Vec::new();
+                for row in bulk_rows(payload, header, &types).map_err(|_| Refusal::malformed())? {
+                    let of_row = of_row(row.values.iter().map(value).collect())?.without_drawing();
+                    given.extend(of_row.ok_or_else(|| Refusal::bulk_of_sequence(&ids.column))?);
+                }
+                Wanted::given(given)
             }
             false => {
                 let raw = raw_parameters(payload, header, &types).map_err(|_| Refusal::malformed())?;
-                of_row(raw.into_iter().map(Value::of_parameter).collect())
+                of_row(raw.into_iter().map(Value::of_parameter).collect())?
             }
         };
         self.drawn(ids, wanted).await
@@ -173,6 +176,9 @@ impl Session {
         let values = Values { ids, ..sharded.values(&parameters) };
         let targets = tables.targets(&sharded.plan, &values, self.reading(), self.at)?;
         self.check_beside(&sharded.plan, targets.all())?;
+        if !matches!(targets, Targets::One(_)) && prepared.facts.hazards.intersects(OF_ONE_LINK) {
+            return Err(Refusal::of_one_link().into());
+        }
         let set = match targets {
             Targets::One(shard) => return Ok(self.execution_of_one(&tables, id, sharded, &prepared, shard)),
             Targets::Several(set) => set,
@@ -189,9 +195,6 @@ impl Session {
                 "EXPLAIN on several shards cannot be prepared: send it as text, or say the sharding column's value",
             ))
             .into());
-        }
-        if prepared.facts.hazards.intersects(OF_ONE_LINK) {
-            return Err(Refusal::of_one_link().into());
         }
         self.check_row_limit(&sharded.plan, &sharded.sql)?;
         let how = super::text::how(&tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(set))?;

@@ -42,6 +42,8 @@ struct Sequence {
     block: Cell<(u64, u64)>,
     /// Ids from here on belong to no block, as far as the core knows.
     horizon: Cell<u64>,
+    /// The greatest one that the column has room for.
+    max: Cell<Option<u64>>,
     /// One takes the next block, for all.
     gate: Gate,
 }
@@ -53,7 +55,12 @@ impl Sequences {
             return known.clone();
         }
         let gate = Gate::alone(Limits { max_concurrent: 1, queue_size: WAITING_MAX });
-        let new = Rc::new(Sequence { block: Cell::default(), horizon: Cell::default(), gate });
+        let new = Rc::new(Sequence {
+            block: Cell::default(),
+            horizon: Cell::default(),
+            max: Cell::default(),
+            gate,
+        });
         all.insert(name.to_owned(), new.clone());
         new
     }
@@ -87,24 +94,37 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn new(ids: &Ids, values: &Values<'_>, zero_draws: bool) -> Self {
+    /// # Errors
+    /// A row's value is no whole number: which one its server would make of it is not known.
+    pub(super) fn new(ids: &Ids, values: &Values<'_>, zero_draws: bool) -> Result<Self, Refusal> {
         let mut wanted = Self::default();
         for row in &ids.rows {
             let given = row.given.as_ref().map_or(Value::Null, |given| values.get(given));
             let number = match given {
                 Value::Null => None,
-                Value::Integer(number) => Some(number),
-                Value::Text(text) => {
-                    std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).or(Some(-1))
-                }
-                _ => Some(-1),
+                given => Some(whole(&given).ok_or_else(|| Refusal::not_an_id(&ids.column))?),
             };
             wanted.rows.push(number.is_none_or(|number| number == 0 && zero_draws));
             wanted
                 .given
                 .extend(number.and_then(|number| u64::try_from(number).ok()).filter(|given| *given > 0));
         }
-        wanted
+        Ok(wanted)
+    }
+}
+
+/// The whole number that a value is.
+fn whole(value: &Value) -> Option<i128> {
+    match value {
+        Value::Integer(number) => Some(*number),
+        // Beyond that there are gaps between doubles.
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i128),
+        Value::Decimal(number) => {
+            let text = number.normalized().to_plain_string();
+            text.parse().ok()
+        }
+        Value::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+        _ => None,
     }
 }
 
@@ -197,12 +217,13 @@ impl Session {
         for _ in 0..ATTEMPTS {
             let told = self.ask_for_ids(ids, &questions).await?;
             if let Some([first, 1]) = told.as_ref().and_then(numbers) {
-                let first = first.max(1);
-                sequence.block.set((first + count, first + len));
-                sequence.horizon.set(sequence.horizon.get().max(first + len));
-                return Ok(first);
-            }
-            if told.is_some() {
+                let end = first.saturating_add(len);
+                sequence.block.set((first.max(1), end));
+                sequence.horizon.set(sequence.horizon.get().max(end));
+                if let Some(first) = sequence.take(count) {
+                    return Ok(first);
+                }
+            } else if told.is_some() {
                 self.begin_sequence(ids, place).await?;
             }
         }
@@ -217,7 +238,8 @@ impl Session {
         sequence: &Sequence,
         given: u64,
     ) -> Result<(), Stop> {
-        if given < sequence.horizon.get() {
+        if given < sequence.horizon.get() || given > self.greatest_of(ids, place, sequence).await? {
+            // Its server refuses what the column has no room for.
             return Ok(());
         }
         let name = literal(&place.name);
@@ -240,6 +262,24 @@ impl Session {
             }
         }
         Err(Refusal::no_ids(ids, "its row in athena.sequences does not last").into())
+    }
+
+    /// The greatest id that the column has room for.
+    async fn greatest_of(&self, ids: &Ids, place: &Place, sequence: &Sequence) -> Result<u64, Stop> {
+        if let Some(max) = sequence.max.get() {
+            return Ok(max);
+        }
+        let sql = format!(
+            "SELECT COLUMN_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND COLUMN_NAME = {}",
+            literal(&place.schema),
+            literal(&physical(&ids.table, 0)),
+            literal(&ids.column)
+        );
+        let told = ask(&self.ctx.clusters[self.server_of(0)], ids, &[sql.into_bytes()]).await?;
+        let kind = told.ok().and_then(|table| table.rows.into_iter().next()?.into_iter().next()?);
+        let max = kind.map_or(u64::MAX, |kind| room_of(&String::from_utf8_lossy(&kind)));
+        sequence.max.set(Some(max));
+        Ok(max)
     }
 
     /// What `[backend]` says to the last of these; `None` where the table of sequences had to be made first.
@@ -333,6 +373,19 @@ fn numbers(table: &Table) -> Option<[u64; 2]> {
     Some([number(0)?, number(1)?])
 }
 
+/// The greatest number of a type of integers, as servers tell it: `int(11) unsigned`.
+fn room_of(kind: &str) -> u64 {
+    let name = kind.split(['(', ' ']).next().unwrap_or_default();
+    let bits = match name.to_ascii_lowercase().as_str() {
+        "tinyint" => 8,
+        "smallint" => 16,
+        "mediumint" => 24,
+        "int" => 32,
+        _ => 64,
+    };
+    u64::MAX >> (64 - bits + u32::from(!kind.contains("unsigned")))
+}
+
 /// A text in whatever mode of the server.
 fn literal(text: &str) -> String {
     let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -346,6 +399,12 @@ impl Refusal {
             ids.table, ids.column
         );
         Self::new(ErrorKind::Unavailable, ErrorCode::AutoincReadFailed, message)
+    }
+
+    fn not_an_id(column: &str) -> Self {
+        Self::sharding(&Reason::from(format!(
+            "The value of the sequence's column `{column}` must be a whole number, or NULL"
+        )))
     }
 
     fn no_schema() -> Self {
@@ -372,6 +431,31 @@ mod tests {
         sequence.pass(3);
         sequence.pass(30);
         assert_eq!((sequence.take(1), all.of("a.c").take(1)), (Some(25), None));
+    }
+
+    #[test]
+    fn values_that_are_ids() {
+        let text = |text: &str| Value::Text(text.into());
+        let of = |token: &[u8]| whole(&Value::of_literal(token, false, true));
+        assert_eq!(
+            (of(b"7"), of(b"7.0"), of(b"1e3"), of(b"'7'"), of(b"0.0")),
+            (Some(7), Some(7), Some(1000), Some(7), Some(0))
+        );
+        assert_eq!((of(b"7.5"), of(b"1e300"), of(b"'7a'"), of(b"x'07'")), (None, None, None, None));
+        assert_eq!(
+            (whole(&text(" 12 ")), whole(&Value::Float(-0.0)), whole(&Value::Other)),
+            (Some(12), Some(0), None)
+        );
+    }
+
+    #[test]
+    fn room_of_columns() {
+        assert_eq!(
+            ["tinyint(4)", "int(11) unsigned", "int"].map(room_of),
+            [127, u64::from(u32::MAX), 2_147_483_647]
+        );
+        assert_eq!(["bigint(20)", "bigint unsigned"].map(room_of), [i64::MAX as u64, u64::MAX]);
+        assert_eq!(room_of("mediumint(9)"), 8_388_607);
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl Leg {
         Self { shard: self.shard, at: self.at, say }
     }
 
+    /// Whether it is a bulk execution.
+    pub(super) fn is_bulk(&self) -> bool {
+        matches!(&self.say, Say::Execute(execute) if execute.header.is_bulk())
+    }
+
     /// The prepared statement that it executes, if it does.
     pub(super) fn prepared(&self) -> Option<Prepared> {
         match &self.say {

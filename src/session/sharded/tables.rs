@@ -342,7 +342,7 @@ impl ShardedTables {
         let fill = |piece: &Piece, out: &mut Vec<u8>| {
             let Piece::Id(row) = piece else { return fill(piece, values, out) };
             let row = *row as usize;
-            match (values.id(row), &plan.action) {
+            match (values.id(row), plan.action.explained()) {
                 (Some(drawn), _) => out.extend_from_slice(id(drawn).as_bytes()),
                 (None, Action::Insert { ids: Some(ids), .. }) => {
                     let tokens = ids.rows.get(row).map(|row| row.tokens.clone()).unwrap_or_default();

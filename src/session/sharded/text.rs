@@ -124,6 +124,7 @@ impl Session {
             let values = Values { sql, sketch: &tables.sketch(), mode, parameters: &[], ids: &[] };
             Wanted::new(ids, &values, self.zero_draws())
         };
+        let wanted = wanted.inspect_err(|_| self.count_sharded(Sharded::Refused))?;
         let drawn = self.drawn(ids, wanted).await?;
         let plan = self.sharded(sql, mode)?.ok_or_else(Refusal::malformed)?;
         Ok((drawn, plan))

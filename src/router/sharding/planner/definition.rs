@@ -414,6 +414,12 @@ impl Reading<'_> {
         if text.is_any(0, &never) {
             return Ok(Use::Home);
         }
+        // A MariaDB's, before any statement.
+        if text.is(0, "SET") && text.is(1, "STATEMENT") && self.mentions() {
+            return Err("SET STATEMENT ... FOR cannot be before a statement about sharded or global tables: SET the variables for the \
+                 session, and send the statement by itself"
+                .into());
+        }
         // A name of a variable or a procedure.
         if text.is_any(0, &["SET", "DO", "CALL", "SIGNAL", "GET", "EXECUTE"])
             && !self.has(&["SELECT", "TABLE"])

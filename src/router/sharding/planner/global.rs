@@ -12,7 +12,7 @@ use super::super::plan::{Action, Reason};
 use super::super::rules::GLOBAL;
 use super::definition::definition;
 use super::text::{Text, unreadable};
-use super::walk::{Walk, last_ident};
+use super::walk::{Walk, is_of_server, last_ident};
 use super::{Tables, Use};
 
 /// Functions that give the same on every server. What depends on the time is among them: a write has the same time everywhere.
@@ -123,7 +123,9 @@ impl Walk<'_> {
     /// It is not certain which one it writes.
     pub(super) fn written_global(&self, statement: &Statement) -> Result<Option<String>, Reason> {
         match statement {
-            Statement::Insert(Insert { table: TableObject::TableName(name), .. }) => Ok(self.global(name)),
+            Statement::Insert(Insert { table: TableObject::TableName(name), .. }) => {
+                Ok(self.global_target(name))
+            }
             Statement::Update(update) => self.updated_global(update),
             Statement::Delete(delete) => self.deleted_global(delete),
             Statement::Explain { statement, .. } => self.written_global(statement),
@@ -132,7 +134,7 @@ impl Walk<'_> {
     }
 
     fn updated_global(&self, update: &Update) -> Result<Option<String>, Reason> {
-        let tables = self.tables_in(std::slice::from_ref(&update.table));
+        let tables = self.tables_in(std::slice::from_ref(&update.table))?;
         let Some(any) = tables.iter().find_map(|(_, global)| global.clone()) else { return Ok(None) };
         for assignment in &update.assignments {
             let AssignmentTarget::ColumnName(column) = &assignment.target else {
@@ -160,29 +162,58 @@ impl Walk<'_> {
 
     fn deleted_global(&self, delete: &Delete) -> Result<Option<String>, Reason> {
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-        let mut tables = self.tables_in(from);
-        tables.extend(self.tables_in(delete.using.as_deref().unwrap_or_default()));
+        let mut tables = self.tables_in(from)?;
+        tables.extend(self.tables_in(delete.using.as_deref().unwrap_or_default())?);
+        let Some(any) = tables.iter().find_map(|(_, global)| global.clone()) else { return Ok(None) };
         if delete.tables.is_empty() {
-            return Ok(tables.into_iter().find_map(|(_, global)| global));
+            return Ok(Some(any));
         }
-        let target = |name: &ObjectName| find(&tables, &last_ident(name)?.value)?.1.clone();
-        Ok(delete.tables.iter().find_map(target))
+        for target in &delete.tables {
+            match last_ident(target).and_then(|name| find(&tables, &name.value)) {
+                Some((_, None)) => {}
+                Some((_, Some(global))) => return Ok(Some(global.clone())),
+                None => {
+                    return Err(
+                        format!("whether the DELETE is from the global table `{any}` is not clear").into()
+                    );
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// What tables are called, and which of them are global.
-    fn tables_in(&self, from: &[TableWithJoins]) -> Vec<(String, Option<String>)> {
-        let factors = from.iter().flat_map(|from| {
-            std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
-        });
-        let table = |factor: &TableFactor| match factor {
-            TableFactor::Table { name, alias, .. } => {
-                let called = alias.as_ref().map(|alias| &alias.name).or_else(|| last_ident(name))?;
-                Some((called.value.clone(), self.global(name)))
+    fn tables_in(&self, from: &[TableWithJoins]) -> Result<Vec<(String, Option<String>)>, Reason> {
+        let mut tables = Vec::new();
+        for from in from {
+            let joined = from.joins.iter().map(|join| &join.relation);
+            for factor in std::iter::once(&from.relation).chain(joined) {
+                match factor {
+                    TableFactor::Table { name, alias, .. } => {
+                        let called = alias.as_ref().map(|alias| &alias.name).or_else(|| last_ident(name));
+                        let called = called.map_or_else(String::new, |name| name.value.clone());
+                        tables.push((called, self.global_target(name)));
+                    }
+                    TableFactor::Derived { alias: Some(alias), .. } => {
+                        tables.push((alias.name.value.clone(), None));
+                    }
+                    TableFactor::NestedJoin { table_with_joins, .. } => {
+                        tables.extend(self.tables_in(std::slice::from_ref(table_with_joins))?);
+                    }
+                    _ => {
+                        return Err("a statement that writes cannot have this form of table beside sharded or global ones".into());
+                    }
+                }
             }
-            TableFactor::Derived { alias, .. } => Some((alias.as_ref()?.name.value.clone(), None)),
-            _ => None,
-        };
-        factors.filter_map(table).collect()
+        }
+        Ok(tables)
+    }
+
+    /// The name of a table that may be written, if it is a global one. WITH gives no such names.
+    fn global_target(&self, name: &ObjectName) -> Option<String> {
+        let table = last_ident(name)?;
+        (self.tables.known(table.value.as_bytes()) == Some(GLOBAL) && !is_of_server(name))
+            .then(|| table.value.clone())
     }
 
     /// That a write does the same on each server's copy, whatever else is there.
@@ -209,7 +240,7 @@ impl Walk<'_> {
                 all([values.and_then(differs), differs(&insert.assignments), differs(&insert.on)])
             }
             Statement::Update(update) => {
-                if !update.table.joins.is_empty() {
+                if !is_one_table(&update.table) {
                     return refuse(
                         "joins may find other rows on each; read first, then update by the values",
                     );
@@ -221,8 +252,7 @@ impl Walk<'_> {
             }
             Statement::Delete(delete) => {
                 let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-                if delete.using.is_some() || from.len() != 1 || from.iter().any(|from| !from.joins.is_empty())
-                {
+                if delete.using.is_some() || from.len() != 1 || !from.iter().all(is_one_table) {
                     return refuse(
                         "joins may find other rows on each; read first, then delete by the values",
                     );
@@ -252,6 +282,10 @@ impl Walk<'_> {
             ControlFlow::Continue(()) => None,
         }
     }
+}
+
+fn is_one_table(from: &TableWithJoins) -> bool {
+    from.joins.is_empty() && matches!(from.relation, TableFactor::Table { .. })
 }
 
 fn find<'t>(tables: &'t [(String, Option<String>)], name: &str) -> Option<&'t (String, Option<String>)> {

@@ -209,7 +209,7 @@ impl Walk<'_> {
         let end = self.text.end();
         let start = self.text.find(0, end, &["SET"]);
         let start = start.ok_or_else(|| unreadable("where the values of the INSERT begin is not clear"))? + 1;
-        let end = self.text.find(start, end, &["ON", "RETURNING"]).unwrap_or(end);
+        let end = self.text.find(start, end, &["AS", "ON", "RETURNING"]).unwrap_or(end);
         if let Some(drawn) = &mut drawn {
             drawn.assigned(self, drawn.at.and_then(|at| Some((at, value(at)?))), start, end)?;
         }

@@ -290,9 +290,8 @@ impl<'a> Walk<'a> {
         let table = last_ident(name)?;
         let schema = name.0.len() > 1;
         let is_of_with = !schema && self.named.iter().any(|cte| cte.eq_ignore_ascii_case(&table.value));
-        let is_of_server = schema && name.0.first().is_some_and(is_server_part);
         let is_global = self.tables.known(table.value.as_bytes()) == Some(GLOBAL);
-        (is_global && !is_of_with && !is_of_server).then(|| table.value.clone())
+        (is_global && !is_of_with && !is_of_server(name)).then(|| table.value.clone())
     }
 
     /// Notes the names that WITH gives, where the queries are not gone through.
@@ -324,11 +323,11 @@ pub(super) fn last_ident(name: &ObjectName) -> Option<&Ident> {
     }
 }
 
-/// Whether a part of a name is that of a schema of the server's own.
-fn is_server_part(part: &ObjectNamePart) -> bool {
-    match part {
-        ObjectNamePart::Identifier(schema) => is_server_schema(schema.value.as_bytes()),
-        ObjectNamePart::Function(_) => false,
+/// Whether a table is in a schema of the server's own.
+pub(super) fn is_of_server(name: &ObjectName) -> bool {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(schema), _, ..] => is_server_schema(schema.value.as_bytes()),
+        _ => false,
     }
 }
 
@@ -377,7 +376,7 @@ impl Visitor for Beside<'_, '_> {
     fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Self::Break> {
         let Some(table) = last_ident(name) else { return ControlFlow::Continue(()) };
         let schema = name.0.len() > 1;
-        let is_everywhere = schema && name.0.first().is_some_and(is_server_part)
+        let is_everywhere = is_of_server(name)
             || self.0.global(name).is_some()
             || !schema && table.quote_style.is_none() && table.value.eq_ignore_ascii_case("dual")
             || !schema && self.0.named.iter().any(|named| named.eq_ignore_ascii_case(&table.value));
