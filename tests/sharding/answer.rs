@@ -69,6 +69,11 @@ impl Answer {
         }
     }
 
+    /// Whether it is a MySQL's error about a value that it can't compare, which depends on its plan (docs/SHARDING.md).
+    pub fn complains(&self) -> bool {
+        matches!(self, Self::Err { code: 1525, .. })
+    }
+
     fn read(client: &mut Connection) -> Result<Self> {
         let first = client.stream().read_payload()?;
         match first.first() {

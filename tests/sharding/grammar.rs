@@ -286,6 +286,21 @@ impl Grammar {
         }
     }
 
+    /// Of a table that is not sharded, or global.
+    fn write_place(&mut self) -> String {
+        let (place, other) = (self.random.below(12), self.random.below(12));
+        match self.random.below(6) {
+            0 => format!("INSERT INTO places (place, name) VALUES ({place}, 'at {other}')"),
+            1 => format!(
+                "INSERT INTO places VALUES ({place}, 'new'), ({other}, UPPER('other')) ON DUPLICATE KEY UPDATE name = CONCAT(name, '!')"
+            ),
+            2 => format!("REPLACE INTO places SET place = {place}, name = 'replaced'"),
+            3 => format!("UPDATE places SET name = CONCAT(name, '{place}') WHERE place < {other}"),
+            4 => format!("UPDATE places SET place = place + 1 WHERE place = {place} ORDER BY place"),
+            _ => format!("DELETE FROM places WHERE place IN ({place}, {other})"),
+        }
+    }
+
     /// A statement that writes.
     pub fn write(&mut self) -> Said {
         if self.one_in(4) {
@@ -293,8 +308,9 @@ impl Grammar {
         }
         let field = self.field_that(|field| !matches!(field.name, "ts"));
         let value = self.value_of(field);
-        let sql = match self.random.below(8) {
+        let sql = match self.random.below(9) {
             0..=2 => self.insert(),
+            8 => self.write_place(),
             3 => self.insert_order(),
             4 => format!("UPDATE users SET {} = {value}{}", field.name, self.filter()),
             5 => format!("UPDATE users SET n = n + 20 WHERE {} AND n < 3", self.on_key("user_id")),
