@@ -149,6 +149,16 @@ fn statements_go_where_their_shard_is() -> TestResult {
         );
         let plan = column(&mut client, "EXPLAIN ATHENA SELECT * FROM users WHERE user_id = 3", 2)?;
         assert_eq!(plan, ["alone, on the server \"s1\" of [[shards]]"]);
+        for begin in ["DO 0", "BEGIN"] {
+            client.run(begin)?;
+            client.run("UPDATE users SET name = 'b' WHERE user_id = 1")?;
+            let mut tables =
+                column(&mut client, "EXPLAIN FORMAT=TRADITIONAL SELECT * FROM users WHERE name > 'a'", 2)?;
+            tables.sort();
+            assert_eq!(tables, ["users_0", "users_1", "users_2", "users_3"], "{begin}");
+            assert_eq!(in_transaction(&mut client)?, begin == "BEGIN");
+        }
+        client.run("COMMIT")?;
         client.run("ALTER TABLE users ADD COLUMN more INT")?;
         assert_eq!(client.query("DESCRIBE users")?.rows()?.rows.len(), 3);
         client.run("UPDATE users SET more = 7 WHERE user_id = 3")?;

@@ -1,7 +1,7 @@
 //! EXPLAIN of several shards, and EXPLAIN ATHENA: what would become of a statement, without saying it to any server.
 
 use crate::net::Payload;
-use crate::parser::{Facts, facts, is_explain_athena};
+use crate::parser::{Effect, Facts, facts, is_explain_athena};
 use crate::protocol::capability::Capabilities;
 use crate::protocol::column_definition::{ColumnDefinition, column_flag, column_type};
 use crate::protocol::packet::HEADER_LEN;
@@ -83,7 +83,7 @@ impl Session {
     pub(super) async fn explain_on_all(
         &mut self,
         mut link: Use,
-        facts: Facts,
+        (facts, effects): (Facts, &[Effect]),
         legs: Vec<Leg>,
         tables: &[Box<str>],
         mut seen: Seen,
@@ -92,7 +92,12 @@ impl Session {
         let (mut columns, mut rows, mut bytes) = (Vec::new(), Vec::new(), 0);
         let clock = self.clock();
         for leg in legs {
-            let (shard, is_first) = (leg.shard, rows.is_empty());
+            if leg.at != self.at {
+                link = self.go_on_at(leg.at, link, facts, &seen, effects).await?;
+                seen =
+                    Seen { listed: seen.listed.take(), uses_table: Some(true), ..Seen::of(effects.to_vec()) };
+            }
+            let (shard, is_first) = (leg.shard, columns.is_empty());
             let command = self.command_of(&mut link, leg)?;
             let take: &mut Take<'_> = &mut |part| {
                 match part {

@@ -16,6 +16,7 @@ use crate::router::sharding::{Ids, Reason, Value, physical, quote};
 use super::super::context::Cluster;
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
+use super::super::leave::COMMIT;
 use super::tables::{ShardedTables, Values};
 
 const TABLE: [&str; 2] = [
@@ -27,7 +28,7 @@ const TABLE: [&str; 2] = [
 /// `ER_BAD_DB_ERROR`, `ER_NO_SUCH_TABLE`.
 const IS_MISSING: [u16; 2] = [1049, 1146];
 
-/// The table may have to be made, then the row.
+/// The table may have to be made, then the row. (A server may have `autocommit` off, so what is written is committed.)
 const ATTEMPTS: usize = 4;
 
 /// Statements that wait for one to take a block.
@@ -42,8 +43,8 @@ struct Sequence {
     block: Cell<(u64, u64)>,
     /// Ids from here on belong to no block, as far as the core knows.
     horizon: Cell<u64>,
-    /// The greatest one that the column has room for.
-    max: Cell<Option<u64>>,
+    /// The greatest one that the column had room for when its server was asked.
+    max: Cell<u64>,
     /// One takes the next block, for all.
     gate: Gate,
 }
@@ -213,7 +214,8 @@ impl Session {
             "UPDATE athena.sequences SET next_id = LAST_INSERT_ID(next_id) + {len} WHERE name = {}",
             literal(&place.name)
         );
-        let questions = [draw.into_bytes(), b"SELECT LAST_INSERT_ID(), ROW_COUNT()".to_vec()];
+        let questions =
+            [draw.into_bytes(), b"SELECT LAST_INSERT_ID(), ROW_COUNT()".to_vec(), COMMIT.as_bytes().to_vec()];
         for _ in 0..ATTEMPTS {
             let told = self.ask_for_ids(ids, &questions).await?;
             if let Some([first, 1]) = told.as_ref().and_then(numbers) {
@@ -238,7 +240,7 @@ impl Session {
         sequence: &Sequence,
         given: u64,
     ) -> Result<(), Stop> {
-        if given < sequence.horizon.get() || given > self.greatest_of(ids, place, sequence).await? {
+        if given < sequence.horizon.get() || !self.has_room(ids, place, sequence, given).await? {
             // Its server refuses what the column has no room for.
             return Ok(());
         }
@@ -250,6 +252,7 @@ impl Session {
             )
             .into_bytes(),
             format!("SELECT next_id, 1 FROM athena.sequences WHERE name = {name}").into_bytes(),
+            COMMIT.as_bytes().to_vec(),
         ];
         for _ in 0..ATTEMPTS {
             let told = self.ask_for_ids(ids, &questions).await?;
@@ -264,10 +267,16 @@ impl Session {
         Err(Refusal::no_ids(ids, "its row in athena.sequences does not last").into())
     }
 
-    /// The greatest id that the column has room for.
-    async fn greatest_of(&self, ids: &Ids, place: &Place, sequence: &Sequence) -> Result<u64, Stop> {
-        if let Some(max) = sequence.max.get() {
-            return Ok(max);
+    /// Whether the column has room for an id.
+    async fn has_room(
+        &self,
+        ids: &Ids,
+        place: &Place,
+        sequence: &Sequence,
+        given: u64,
+    ) -> Result<bool, Stop> {
+        if given <= sequence.max.get() {
+            return Ok(true);
         }
         let sql = format!(
             "SELECT COLUMN_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND COLUMN_NAME = {}",
@@ -278,8 +287,8 @@ impl Session {
         let told = ask(&self.ctx.clusters[self.server_of(0)], ids, &[sql.into_bytes()]).await?;
         let kind = told.ok().and_then(|table| table.rows.into_iter().next()?.into_iter().next()?);
         let max = kind.map_or(u64::MAX, |kind| room_of(&String::from_utf8_lossy(&kind)));
-        sequence.max.set(Some(max));
-        Ok(max)
+        sequence.max.set(max);
+        Ok(given <= max)
     }
 
     /// What `[backend]` says to the last of these; `None` where the table of sequences had to be made first.
@@ -326,7 +335,7 @@ impl Session {
             "INSERT IGNORE INTO athena.sequences (name, next_id) VALUES ({}, {next})",
             literal(&place.name)
         );
-        match ask(self.home(), ids, &[sql.into_bytes()]).await? {
+        match ask(self.home(), ids, &[sql.into_bytes(), COMMIT.as_bytes().to_vec()]).await? {
             Ok(_) => Ok(()),
             Err(err) => Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into()),
         }

@@ -248,13 +248,7 @@ impl Session {
         let mut servers: Vec<_> = legs.iter().map(|leg| leg.at).collect();
         servers.dedup();
         match (servers.as_slice(), &how) {
-            ([first, ..], How::Explain(_)) if servers.len() > 1 => {
-                // The plans of one server's shards, which the names of the tables tell.
-                let at = if servers.contains(&self.at) { self.at } else { *first };
-                legs.retain(|leg| leg.at == at);
-                self.go_to(at, Errand::Question).await?;
-            }
-            ([first], _) | ([first, ..], How::Define) => {
+            ([first], _) | ([first, ..], How::Define | How::Explain(_)) => {
                 Box::pin(self.go_with(*first, facts, || effects.clone())).await?;
             }
             ([first, ..], How::Read(..)) if self.may_gather_elsewhere(facts, &effects, &legs) => {
@@ -299,7 +293,9 @@ impl Session {
             How::Write(done) => self.write_several(link, facts, legs, done, seen).await,
             How::EachCopy(_) => self.write_several(link, facts, legs, Done::default(), seen).await,
             How::Define => self.define_on_all(link, facts, legs, seen, &effects).await,
-            How::Explain(tables) => Box::pin(self.explain_on_all(link, facts, legs, &tables, seen)).await,
+            How::Explain(tables) => {
+                Box::pin(self.explain_on_all(link, (facts, &effects), legs, &tables, seen)).await
+            }
         }
     }
 
