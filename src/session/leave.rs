@@ -118,6 +118,7 @@ impl Session {
     pub fn rolled_back(&mut self) -> Refusal {
         self.ctx.metrics.transactions_lost.inc();
         self.drop_branches();
+        self.opening = Default::default();
         self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
         self.transaction_is_lost = false;
         Refusal::rolled_back()
@@ -132,6 +133,7 @@ impl Session {
         if let Some(bound) = self.bound.take() {
             bound.release().close(ClosedReason::Demoted);
         }
+        self.opening = Default::default();
         self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
         self.transaction_is_lost = true;
     }

@@ -209,7 +209,8 @@ impl Session {
             Err(Stop::Refuse(refusal)) if refusal.is_lost_link() => {
                 self.cluster().view.suspect(member);
                 let unanswered = refusal.seq == Some(1) && !refusal.fatal && seen.status.is_none();
-                if self.route.reads && unanswered && (free || self.has_nothing_on_link()) {
+                let nothing_lost = (free || self.has_nothing_on_link()) && !self.is_branched();
+                if self.route.reads && unanswered && nothing_lost {
                     self.attempts.lose(member);
                 }
             }
@@ -230,7 +231,7 @@ impl Session {
         if self.is_split() && is_lost {
             let member = link.lease().member();
             self.cluster().view.suspect(member);
-            if self.has_nothing_on_link() {
+            if self.has_nothing_on_link() && !self.is_branched() {
                 self.attempts.lose(member);
             }
         }

@@ -205,7 +205,10 @@ impl Session {
     /// would believe in variables and locks that are gone.
     pub fn lost(&mut self, link: Use, stop: Stop) -> Stop {
         drop(link);
-        if self.is_branched() {
+        if self.is_branched() && !self.is_member_here() {
+            // The transaction was not here, or not yet.
+            self.stay_without_branch();
+        } else if self.is_branched() {
             let is_all = self.has_only_branches() && !self.unread.has_state();
             self.drop_branches();
             if let Stop::Refuse(refusal) = &stop

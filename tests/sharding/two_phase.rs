@@ -118,6 +118,17 @@ fn a_statement_on_several_servers_is_all_or_nothing() -> TestResult {
             )?;
             assert_eq!(client.query("SHOW WARNINGS")?.rows()?.rows.len(), 4, "those of all servers");
             assert_eq!(client.scalar("SELECT @@warning_count")?, "4");
+            client.run("CREATE TABLE drawn (id INT AUTO_INCREMENT PRIMARY KEY, n INT)")?;
+            client.run("INSERT INTO drawn VALUES (41, 0)")?;
+            client.run("INSERT INTO drawn (n) VALUES (1)")?;
+            client.run("ALTER TABLE users MODIFY user_id BIGINT AUTO_INCREMENT")?;
+            client.run("INSERT INTO users (user_id, name) VALUES (14, 'a'), (15, 'b')")?;
+            assert_eq!(
+                client.scalar("SELECT LAST_INSERT_ID()")?,
+                "42",
+                "ids that are given are none that were drawn"
+            );
+            client.run("DELETE FROM users WHERE user_id > 10")?;
             client.run("BEGIN")?;
             client.run("UPDATE users SET name = 'y' WHERE user_id = 2")?;
             let failed = client.query(insert);
@@ -231,6 +242,100 @@ fn savepoints_are_those_of_one_transaction() -> TestResult {
                 &["savepoints"],
             );
             client.run("ROLLBACK")?;
+            assert_tidy(stage);
+            Ok(())
+        },
+    )
+}
+
+/// A transaction stays whole, and where it is, when its next server can't be had.
+#[test]
+fn a_server_that_is_not_there_ends_no_transaction() -> TestResult {
+    on_each_spread(
+        "xa_absent",
+        |config| two_phase(four_shards(config)),
+        |stage| {
+            let mut client = users(stage)?;
+            client.run("UPDATE users SET name = 'u'")?;
+            client.run("BEGIN")?;
+            client.run("UPDATE users SET name = 'kept' WHERE user_id = 2")?;
+            stage.shards[1].kill();
+            for sql in [
+                "UPDATE users SET name = 'x' WHERE user_id = 1",
+                "EXPLAIN SELECT * FROM users WHERE user_id = 1",
+                "UPDATE users SET name = 'x'",
+            ] {
+                let failed = client.query(sql);
+                assert!(failed.is_err(), "{sql}");
+                assert!(in_transaction(&mut client)?, "{sql}: {failed:?}");
+            }
+            client.run("UPDATE users SET name = CONCAT(name, '!') WHERE user_id = 2")?;
+            client.run("COMMIT")?;
+            let kept = stage.of(&stage.shards[0], "SELECT CONCAT(name) FROM users_2")?;
+            assert_eq!(kept, "kept!");
+            Ok(())
+        },
+    )
+}
+
+/// Without autocommit a question may begin a transaction, which is not the session's.
+#[test]
+fn questions_are_beside_the_transaction() -> TestResult {
+    on_each_spread(
+        "xa_questions",
+        |config| two_phase(four_shards(config)),
+        |stage| {
+            let mut client = users(stage)?;
+            client.run("SET autocommit = 0")?;
+            for (name, keys) in [("p", &[2][..]), ("q", &[2, 1])] {
+                for key in keys {
+                    client.run(&format!("UPDATE users SET name = '{name}' WHERE user_id = {key}"))?;
+                }
+                for sql in
+                    ["SELECT * FROM users", "SELECT * FROM users WHERE user_id = 3", "SELECT * FROM notes"]
+                {
+                    client.query(&format!("EXPLAIN {sql}"))?.rows()?;
+                    client.query("DESCRIBE users")?.rows()?;
+                    assert!(in_transaction(&mut client)?, "{sql}");
+                }
+                client.run("COMMIT")?;
+                assert_eq!(stage.of(&stage.shards[0], "SELECT name FROM users_2")?, name);
+            }
+            assert_eq!(names(stage)?, "aqqdn");
+            assert_tidy(stage);
+            Ok(())
+        },
+    )
+}
+
+/// On the first server of a statement that is for several, before the transaction is on several.
+#[test]
+fn a_deadlock_before_the_second_server_is_told_of() -> TestResult {
+    on_each_spread(
+        "xa_first_deadlock",
+        |config| two_phase(four_shards(config)),
+        |stage| {
+            let mut client = users(stage)?;
+            client.run("BEGIN")?;
+            client.run("UPDATE users SET name = 'x' WHERE user_id = 0")?;
+            // The server ends the transaction that has changed less.
+            let mut other = stage.direct(&stage.shards[0])?;
+            other.run("CREATE TABLE heavy (id INT PRIMARY KEY)")?;
+            other.run("BEGIN")?;
+            let rows: Vec<_> = (0..200).map(|id| format!("({id})")).collect();
+            other.run(&format!("INSERT INTO heavy VALUES {}", rows.join(",")))?;
+            other.run("UPDATE users_2 SET name = 'y'")?;
+            let outcome = std::thread::scope(|scope| {
+                let waits = scope.spawn(|| client.query("UPDATE users SET name = 'z'"));
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                let won = other.run("UPDATE users_0 SET name = 'y'");
+                (join(waits), won)
+            });
+            assert_eq!((code(&outcome.0), outcome.1.is_ok()), (Some(DEADLOCK), true), "{outcome:?}");
+            other.run("ROLLBACK")?;
+            assert!(!in_transaction(&mut client)?);
+            client.run("UPDATE users SET name = 'w'")?;
+            assert_eq!(names(stage)?, "wwwwn");
             assert_tidy(stage);
             Ok(())
         },

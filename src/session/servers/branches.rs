@@ -136,11 +136,24 @@ impl Session {
         }
     }
 
+    /// Whether the transaction on several servers is on the one that the session is at.
+    pub fn is_member_here(&self) -> bool {
+        self.global
+            .as_ref()
+            .is_some_and(|global| global.decides == self.at || global.branches.contains(&self.at))
+    }
+
+    /// The transaction does not go on at this server: one that is on no further server is what it was before.
+    pub fn stay_without_branch(&mut self) {
+        self.begins_branch = false;
+        if self.global.as_ref().is_some_and(|global| global.branches.is_empty()) {
+            self.global = None;
+        }
+    }
+
     /// That the session has its link at a server where its transaction is.
     pub fn check_branch(&mut self) -> Result<(), Refusal> {
-        let Some(global) = &self.global else { return Ok(()) };
-        let is_here = global.decides == self.at || global.branches.contains(&self.at);
-        match is_here && self.bound.is_none() {
+        match self.is_member_here() && self.bound.is_none() {
             // Whatever came about: nothing more is to run there as if it were alone.
             true => Err(self.rolled_back()),
             false => Ok(()),
@@ -226,6 +239,7 @@ impl Session {
     pub fn drop_branches(&mut self) {
         let Some(global) = self.global.take() else { return };
         self.begins_branch = false;
+        self.opening = Default::default();
         for seat in &mut self.seats {
             if seat.is_at(global.decides) || global.branches.iter().any(|at| seat.is_at(*at)) {
                 seat.lose();

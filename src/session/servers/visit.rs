@@ -9,6 +9,7 @@ use crate::circuit::Permit;
 use crate::metrics::label::ErrorKind;
 use crate::parser::{Effect, Facts, Hazards, SqlMode, StatementKind, effects, uses_table};
 use crate::pool::{Bound, Lease, SmallReply, StatementKey};
+use crate::protocol::capability::StatusFlags;
 use crate::protocol::error::ErrorCode;
 use crate::router::sharding::cluster_of_copy;
 
@@ -198,8 +199,23 @@ impl Session {
 
     /// Whether a command may have left the session where it is not to stay.
     pub fn may_have_to_sit_back(&self) -> bool {
-        let is_kept = self.bound.is_some() && self.holds.in_transaction();
+        let is_kept = self.bound.is_some() && self.holds.in_transaction() && !self.has_stray_transaction();
         (self.at != self.account.cluster || !self.seats.is_empty()) && !is_kept
+    }
+
+    /// Whether a question has begun a transaction on this link, beside that of the session. (Without autocommit it does.)
+    fn has_stray_transaction(&self) -> bool {
+        let is_here = self.bound.is_some() && self.holds.in_transaction();
+        is_here
+            && match self.is_branched() {
+                true => !self.is_member_here(),
+                false => self.has_transaction_elsewhere(),
+            }
+    }
+
+    /// Whether the session has a transaction on another server than this one.
+    pub(in crate::session) fn has_transaction_elsewhere(&self) -> bool {
+        self.seats.iter().any(|seat| seat.bound.is_some() && seat.holds.in_transaction())
     }
 
     /// A command is over: the session sits where it has a transaction or something else, or at home.
@@ -207,6 +223,11 @@ impl Session {
     /// # Errors
     /// When the session has lost what only its link knew.
     pub async fn sit_back(&mut self) -> Result<(), Stop> {
+        if self.has_stray_transaction() {
+            let status = self.status;
+            self.end_transaction().await?;
+            self.status = status | StatusFlags::IN_TRANS;
+        }
         let holds = |wanted: fn(&Holds) -> bool| {
             self.seats.iter().find(|seat| seat.bound.is_some() && wanted(&seat.holds)).map(|seat| seat.at)
         };

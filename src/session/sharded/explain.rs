@@ -2,7 +2,7 @@
 
 use crate::net::Payload;
 use crate::parser::{Effect, Facts, facts, is_explain_athena};
-use crate::protocol::capability::Capabilities;
+use crate::protocol::capability::{Capabilities, StatusFlags};
 use crate::protocol::column_definition::{ColumnDefinition, column_flag, column_type};
 use crate::protocol::packet::HEADER_LEN;
 use crate::protocol::resultset::{ResultsetWriter, TextValue, text_resultset, text_row};
@@ -123,6 +123,9 @@ impl Session {
         }
         if let Err(stop) = self.cut_warnings(&mut link, &mut seen).await {
             return self.finish(link, facts, &seen, Err(stop));
+        }
+        if self.has_transaction_elsewhere() {
+            seen.status = seen.status.map(|status| status | StatusFlags::IN_TRANS);
         }
         let reply = match seen.has_failed() {
             true => self.error_of(&seen, 1),

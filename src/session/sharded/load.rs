@@ -171,7 +171,9 @@ impl Session {
             }
             if seen.has_failed() && !splitting.is_over() {
                 splitting.end();
-                lost = lost.or(self.undo_load(&mut loading, &mut seen).await.err());
+                if lost.is_none() {
+                    lost = self.undo_load(&mut loading, &mut seen).await.err();
+                }
             }
         }
         let seq = file.next_seq();
@@ -242,7 +244,7 @@ impl Session {
                 if seen.has_failed() {
                     self.answered_with_error(&self.failure_of(&seen).error, false);
                 } else if outcome.is_ok() {
-                    self.told_of_parts(&done);
+                    self.told_of_parts(&done, facts);
                 }
                 outcome
             }
@@ -338,6 +340,7 @@ impl Session {
         if at != self.at
             && let Some(link) = loading.link.take()
         {
+            self.shard = shard;
             let moved = self.go_on_at(at, link, loading.facts, seen, &loading.effects).await;
             *seen = Seen { listed: seen.listed.take(), ..loading.seen() };
             match moved {

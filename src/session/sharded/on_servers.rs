@@ -3,6 +3,7 @@
 use crate::net::Payload;
 use crate::parser::{Effect, Facts};
 use crate::pool::SmallReply;
+use crate::protocol::capability::StatusFlags;
 use crate::router::sharding::{Merging, ShardSet};
 
 use super::super::driver::Session;
@@ -18,6 +19,9 @@ use super::gathering::{Ends, Gathering};
 use super::outgoing::Outgoing;
 use super::prepared::Prepared;
 use super::several::{Leg, SAVEPOINT, TRANSACTION};
+
+/// `ER_SP_DOES_NOT_EXIST`, which servers say of savepoints too.
+const NO_SAVEPOINT: u16 = 1305;
 
 /// The legs that are for one server.
 pub(super) struct OnServer {
@@ -93,7 +97,7 @@ impl Session {
         mut done: Done,
         copies: Option<Copies>,
     ) -> Result<Payload, Stop> {
-        let alone = self.is_alone();
+        let (alone, facts) = (self.is_alone(), statement.facts);
         let servers = self.by_server(legs);
         let mut write = Write { statement, copies, alone, seen: Seen::default(), visited: Vec::new() };
         let written = self.write_each(&mut write, servers, &mut done).await;
@@ -115,13 +119,14 @@ impl Session {
         }
         seen.status = Some(self.status);
         let reply = self.done(&done, &mut seen, 1);
-        self.told_of_parts(&done);
+        self.told_of_parts(&done, facts);
         Ok(reply)
     }
 
     /// What the client is told of a write on several servers is what the session knows of it.
-    pub(super) fn told_of_parts(&mut self, done: &Done) {
-        if let Some(id) = done.insert_id() {
+    pub(super) fn told_of_parts(&mut self, done: &Done, facts: Facts) {
+        // One that the text gives is not what LAST_INSERT_ID() is.
+        if let Some(id) = done.insert_id().filter(|id| !facts.ids.may_be(*id)) {
             (self.last_insert_id, self.unread.insert_id) = (id, false);
         }
         self.before.row_count = i64::try_from(done.affected_rows).unwrap_or(i64::MAX);
@@ -211,6 +216,8 @@ impl Session {
         match self.backend(link.lease().query(end)).await {
             Ok(told) => {
                 self.end_deciding(link);
+                self.opening = Default::default();
+                self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
                 match told {
                     SmallReply::Err(err) if ending != Ending::RollBack => Err(Refusal::of_server(err).into()),
                     _ => Ok(()),
@@ -232,6 +239,12 @@ impl Session {
             let mut link = Use { held: Held::Bound(bound), permit: self.permit.take() };
             match self.backend(link.lease().query(SAVEPOINT[2])).await {
                 Ok(SmallReply::Ok(_)) => self.keep_or_give_back(link),
+                Ok(SmallReply::Err(err)) if err.code == NO_SAVEPOINT && !self.is_branched() => {
+                    // The error has ended the transaction, as a deadlock does.
+                    self.end_deciding(link);
+                    self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
+                    return Ok(());
+                }
                 // Nobody knows what is there by now.
                 Ok(_) => return Err(self.lost(link, crate::pool::LinkError::Closed.into())),
                 Err(stop) => return Err(self.lost(link, stop)),

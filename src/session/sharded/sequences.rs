@@ -320,7 +320,7 @@ impl Session {
                 quote(&place.schema),
                 quote(&table)
             );
-            match ask(cluster, ids, &[sql.into_bytes()]).await? {
+            match ask(cluster, ids, &[sql.into_bytes(), COMMIT.as_bytes().to_vec()]).await? {
                 Ok(told) => next = next.max(numbers(&told).map_or(0, |[max, _]| max).saturating_add(1)),
                 Err(err) if IS_MISSING.contains(&err.code) => {
                     return Err(Refusal::of_server(err).about(&ids.table, &table).into());
