@@ -111,6 +111,8 @@ impl Session {
                         continue;
                     }
                     outcome => {
+                        // What is written from now on is this one's, not what it had when it was found.
+                        self.follow_primary();
                         self.note_wait(since);
                         return outcome;
                     }

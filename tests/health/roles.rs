@@ -1,7 +1,7 @@
 //! Who takes writes, when operators change it and when servers fail.
 
-use super::common::TestResult;
-use super::common::cluster::{on_each_cluster, watched};
+use super::common::cluster::{on_each_cluster, split, watched};
+use super::common::{PATIENCE, TestResult, join};
 use super::let_some_looks_pass;
 
 #[test]
@@ -69,6 +69,41 @@ fn a_primary_that_comes_back_is_the_primary_again() -> TestResult {
         stage.wait_until_well();
         stage.wait_for_line("is the primary again (epoch 1)");
         assert_eq!(stage.sum("athena_failovers_total", &[]), 0.0);
+        Ok(())
+    })
+}
+
+/// What is written while there is no primary is written to the next one, and found.
+#[test]
+fn a_write_that_has_waited_for_its_primary_is_found() -> TestResult {
+    on_each_cluster("health_waited", split, |stage| {
+        stage.wait_until_well();
+        let mut client = stage.connect()?;
+        client.run("CREATE TABLE test.waited (n INT)")?;
+        client.run("INSERT INTO test.waited VALUES (1)")?;
+        stage.servers.wait_for_replicas(PATIENCE)?;
+        stage.servers.primary.sql("SET GLOBAL read_only = ON")?;
+        stage.wait_for_primary(None);
+        // Nobody but the next primary gets what is written then.
+        let mut locked = Vec::new();
+        for server in [&stage.servers.primary, &stage.servers.replicas[0]] {
+            let mut direct = stage.direct(server)?;
+            direct.run("LOCK TABLES test.waited READ")?;
+            locked.push(direct);
+        }
+        let found = std::thread::scope(|scope| {
+            let waits = scope.spawn(|| -> TestResult<Vec<String>> {
+                client.run("UPDATE test.waited SET n = 2")?;
+                let mut read = || Ok(client.scalar("SELECT n FROM test.waited")?);
+                (0..6).map(|_| read()).collect()
+            });
+            let_some_looks_pass();
+            stage.servers.switch_over(1)?;
+            join(waits)
+        })?;
+        assert_eq!(found, ["2"; 6]);
+        drop(locked);
+        stage.wait_until_well();
         Ok(())
     })
 }
