@@ -255,7 +255,14 @@ fn kill_ends_the_session_and_all_parts() -> TestResult {
 
 #[test]
 fn reads_that_take_too_long() -> TestResult {
-    let limited = |config| four_shards(config).set("pool", "query_timeout_ms", "900");
+    // A starved server may take a while to say that it has ended a statement.
+    let limited = |config| {
+        four_shards(config).set("pool", "query_timeout_ms", "900").set(
+            "pool",
+            "query_kill_timeout_ms",
+            "20000",
+        )
+    };
     on_each_server("sharding_timeout", limited, |stage| {
         let mut client = users(stage)?;
         let mariadb = client.greeting().version.contains("MariaDB");
@@ -292,7 +299,14 @@ fn reads_that_take_too_long() -> TestResult {
 
 #[test]
 fn writes_that_take_too_long_leave_nothing() -> TestResult {
-    let limited = |config| four_shards(config).set("pool", "query_timeout_ms", "900");
+    // A starved server may take a while to say that it has ended a statement.
+    let limited = |config| {
+        four_shards(config).set("pool", "query_timeout_ms", "900").set(
+            "pool",
+            "query_kill_timeout_ms",
+            "20000",
+        )
+    };
     on_each_server("sharding_write_timeout", limited, |stage| {
         let mut client = users(stage)?;
         let mut other = self::client(stage)?;
