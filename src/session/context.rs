@@ -77,6 +77,11 @@ impl Cluster {
         &self.members[self.view.last_primary()]
     }
 
+    /// Links to the primary, if there is one.
+    pub fn primary(&self) -> Option<&Rc<StatelessPool>> {
+        self.members.get(self.view.primary()?)
+    }
+
     /// What a server last said of itself: the primary, or another before that has said anything.
     pub fn profile(&self) -> Option<Rc<ServerProfile>> {
         let others = || self.members.iter().find_map(|pool| pool.profile());

@@ -71,7 +71,7 @@ impl Cluster {
     }
 
     async fn ask_position(&self, want: &impl Fn(usize) -> Want) -> Option<GtidSet> {
-        let pool = &self.members[self.view.primary()?];
+        let pool = self.primary()?;
         let timer = Timer::new(pool.timers());
         let mut lease = pool.checkout(&want(pool.member), &timer).await.ok()?;
         let mariadb = pool.profile().is_some_and(|profile| profile.is_mariadb());

@@ -98,8 +98,7 @@ pub(super) async fn have_decisions(ctx: &Context, at: usize) -> Result<(), Optio
 
 /// Asks the primary of a cluster; `None` where there is none, or no answer.
 async fn ask(cluster: &Cluster, sql: &str) -> Option<Told> {
-    let pool = cluster.members.get(cluster.view.primary()?)?;
-    pool.errand(None, sql).await.ok()
+    cluster.primary()?.errand(None, sql).await.ok()
 }
 
 /// Ends what is in doubt on the servers of shards, for as long as the core lives; one core does. All have to forget the decisions

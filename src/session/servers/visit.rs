@@ -413,9 +413,8 @@ impl Session {
             }
             return;
         }
-        let waits = |seat: &Seat| seat.bound.is_some() && seat.holds.in_transaction();
         if !self.holds.in_transaction() {
-            if self.seats.iter().any(waits) {
+            if self.has_transaction_elsewhere() {
                 // It was a question, asked beside the transaction.
                 return;
             }

@@ -150,7 +150,7 @@ impl Session {
                 of_row(raw.into_iter().map(Value::of_parameter).collect())?
             }
         };
-        self.drawn(ids, wanted).await
+        Ok(self.drawn(ids, wanted).await?.ids)
     }
 
     /// Finds the shards of an EXECUTE. `ids` are drawn for the rows of an INSERT.

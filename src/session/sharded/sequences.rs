@@ -8,7 +8,7 @@ use foldhash::HashMap;
 
 use crate::circuit::{Gate, Key, Limits};
 use crate::metrics::label::ErrorKind;
-use crate::pool::{Table, Told};
+use crate::pool::{Table, Told, literal_in};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::response::ErrPacket;
 use crate::router::sharding::{Ids, Reason, Value, physical, quote};
@@ -112,6 +112,16 @@ impl Wanted {
         }
         Ok(wanted)
     }
+
+    /// Nothing is drawn beside those that are given.
+    pub(super) fn given(given: Vec<u64>) -> Self {
+        Self { rows: Vec::new(), given }
+    }
+
+    /// The ids that are given, if no row draws one.
+    pub(super) fn without_drawing(self) -> Option<Vec<u64>> {
+        (!self.rows.contains(&true)).then_some(self.given)
+    }
 }
 
 /// The whole number that a value is.
@@ -129,16 +139,12 @@ fn whole(value: &Value) -> Option<i128> {
     }
 }
 
-impl Wanted {
-    /// Nothing is drawn beside those that are given.
-    pub(super) fn given(given: Vec<u64>) -> Self {
-        Self { rows: Vec::new(), given }
-    }
-
-    /// The ids that are given, if no row draws one.
-    pub(super) fn without_drawing(self) -> Option<Vec<u64>> {
-        (!self.rows.contains(&true)).then_some(self.given)
-    }
+/// What the rows of an INSERT got.
+pub(super) struct Drawn {
+    /// `None` for those that have their own.
+    pub ids: Vec<Option<u64>>,
+    /// A server was asked, and other sessions have run meanwhile.
+    pub has_waited: bool,
 }
 
 /// A sequence of a table.
@@ -149,24 +155,27 @@ struct Place {
 }
 
 impl Session {
-    /// The ids of an INSERT's rows, `None` for those that have their own.
+    /// The ids of an INSERT's rows.
     ///
     /// # Errors
     /// Where `[backend]` gives no block.
-    pub(super) async fn drawn(&mut self, ids: &Ids, wanted: Wanted) -> Result<Vec<Option<u64>>, Stop> {
+    pub(super) async fn drawn(&mut self, ids: &Ids, wanted: Wanted) -> Result<Drawn, Stop> {
         let place = self.place_of_sequence(ids)?;
         let sequence = self.ctx.sequences.of(&place.name);
         wanted.given.iter().for_each(|given| sequence.pass(*given));
-        if let Some(greatest) = wanted.given.iter().max() {
+        let mut has_waited = false;
+        if let Some(greatest) = wanted.given.iter().max().filter(|given| **given >= sequence.horizon.get()) {
+            has_waited = true;
             self.have_passed(ids, &place, &sequence, *greatest).await?;
         }
         let count = wanted.rows.iter().filter(|draws| **draws).count() as u64;
-        if count == 0 {
-            return Ok(vec![None; wanted.rows.len()]);
-        }
         let mut next = match sequence.take(count) {
             Some(first) => first,
-            None => self.drawn_from_block(ids, &place, &sequence, count).await?,
+            None if count == 0 => 0,
+            None => {
+                has_waited = true;
+                self.drawn_from_block(ids, &place, &sequence, count).await?
+            }
         };
         let id = |draws: bool| {
             draws.then(|| {
@@ -174,7 +183,7 @@ impl Session {
                 next - 1
             })
         };
-        Ok(wanted.rows.into_iter().map(id).collect())
+        Ok(Drawn { ids: wanted.rows.into_iter().map(id).collect(), has_waited })
     }
 
     /// Whether zero stands for an id that is drawn.
@@ -216,17 +225,33 @@ impl Session {
         );
         let questions =
             [draw.into_bytes(), b"SELECT LAST_INSERT_ID(), ROW_COUNT()".to_vec(), COMMIT.as_bytes().to_vec()];
-        for _ in 0..ATTEMPTS {
-            let told = self.ask_for_ids(ids, &questions).await?;
-            if let Some([first, 1]) = told.as_ref().and_then(numbers) {
+        let take = |[first, changed]: [u64; 2]| {
+            if changed == 1 {
                 let end = first.saturating_add(len);
                 sequence.block.set((first.max(1), end));
                 sequence.horizon.set(sequence.horizon.get().max(end));
-                if let Some(first) = sequence.take(count) {
-                    return Ok(first);
-                }
-            } else if told.is_some() {
-                self.begin_sequence(ids, place).await?;
+            }
+            // Of a row that is not there the other number means nothing.
+            (changed == 1).then(|| sequence.take(count))
+        };
+        self.ask_row(ids, place, &questions, take).await
+    }
+
+    /// Asks about the row of a sequence, and makes it where it is not there: then `take` says `None`. Where it has an answer of no
+    /// use, that is `Some(None)`, and the row is asked about again.
+    async fn ask_row<T>(
+        &self,
+        ids: &Ids,
+        place: &Place,
+        questions: &[Vec<u8>],
+        take: impl Fn([u64; 2]) -> Option<Option<T>>,
+    ) -> Result<T, Stop> {
+        for _ in 0..ATTEMPTS {
+            let Some(told) = self.ask_for_ids(ids, questions).await? else { continue };
+            match numbers(&told).and_then(&take) {
+                Some(Some(taken)) => return Ok(taken),
+                Some(None) => {}
+                None => self.begin_sequence(ids, place).await?,
             }
         }
         Err(Refusal::no_ids(ids, "its row in athena.sequences does not last").into())
@@ -240,7 +265,7 @@ impl Session {
         sequence: &Sequence,
         given: u64,
     ) -> Result<(), Stop> {
-        if given < sequence.horizon.get() || !self.has_room(ids, place, sequence, given).await? {
+        if !self.has_room(ids, place, sequence, given).await? {
             // Its server refuses what the column has no room for.
             return Ok(());
         }
@@ -254,17 +279,11 @@ impl Session {
             format!("SELECT next_id, 1 FROM athena.sequences WHERE name = {name}").into_bytes(),
             COMMIT.as_bytes().to_vec(),
         ];
-        for _ in 0..ATTEMPTS {
-            let told = self.ask_for_ids(ids, &questions).await?;
-            if let Some([next, _]) = told.as_ref().and_then(numbers) {
-                sequence.horizon.set(sequence.horizon.get().max(next));
-                return Ok(());
-            }
-            if told.is_some() {
-                self.begin_sequence(ids, place).await?;
-            }
-        }
-        Err(Refusal::no_ids(ids, "its row in athena.sequences does not last").into())
+        let pass = |[next, _]: [u64; 2]| {
+            sequence.horizon.set(sequence.horizon.get().max(next));
+            Some(Some(()))
+        };
+        self.ask_row(ids, place, &questions, pass).await
     }
 
     /// Whether the column has room for an id.
@@ -297,13 +316,12 @@ impl Session {
             Ok(table) => Ok(Some(table)),
             Err(err) if IS_MISSING.contains(&err.code) => {
                 for sql in TABLE {
-                    if let Err(err) = ask(self.home(), ids, &[sql.as_bytes().to_vec()]).await? {
-                        return Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into());
-                    }
+                    let made = ask(self.home(), ids, &[sql.as_bytes().to_vec()]).await?;
+                    made.map_err(|err| Refusal::ids_refused(ids, &err))?;
                 }
                 Ok(None)
             }
-            Err(err) => Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into()),
+            Err(err) => Err(Refusal::ids_refused(ids, &err).into()),
         }
     }
 
@@ -325,20 +343,16 @@ impl Session {
                 Err(err) if IS_MISSING.contains(&err.code) => {
                     return Err(Refusal::of_server(err).about(&ids.table, &table).into());
                 }
-                Err(err) => {
-                    let why = String::from_utf8_lossy(&err.message).replace(&table, &ids.table);
-                    return Err(Refusal::no_ids(ids, &why).into());
-                }
+                Err(err) => return Err(Refusal::ids_refused(ids, &err).about(&ids.table, &table).into()),
             }
         }
         let sql = format!(
             "INSERT IGNORE INTO athena.sequences (name, next_id) VALUES ({}, {next})",
             literal(&place.name)
         );
-        match ask(self.home(), ids, &[sql.into_bytes(), COMMIT.as_bytes().to_vec()]).await? {
-            Ok(_) => Ok(()),
-            Err(err) => Err(Refusal::no_ids(ids, &String::from_utf8_lossy(&err.message)).into()),
-        }
+        let made = ask(self.home(), ids, &[sql.into_bytes(), COMMIT.as_bytes().to_vec()]).await?;
+        made.map_err(|err| Refusal::ids_refused(ids, &err))?;
+        Ok(())
     }
 
     fn tables_of_home(&self) -> Result<Rc<ShardedTables>, Refusal> {
@@ -352,8 +366,7 @@ async fn ask(
     ids: &Ids,
     questions: &[Vec<u8>],
 ) -> Result<Result<Table, ErrPacket>, Refusal> {
-    let primary = cluster.view.primary().and_then(|primary| cluster.members.get(primary));
-    let Some(pool) = primary else {
+    let Some(pool) = cluster.primary() else {
         return Err(Refusal::no_ids(ids, &format!("{} has no primary", cluster.described())));
     };
     match pool.errand_of_several(questions).await {
@@ -397,8 +410,7 @@ fn room_of(kind: &str) -> u64 {
 
 /// A text in whatever mode of the server.
 fn literal(text: &str) -> String {
-    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("CONVERT(x'{digits}' USING utf8mb4)")
+    String::from_utf8_lossy(&literal_in(b"utf8mb4", text.as_bytes())).into_owned()
 }
 
 impl Refusal {
@@ -408,6 +420,11 @@ impl Refusal {
             ids.table, ids.column
         );
         Self::new(ErrorKind::Unavailable, ErrorCode::AutoincReadFailed, message)
+    }
+
+    /// For the reason that a server gives.
+    fn ids_refused(ids: &Ids, err: &ErrPacket) -> Self {
+        Self::no_ids(ids, &String::from_utf8_lossy(&err.message))
     }
 
     fn not_an_id(column: &str) -> Self {

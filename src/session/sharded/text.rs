@@ -126,8 +126,10 @@ impl Session {
         };
         let wanted = wanted.inspect_err(|_| self.count_sharded(Sharded::Refused))?;
         let drawn = self.drawn(ids, wanted).await?;
-        let plan = self.sharded(sql, mode)?.ok_or_else(Refusal::malformed)?;
-        Ok((drawn, plan))
+        match drawn.has_waited {
+            true => Ok((drawn.ids, self.sharded(sql, mode)?.ok_or_else(Refusal::malformed)?)),
+            false => Ok((drawn.ids, plan)),
+        }
     }
 
     /// COM_QUERY with SHOW TABLES, where tables are sharded; `None` for anything else.
@@ -233,11 +235,7 @@ impl Session {
         legs: Vec<Leg>,
         how: How,
     ) -> Result<Payload, Stop> {
-        self.count_sharded(match &how {
-            How::Read(..) | How::Explain(_) => Sharded::Read,
-            How::Write(_) | How::EachCopy(_) => Sharded::Write,
-            How::Define => Sharded::Definition,
-        });
+        self.count_sharded(how.counted());
         let mut facts = facts;
         if let How::Write(Done { drawn: Some(_), .. }) = how {
             // Those that the text gives are not the one that is told.
@@ -337,6 +335,16 @@ pub(super) enum How {
     Define,
     /// What the plans of all shards say, one after the other; with what the sharded tables are called.
     Explain(Vec<Box<str>>),
+}
+
+impl How {
+    fn counted(&self) -> Sharded {
+        match self {
+            Self::Read(..) | Self::Explain(_) => Sharded::Read,
+            Self::Write(_) | Self::EachCopy(_) => Sharded::Write,
+            Self::Define => Sharded::Definition,
+        }
+    }
 }
 
 /// Whether a statement may run on several shards, of which `first` is one, and how.

@@ -11,8 +11,9 @@ use sqlparser::ast::{
 use super::super::plan::{Action, Reason};
 use super::super::rules::GLOBAL;
 use super::definition::definition;
+use super::statement::may_use;
 use super::text::{Text, unreadable};
-use super::walk::{Walk, is_of_server, last_ident};
+use super::walk::{Walk, last_ident};
 use super::{Tables, Use};
 
 /// Functions that give the same on every server. What depends on the time is among them: a write has the same time everywhere.
@@ -46,15 +47,9 @@ pub(super) fn of_global_tables(text: &mut Text<'_>, tables: &dyn Tables) -> Resu
     // [backend] has a copy too, which answers all that can't be read with certainty.
     let is_read = text.is_any(0, &["SELECT", "TABLE", "VALUES"]) || text.is_byte(0, "(");
     match statement(text, tables) {
-        Err(_) if is_read || !may_use(text, tables) => Ok(Use::Home),
+        Err(_) if is_read || !may_use(text, &|name| tables.known(name).is_some()) => Ok(Use::Home),
         usage => usage,
     }
-}
-
-/// Whether a global table's name stands where a table's can be.
-fn may_use(text: &Text<'_>, tables: &dyn Tables) -> bool {
-    let is_known = |token| text.name(token).is_some_and(|name| tables.known(name.as_bytes()).is_some());
-    (0..text.len()).any(|token| is_known(token) && text.may_be_table(token))
 }
 
 fn statement(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
@@ -207,13 +202,6 @@ impl Walk<'_> {
             }
         }
         Ok(tables)
-    }
-
-    /// The name of a table that may be written, if it is a global one. WITH gives no such names.
-    fn global_target(&self, name: &ObjectName) -> Option<String> {
-        let table = last_ident(name)?;
-        (self.tables.known(table.value.as_bytes()) == Some(GLOBAL) && !is_of_server(name))
-            .then(|| table.value.clone())
     }
 
     /// That a write does the same on each server's copy, whatever else is there.

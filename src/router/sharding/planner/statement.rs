@@ -90,7 +90,7 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
         return Ok(unlisted);
     }
     let statement = match text.parse() {
-        Err(_) if !may_use(text, tables) => return Ok(Use::Home),
+        Err(_) if !may_use(text, &|name| tables.rule_of(name).is_some()) => return Ok(Use::Home),
         parsed => parsed?,
     };
     let mut walk = Walk::new(text, tables);
@@ -118,10 +118,10 @@ fn usage(text: &mut Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> {
     Ok(Use::Sharded { rule, action, edits: walk.edits, beside, of_this_text })
 }
 
-/// Whether a sharded table's name stands where a table's can be.
-fn may_use(text: &Text<'_>, tables: &dyn Tables) -> bool {
-    let is_sharded = |token| text.name(token).is_some_and(|name| tables.rule_of(name.as_bytes()).is_some());
-    (0..text.len()).any(|token| is_sharded(token) && text.may_be_table(token))
+/// Whether a name like this stands where a table's can be.
+pub(super) fn may_use(text: &Text<'_>, is_wanted: &dyn Fn(&[u8]) -> bool) -> bool {
+    let named = |token| text.name(token).is_some_and(|name| is_wanted(name.as_bytes()));
+    (0..text.len()).any(|token| named(token) && text.may_be_table(token))
 }
 
 impl Walk<'_> {

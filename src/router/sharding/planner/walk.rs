@@ -287,11 +287,16 @@ impl<'a> Walk<'a> {
 
     /// The name of a table, if it is a global one.
     pub(super) fn global(&self, name: &ObjectName) -> Option<String> {
+        let table = self.global_target(name)?;
+        let is_of_with = name.0.len() == 1 && self.named.iter().any(|cte| cte.eq_ignore_ascii_case(&table));
+        (!is_of_with).then_some(table)
+    }
+
+    /// The same of a table that is written: WITH gives no such names.
+    pub(super) fn global_target(&self, name: &ObjectName) -> Option<String> {
         let table = last_ident(name)?;
-        let schema = name.0.len() > 1;
-        let is_of_with = !schema && self.named.iter().any(|cte| cte.eq_ignore_ascii_case(&table.value));
-        let is_global = self.tables.known(table.value.as_bytes()) == Some(GLOBAL);
-        (is_global && !is_of_with && !is_of_server(name)).then(|| table.value.clone())
+        (self.tables.known(table.value.as_bytes()) == Some(GLOBAL) && !is_of_server(name))
+            .then(|| table.value.clone())
     }
 
     /// Notes the names that WITH gives, where the queries are not gone through.
