@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use athena_perf::lab::APP_USER;
 use athena_perf::process::Signal;
+use athena_perf::proxy::AthenaConfig;
 
 use super::SHARDED;
 use super::common::random::Random;
@@ -246,10 +247,15 @@ fn a_read_that_waits_is_ended_too() -> TestResult {
     Ok(())
 }
 
+/// The server has time to take connections in, also where it is starved: without them parts don't run at the same time.
+fn patient(config: AthenaConfig) -> AthenaConfig {
+    four_shards(config).set("pool", "connect_timeout_ms", "20000").set("pool", "checkout_timeout_ms", "20000")
+}
+
 /// Rows, and values, that take several packets.
 #[test]
 fn rows_of_several_packets() -> TestResult {
-    on_each_server("sharding_large", four_shards, |stage| {
+    on_each_server("sharding_large", patient, |stage| {
         stage.server.sql("SET GLOBAL max_allowed_packet = 67108864")?;
         let mut client = users(stage)?;
         for len in [1_000_000, 16_777_205, 16_777_210, 16_777_211, 16_777_216, 17_000_000] {
@@ -263,20 +269,66 @@ fn rows_of_several_packets() -> TestResult {
             }
             client.close(&statement)?;
         }
-        for order in ["", " ORDER BY user_id"] {
-            // Together more than [sharding_defaults] lets be kept.
-            let sql = format!("SELECT user_id, REPEAT('x', 30000000) FROM users{order}");
-            let rows = client.query(&sql)?.rows()?.rows;
-            let are_whole =
-                rows.iter().all(|row| matches!(&row[1], Value::Bytes(bytes) if bytes.len() == 30_000_000));
-            assert!(rows.len() == 4 && are_whole, "{order}");
-            client.run("BEGIN")?;
-            let message = client.query(&sql).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(message.contains("max_merge_bytes"), "{message}");
-            client.run("ROLLBACK")?;
-        }
         assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
         assert_eq!(client.scalar(&format!("SELECT DATABASE() = '{SHARDED}'"))?, "1");
+        Ok(())
+    })
+}
+
+/// Four rows that are together more than `[sharding_defaults] max_merge_bytes` lets be kept.
+const LARGE: &str = "SELECT user_id, REPEAT('x', 30000000) AS large";
+
+fn assert_large(rows: &ResultSet, expected: usize) {
+    let is_whole = |row: &Vec<Value>| matches!(&row[1], Value::Bytes(bytes) if bytes.len() == 30_000_000);
+    assert!(rows.rows.len() == expected && rows.rows.iter().all(is_whole));
+}
+
+/// In a transaction parts run one after the other: what has an order waits for all of them.
+#[test]
+fn rows_without_an_order_are_not_kept_beyond_the_budget() -> TestResult {
+    on_each_server("sharding_budget", patient, |stage| {
+        stage.server.sql("SET GLOBAL max_allowed_packet = 67108864")?;
+        let mut client = users(stage)?;
+        let (chained, sorted) =
+            (format!("{LARGE} FROM users"), format!("{LARGE} FROM users ORDER BY user_id"));
+        assert_large(&client.query(&chained)?.rows()?, 4);
+        assert_large(&client.query(&sorted)?.rows()?, 4);
+        let statement = client.prepare(&chained)?;
+        client.run("BEGIN")?;
+        assert_large(&client.query(&chained)?.rows()?, 4);
+        assert_large(&client.execute(&statement, &[])?.rows()?, 4);
+        let message = client.query(&sorted).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains("max_merge_bytes"), "{message}");
+        // What the client has of it does not make an error of the last part less of one.
+        let late = client.query(&format!("{LARGE}, EXP(user_id * 300) FROM users"));
+        assert_eq!(code(&late), Some(1690));
+        client.run("UPDATE users SET name = 'changed' WHERE user_id = 3")?;
+        assert_large(&client.query(&chained)?.rows()?, 4);
+        client.run("COMMIT")?;
+        assert_eq!(client.scalar("SELECT name FROM users WHERE user_id = 3")?, "changed");
+        Ok(())
+    })
+}
+
+/// With one connection for everybody no part gets one beside the session's.
+#[test]
+fn large_reads_of_a_pool_with_one_connection() -> TestResult {
+    let one =
+        |config| four_shards(config).set("pool", "max_connections", "1").set("runtime", "cpus", "\"0\"");
+    on_each_server("sharding_one_connection", one, |stage| {
+        stage.server.sql("SET GLOBAL max_allowed_packet = 67108864")?;
+        let mut client = users(stage)?;
+        for id in 4..100 {
+            client.run(&format!("INSERT INTO users (user_id, name) VALUES ({id}, 'more')"))?;
+        }
+        let sql = "SELECT user_id, REPEAT('x', 1000000) FROM users";
+        for (sql, count) in [(sql.to_owned(), 100), (format!("{sql} LIMIT 90"), 90)] {
+            let rows = client.query(&sql)?.rows()?.rows;
+            let is_whole =
+                |row: &Vec<Value>| matches!(&row[1], Value::Bytes(bytes) if bytes.len() == 1_000_000);
+            assert!(rows.len() == count && rows.iter().all(is_whole), "{sql}");
+        }
+        assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "100");
         Ok(())
     })
 }

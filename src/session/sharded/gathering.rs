@@ -208,7 +208,10 @@ impl Gathering {
                 })
                 .map(|()| flow)
             }
-            Sink::Rows(stream) => stream.push(*lane, bytes, rows, self.keeps()),
+            Sink::Rows(stream) => {
+                let keeps = self.keeps(stream);
+                stream.push(*lane, bytes, rows, keeps)
+            }
             Sink::Merged(_) | Sink::Nothing => Ok(Flow::More),
         });
     }
@@ -246,6 +249,9 @@ impl Gathering {
     /// What comes is for somebody else than the client.
     pub fn hold_back(&self) {
         self.holds_back.set(true);
+        if let Sink::Rows(stream) = &mut *self.sink.borrow_mut() {
+            stream.hold_back();
+        }
     }
 
     /// Whether all parts are over, or count for nothing any more.
@@ -296,29 +302,35 @@ impl Gathering {
     }
 
     /// Whether a part that has not begun has to wait for one that has: nobody else will have a link for it.
-    fn keeps(&self) -> bool {
+    fn keeps(&self, stream: &Stream<Payload>) -> bool {
         if self.holds_back.get() {
             return true;
         }
         let left = self.legs.borrow().len();
-        left > 0 && self.opening.get() < left
+        left > 0 && self.opening.get() < left && !stream.is_early()
     }
 
     /// Whether a part has to wait for room in its lane. While others are about to begin there is some for a while: then rows are kept
     /// for their sake, but for those that would be too many.
-    fn is_full(&self, stream: &Stream<Payload>, lane: usize) -> bool {
-        let may_keep = || {
-            let is_open = !self.legs.borrow().is_empty() && self.timers.now() >= self.patient_until;
-            is_open && stream.check_budget().is_ok()
-        };
-        !stream.has_room(lane) && !self.keeps() && !may_keep()
+    fn is_full(&self, stream: &mut Stream<Payload>, lane: usize) -> bool {
+        if stream.has_room(lane) || self.keeps(stream) {
+            return false;
+        }
+        if self.legs.borrow().is_empty() || self.timers.now() < self.patient_until || stream.is_early() {
+            return true;
+        }
+        let is_too_much = stream.check_budget().is_err();
+        if is_too_much && stream.go_early() {
+            self.session.poke();
+        }
+        is_too_much
     }
 
     /// Waits until more of a part is wanted, or nothing more at all.
     pub async fn room(&self, lane: usize) {
         let mut patience = None;
         std::future::poll_fn(|cx| {
-            let full = match &*self.sink.borrow() {
+            let full = match &mut *self.sink.borrow_mut() {
                 Sink::Rows(stream) => self.is_full(stream, lane),
                 _ => false,
             };

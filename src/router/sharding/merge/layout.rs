@@ -148,6 +148,11 @@ impl Layout {
     }
 
     /// The client's columns.
+    pub fn definitions(&self) -> Vec<Vec<u8>> {
+        self.definitions.iter().take(self.visible).cloned().collect()
+    }
+
+    /// The same, where no other shard is to agree with them.
     pub fn take_definitions(&mut self) -> Vec<Vec<u8>> {
         let mut definitions = std::mem::take(&mut self.definitions);
         definitions.truncate(self.visible);

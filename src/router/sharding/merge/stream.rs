@@ -8,7 +8,7 @@
 //!
 //! Nothing goes out before all shards have begun and agreed about their columns. Each lane holds a window, and its shard is to wait
 //! while that is full; but for where a shard that has not begun waits for the connection of another: then everything is kept, up to
-//! a budget.
+//! a budget. Where that is spent, rows without an order go out before all have begun.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -47,6 +47,10 @@ pub struct Stream<B> {
     lanes: Vec<Lane<B>>,
     /// Every shard has begun: none waits for another's connection.
     all_begun: bool,
+    /// Rows are not the client's as they come.
+    holds_back: bool,
+    /// Rows are, though not every shard has begun.
+    is_early: bool,
     budget: Budget,
     wanted: Wanted,
     /// All rows that have come, passed or not; and how many do, where that is known.
@@ -73,6 +77,8 @@ impl<B: Chunk> Stream<B> {
             layout: None,
             lanes: Vec::new(),
             all_begun: false,
+            holds_back: false,
+            is_early: false,
             budget,
             wanted: Wanted { skip, left, seq: 1, passed: 0 },
             come: 0,
@@ -129,6 +135,22 @@ impl<B: Chunk> Stream<B> {
         Ok(())
     }
 
+    /// All rows are kept, for somebody else than the client.
+    pub fn hold_back(&mut self) {
+        self.holds_back = true;
+    }
+
+    /// Whether rows go out though not every shard has begun.
+    pub fn is_early(&self) -> bool {
+        self.is_early
+    }
+
+    /// Lets them, where they need not wait for those of other shards.
+    pub fn go_early(&mut self) -> bool {
+        self.is_early = !self.is_sorted() && !self.holds_back;
+        self.is_early
+    }
+
     /// More rows of a shard, of which so many end here. `keeps`: a shard that has not begun waits for the end of one that has, so
     /// that these are kept whole.
     ///
@@ -140,8 +162,8 @@ impl<B: Chunk> Stream<B> {
         };
         to.push(chunk, rows, !self.all_begun);
         self.come += rows as u64;
-        if keeps && !self.is_enough() {
-            self.check_budget()?;
+        if keeps && !self.is_enough() && !self.is_early {
+            self.check_budget().or_else(|error| if self.go_early() { Ok(()) } else { Err(error) })?;
         }
         Ok(if self.is_enough() { Flow::Enough } else { Flow::More })
     }
@@ -173,7 +195,7 @@ impl<B: Chunk> Stream<B> {
         self.wanted.left == 0 || (!self.is_sorted() && self.needed.is_some_and(|needed| self.come >= needed))
     }
 
-    /// The client's columns, once rows may follow.
+    /// The client's columns, once rows may follow. Those that go out early are described as the shards before say.
     ///
     /// # Errors
     /// Where no shard gave columns.
@@ -181,6 +203,8 @@ impl<B: Chunk> Stream<B> {
         let is_complete = self.all_begun && self.lanes.iter().all(|lane| lane.has_columns || lane.has_ended);
         let may_begin = is_complete || self.is_enough();
         match &mut self.layout {
+            // Others are to agree with them still.
+            Some(layout) if self.is_early => Ok(Some(layout.definitions())),
             Some(_) if !may_begin => Ok(None),
             Some(layout) => Ok(Some(layout.take_definitions())),
             None if is_complete => Err(MergeError::NoColumns),

@@ -224,6 +224,42 @@ fn a_window_is_held_of_each_shard() {
     assert!(stream.passed() >= 40);
 }
 
+/// A shard that has not begun waits for the connection of the first one.
+#[test]
+fn rows_without_an_order_go_out_early_where_nothing_may_be_kept() {
+    for (is_sorted, holds_back) in [(false, false), (true, false), (false, true)] {
+        let mut stream = Stream::<Vec<u8>>::new(merge(is_sorted), RowEncoding::Text, None, NOTHING);
+        if holds_back {
+            stream.hold_back();
+        }
+        let first = stream.begin();
+        stream.columns(first, 0, &columns()).expect("the first");
+        assert_eq!(stream.head(), Ok(None));
+        let mut rows = Vec::new();
+        write_packet(&mut rows, 0, &row(1, 10));
+        let pushed = stream.push(first, rows.clone(), 1, true);
+        if is_sorted || holds_back {
+            assert!(pushed.is_err() && stream.head() == Ok(None));
+            continue;
+        }
+        assert_eq!(pushed, Ok(Flow::More));
+        assert_eq!(stream.head(), Ok(Some(columns())));
+        assert!(matches!(stream.step(&mut Vec::new()), Ok(Step::Chunk(_))));
+        assert_eq!(stream.step(&mut Vec::new()), Ok(Step::Wait));
+        stream.end(first);
+        assert_eq!(stream.step(&mut Vec::new()), Ok(Step::Wait), "another shard follows");
+        let second = stream.begin();
+        stream.all_begun();
+        assert!(stream.columns(second, 1, &columns()[..1]).is_err(), "it is to have the same columns");
+        stream.columns(second, 1, &columns()).expect("alike");
+        assert_eq!(stream.push(second, rows, 1, false), Ok(Flow::More));
+        assert!(matches!(stream.step(&mut Vec::new()), Ok(Step::Chunk(_))));
+        stream.end(second);
+        assert_eq!(stream.step(&mut Vec::new()), Ok(Step::End));
+        assert_eq!(stream.passed(), 2);
+    }
+}
+
 #[test]
 fn a_part_of_a_vector_is_kept() {
     let mut bytes = b"abcdef".to_vec();
