@@ -15,6 +15,8 @@ const HEAD_LEN: usize = 10;
 
 /// The type of a number of eight bytes.
 const LONGLONG: u8 = 8;
+/// That of a text.
+const VAR_STRING: u8 = 253;
 
 /// Types whose values are sent as texts, which a parameter that is sent ahead can have.
 fn is_sent_as_text(kind: u8) -> bool {
@@ -191,6 +193,16 @@ pub struct BulkRow<'a> {
     /// Where it stands in the payload.
     pub range: Range<usize>,
     pub values: Vec<BulkValue<'a>>,
+    /// Where each value ends, of which the next one begins there with its indicator.
+    ends: Vec<usize>,
+}
+
+impl BulkRow<'_> {
+    /// Where a value stands in the payload, with its indicator.
+    fn place(&self, number: usize) -> Range<usize> {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before).copied());
+        start.unwrap_or(self.range.start)..self.ends.get(number).copied().unwrap_or(self.range.end)
+    }
 }
 
 /// The rows of a COM_STMT_BULK_EXECUTE. `types` are those of the parameters, two bytes each.
@@ -211,6 +223,7 @@ pub fn bulk_rows<'a>(
     while !reader.is_empty() {
         let start = offset(&reader);
         let mut values = Vec::with_capacity(types.len() / 2);
+        let mut ends = Vec::with_capacity(types.len() / 2);
         for kind in types.chunks_exact(2) {
             values.push(match reader.u8()? {
                 0 => BulkValue::Value(RawParameter {
@@ -222,20 +235,55 @@ pub fn bulk_rows<'a>(
                 2 | 3 => BulkValue::Unknown,
                 _ => return Err(Malformed::Field("indicator")),
             });
+            ends.push(offset(&reader));
         }
-        rows.push(BulkRow { range: start..offset(&reader), values });
+        rows.push(BulkRow { range: start..offset(&reader), values, ends });
     }
     Ok(rows)
 }
 
 /// A bulk execution with some of its rows, and with the parameters' types.
 pub fn bulk_of(payload: &[u8], header: &ExecuteHeader, types: &[u8], rows: &[Range<usize>]) -> Vec<u8> {
+    let mut out = bulk_head(payload, header, types);
+    rows.iter().for_each(|row| out.extend_from_slice(payload.get(row.clone()).unwrap_or_default()));
+    out
+}
+
+/// A bulk execution of a text that has other parameters: each is the one of a number, or, where there is none, the text that comes
+/// with each row. Its payload, and their types.
+pub fn bulk_with_texts(
+    payload: &[u8],
+    header: &ExecuteHeader,
+    types: &[u8],
+    parameters: &[Option<usize>],
+    rows: &[(&BulkRow<'_>, &str)],
+) -> (Vec<u8>, Vec<u8>) {
+    let kind = |number: &Option<usize>| match number {
+        Some(number) => types.chunks_exact(2).nth(*number).map_or([NULL, 0], |kind| [kind[0], kind[1]]),
+        None => [VAR_STRING, 0],
+    };
+    let types: Vec<u8> = parameters.iter().flat_map(kind).collect();
+    let mut out = bulk_head(payload, header, &types);
+    for (row, text) in rows {
+        for number in parameters {
+            match number {
+                Some(number) => out.extend_from_slice(payload.get(row.place(*number)).unwrap_or_default()),
+                None => {
+                    out.push(0);
+                    out.put_lenenc_bytes(text.as_bytes());
+                }
+            }
+        }
+    }
+    (out, types)
+}
+
+fn bulk_head(payload: &[u8], header: &ExecuteHeader, types: &[u8]) -> Vec<u8> {
     let mut out = payload.get(..header.types.start).unwrap_or_default().to_vec();
     if let Some(flags) = out.get_mut(ExecuteHeader::FLAGS_AT) {
         *flags |= ExecuteHeader::BULK_TYPES;
     }
     out.extend_from_slice(types);
-    rows.iter().for_each(|row| out.extend_from_slice(payload.get(row.clone()).unwrap_or_default()));
     out
 }
 
@@ -342,5 +390,15 @@ mod tests {
         assert_eq!(two, *b"\xfa\x07\0\0\0\x80\0\x03\0\xfd\0\x01\x02\0\x02\0\0\0\0\0");
         assert!(bulk_rows(&bulk[..bulk.len() - 1], &header, &types).is_err());
         assert!(bulk_rows(bulk, &header, &[]).is_err());
+        // A text in place of the first one, and behind the second.
+        let texts = [(&rows[0], "12"), (&rows[1], "3")];
+        let (with, types) = bulk_with_texts(bulk, &header, &types, &[None, Some(1), Some(0)], &texts);
+        assert_eq!(types, [0xfd, 0, 0xfd, 0, 3, 0]);
+        assert_eq!(
+            with,
+            *b"\xfa\x07\0\0\0\x80\0\xfd\0\xfd\0\x03\0\0\x0212\0\x01a\0\x01\0\0\0\0\x013\x02\x01"
+        );
+        let header = ExecuteHeader::parse(&with, 3, false).unwrap();
+        assert_eq!(bulk_rows(&with, &header, &types).unwrap().len(), 2);
     }
 }

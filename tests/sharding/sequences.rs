@@ -189,15 +189,71 @@ fn prepared_statements_draw_ids() -> TestResult {
             let insert = client.prepare("INSERT INTO events (event_id, what) VALUES (?, ?)")?;
             let reply = bulk(&mut client, &insert, &[row(Value::Int(100), "p"), row(Value::Int(101), "q")])?;
             assert_eq!(reply.ok()?.affected_rows, 2);
-            let refused = bulk(&mut client, &insert, &[row(Value::Int(102), "r"), row(Value::Int(0), "s")]);
-            assert_refused(&refused, REFUSED, &["event_id", "useBulkStmts"]);
-            let beside = client.prepare("INSERT INTO notes (id, user_id) VALUES (?, ?)")?;
-            let default = vec![Bulk::Default, Bulk::Value(Value::Int(1))];
-            assert_refused(&bulk(&mut client, &beside, &[default]), REFUSED, &["`id`", "useBulkStmts"]);
             let asks = client.prepare("INSERT INTO notes (user_id, note) VALUES (?, ROW_COUNT())")?;
             assert_refused(&client.execute(&asks, &[Value::Int(1)]), REFUSED, &["the statement before"]);
             assert_eq!(client.query("INSERT INTO events (what) VALUES ('t')")?.ok()?.last_insert_id, 10);
         }
+        Ok(())
+    })
+}
+
+/// MariaDB's bulk execution, against a table with AUTO_INCREMENT.
+#[test]
+fn bulk_executions_draw_ids() -> TestResult {
+    // In one block ids that are given are passed as AUTO_INCREMENT passes them.
+    let in_one_block = |config| on_one_core(config).set("sharding_defaults", "sequence_block", "100");
+    on_each_spread("sequences_bulk", in_one_block, |stage| {
+        if stage.home.flavor() != Flavor::MariaDb {
+            return Ok(());
+        }
+        drop(tables(stage)?);
+        stage.home.sql("CREATE DATABASE plain; CREATE TABLE plain.events (event_id BIGINT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(20) UNIQUE, n INT)")?;
+        let login = |schema| Login::app().database(schema).with_extended(capability::EXTENDED_STMT_BULK);
+        let mut client = stage.login(&login(SHARDED))?;
+        let mut plain = Connection::login(stage.home.port(), &login("plain"))?;
+        let int = |number| Bulk::Value(Value::Int(number));
+        let text = |text: &str| Bulk::Value(Value::text(text));
+        let null = || Bulk::Value(Value::Null);
+        let without = "INSERT INTO events (what, n) VALUES (?, ?)";
+        let with = "INSERT INTO events (what, event_id, n) VALUES (?, ?, 5 + ?)";
+        let executions = [
+            (without, vec![vec![text("a"), int(1)], vec![text("b"), null()], vec![text("c"), Bulk::Default]]),
+            (with, vec![vec![text("d"), null(), int(2)]]),
+            (
+                with,
+                vec![
+                    vec![text("e"), Bulk::Default, int(3)],
+                    vec![text("f"), int(0), int(4)],
+                    vec![null(), null(), int(5)],
+                ],
+            ),
+            (with, vec![vec![text("g"), int(40), int(6)], vec![text("h"), int(41), int(7)]]),
+            (without, vec![vec![text("i"), int(8)], vec![text("j"), int(9)]]),
+            (with, vec![vec![text("k"), int(60), int(6)], vec![text("l"), null(), int(7)]]),
+            (without, (0..25).map(|n| vec![text(&format!("many {n}")), int(n)]).collect()),
+        ];
+        for (sql, rows) in &executions {
+            let [ours, theirs] = [&mut client, &mut plain].map(|side| -> TestResult<_> {
+                let statement = side.prepare(sql)?;
+                let ok = bulk(side, &statement, rows)?.ok()?;
+                side.close(&statement)?;
+                let rows = side.query("SELECT what, n FROM events ORDER BY event_id")?.rows()?.rows;
+                let last = side.scalar("SELECT LAST_INSERT_ID()")?;
+                Ok((ok.affected_rows, ok.last_insert_id, last, ok.warnings, rows))
+            });
+            assert_eq!(ours?, theirs?, "{sql} {rows:?}");
+        }
+        assert_eq!(client.scalar("SELECT COUNT(*) = COUNT(DISTINCT event_id) FROM events")?, "1");
+        let beside = client.prepare("INSERT INTO notes (note, user_id) VALUES (?, ?)")?;
+        let rows: Vec<_> = (0..6).map(|user| vec![text("x"), int(user % 3)]).collect();
+        let reply = bulk(&mut client, &beside, &rows)?.ok()?;
+        assert_eq!(reply.affected_rows, 6);
+        let ids = "SELECT GROUP_CONCAT(id ORDER BY id) FROM notes WHERE user_id = 1";
+        assert_eq!(client.scalar(ids)?, "2,5");
+        let one = bulk(&mut client, &beside, &[vec![text("y"), int(1)], vec![text("z"), int(1)]])?.ok()?;
+        assert_eq!((one.affected_rows, client.scalar(ids)?.as_str()), (2, "2,5,7,8"));
+        let several = client.prepare("INSERT INTO notes (user_id) VALUES (?), (1)")?;
+        assert_refused(&bulk(&mut client, &several, &[vec![int(1)]]), REFUSED, &["useBulkStmts"]);
         Ok(())
     })
 }

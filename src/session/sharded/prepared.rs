@@ -3,14 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::rc::Rc;
 
 use crate::metrics::label::ErrorKind;
 use crate::net::Payload;
 use crate::parser::{Effect, Facts, Ids, Sketch, SketchKind, SqlMode, digest};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::execution::{BulkValue, Execution as Sent, Given, bulk_of, bulk_rows};
+use crate::protocol::execution::{Execution as Sent, Given, bulk_rows};
 use crate::protocol::packet::{HEADER_LEN, MAX_PAYLOAD, command_packet};
 use crate::protocol::parameter::raw_parameters;
 use crate::protocol::row::RowEncoding;
@@ -22,6 +21,7 @@ use super::super::failure::{Refusal, Stop};
 use super::super::link::Use;
 use super::super::prepared::patch_id;
 use super::super::statements::{Meant, StatementText};
+use super::bulk::id_value;
 use super::sequences::Wanted;
 use super::several::{Execute, Leg, Say};
 use super::tables::{ShardedTables, Targets, Values};
@@ -30,7 +30,7 @@ use super::text::{How, OF_ONE_LINK};
 /// A statement about sharded tables, as it was prepared.
 #[derive(Debug)]
 pub(in crate::session) struct ShardedStatement {
-    plan: Rc<Plan>,
+    pub(super) plan: Rc<Plan>,
     sql: Box<[u8]>,
     sketch: Sketch,
     mode: SqlMode,
@@ -72,15 +72,15 @@ pub(in crate::session) struct OnSeveral {
 }
 
 /// An execution while its shards are looked for.
-struct Executed<'a> {
-    id: u32,
-    payload: &'a [u8],
-    header: &'a ExecuteHeader,
-    sharded: &'a ShardedStatement,
+pub(super) struct Executed<'a> {
+    pub id: u32,
+    pub payload: &'a [u8],
+    pub header: &'a ExecuteHeader,
+    pub sharded: &'a ShardedStatement,
     /// What the statement is prepared as now.
-    prepared: Rc<StatementText>,
+    pub prepared: Rc<StatementText>,
     /// Of its parameters, two bytes each.
-    types: &'a [u8],
+    pub types: &'a [u8],
 }
 
 impl Session {
@@ -136,14 +136,11 @@ impl Session {
             |parameters: Vec<Value>| Wanted::new(ids, &sharded.values(&parameters), self.zero_draws());
         let wanted = match header.is_bulk() {
             true => {
-                // A default of the server's is no id of the sequence.
-                let value = |value: &BulkValue<'_>| value.raw().map_or(Value::Null, Value::of_parameter);
-                let mut given = Vec::new();
+                let mut wanted = Wanted::default();
                 for row in bulk_rows(payload, header, &types).map_err(|_| Refusal::malformed())? {
-                    let of_row = of_row(row.values.iter().map(value).collect())?.without_drawing();
-                    given.extend(of_row.ok_or_else(|| Refusal::bulk_of_sequence(&ids.column))?);
+                    wanted.extend(of_row(row.values.iter().map(id_value).collect())?);
                 }
-                Wanted::given(given)
+                wanted
             }
             false => {
                 let raw = raw_parameters(payload, header, &types).map_err(|_| Refusal::malformed())?;
@@ -169,7 +166,10 @@ impl Session {
         let payload = command.get(HEADER_LEN..).unwrap_or_default();
         if header.is_bulk() {
             let executed = Executed { id, payload, header, sharded, prepared, types: &types };
-            return self.bulk_execution(&tables, &executed);
+            return match ids.iter().any(Option::is_some) {
+                true => self.bulk_with_ids(&tables, &executed, ids),
+                false => self.bulk_execution(&tables, &executed),
+            };
         }
         let raw = raw_parameters(payload, header, &types).map_err(|_| Refusal::malformed())?;
         let parameters: Vec<_> = raw.into_iter().map(Value::of_parameter).collect();
@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// The statement goes on in the words of one shard.
-    fn execution_of_one(
+    pub(super) fn execution_of_one(
         &mut self,
         tables: &ShardedTables,
         id: u32,
@@ -236,7 +236,7 @@ impl Session {
     }
 
     /// The statement in the words of a shard: of a part of a read of several, if `scattered`.
-    fn text_of_shard(
+    pub(super) fn text_of_shard(
         &self,
         tables: &ShardedTables,
         sharded: &ShardedStatement,
@@ -273,10 +273,7 @@ impl Session {
         let Action::Insert { rows, ids, .. } = &sharded.plan.action else {
             return Err(Refusal::malformed().into());
         };
-        // By the number of each parameter, where it stands.
-        let tokens = sharded.sketch.tokens.iter().zip(0u32..);
-        let places: Vec<_> =
-            tokens.filter(|(token, _)| token.kind == SketchKind::Parameter).map(|(_, at)| at).collect();
+        let places = sharded.parameter_places();
         let mut legs = Vec::new();
         for shard in set.iter() {
             let keeps_row = |row: usize| shards.get(row) == Some(&shard);
@@ -305,7 +302,7 @@ impl Session {
     }
 
     /// A part with values of its own, in a payload that has their types.
-    fn own_leg(
+    pub(super) fn own_leg(
         &self,
         id: u32,
         shard: u32,
@@ -326,50 +323,6 @@ impl Session {
             at,
             say: Say::Execute(Execute { id, text, payload, header, types, params, own: true }),
         })
-    }
-
-    /// A bulk execution: each shard gets its rows.
-    fn bulk_execution(&mut self, tables: &ShardedTables, executed: &Executed<'_>) -> Result<Execution, Stop> {
-        let Executed { id, payload, header, sharded, ref prepared, types } = *executed;
-        if !matches!(
-            sharded.plan.action,
-            Action::Insert { .. } | Action::Write { .. } | Action::EachCopy { .. }
-        ) {
-            return Err(Refusal::bulk_of_shards().into());
-        }
-        let rows = bulk_rows(payload, header, types).map_err(|_| Refusal::malformed())?;
-        let mut by_shard: BTreeMap<u32, Vec<Range<usize>>> = BTreeMap::new();
-        let mut all = ShardSet::EMPTY;
-        for row in rows {
-            let parameters: Vec<_> = row.values.iter().map(bulk_value).collect();
-            let targets =
-                tables.targets(&sharded.plan, &sharded.values(&parameters), self.reading(), self.at)?;
-            self.check_beside(&sharded.plan, targets.all())?;
-            if matches!(targets, Targets::Rows(_)) {
-                return Err(Refusal::bulk_of_shards().into());
-            }
-            let set = targets.all();
-            all = all.union(set);
-            set.iter().for_each(|shard| by_shard.entry(shard).or_default().push(row.range.clone()));
-        }
-        if let Some(shard) = all.single() {
-            return Ok(self.execution_of_one(tables, id, sharded, prepared, shard));
-        }
-        if all.is_empty() || header.wants_unit_results() {
-            return Err(Refusal::bulk_of_shards().into());
-        }
-        if prepared.facts.hazards.intersects(OF_ONE_LINK) {
-            return Err(Refusal::of_one_link().into());
-        }
-        let values = sharded.values(&[]);
-        let how = super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(all))?;
-        self.renames = tables.renames(&sharded.plan, &values, all);
-        let leg = |(shard, rows): (u32, Vec<Range<usize>>)| {
-            let text = self.text_of_shard(tables, sharded, prepared, shard, false);
-            self.own_leg(id, shard, text, bulk_of(payload, header, types, &rows), types.to_vec())
-        };
-        let legs = by_shard.into_iter().map(leg).collect::<Result<_, _>>()?;
-        Ok(Execution::Several(several(&executed.prepared, legs, how)))
     }
 
     /// The statement is executed in another text from now on; what it had open in the one before is gone.
@@ -441,11 +394,6 @@ impl Session {
     }
 }
 
-/// A value of a bulk execution, where it is known.
-fn bulk_value(value: &BulkValue<'_>) -> Value {
-    value.raw().map_or(Value::Other, Value::of_parameter)
-}
-
 impl OnSeveral {
     /// The ids that its parameters may give.
     pub fn with_ids(mut self, ids: Ids) -> Self {
@@ -454,7 +402,7 @@ impl OnSeveral {
     }
 }
 
-fn several(prepared: &StatementText, legs: Vec<Leg>, how: How) -> OnSeveral {
+pub(super) fn several(prepared: &StatementText, legs: Vec<Leg>, how: How) -> OnSeveral {
     OnSeveral { facts: prepared.facts, effects: prepared.effects.clone(), legs, how }
 }
 
@@ -474,13 +422,19 @@ impl Prepared {
 }
 
 /// What a text means where another of the same statement is prepared.
-fn meant(text: &StatementText) -> Meant<'_> {
+pub(super) fn meant(text: &StatementText) -> Meant<'_> {
     Meant { schema: text.schema.as_ref(), state: &text.state, facts: text.facts, effects: &text.effects }
 }
 
 impl ShardedStatement {
-    fn values<'a>(&'a self, parameters: &'a [Value]) -> Values<'a> {
+    pub(super) fn values<'a>(&'a self, parameters: &'a [Value]) -> Values<'a> {
         Values { sql: &self.sql, sketch: &self.sketch, mode: self.mode, parameters, ids: &[] }
+    }
+
+    /// By the number of each parameter, the token that it is.
+    pub(super) fn parameter_places(&self) -> Vec<u32> {
+        let tokens = self.sketch.tokens.iter().zip(0..);
+        tokens.filter(|(token, _)| token.kind == SketchKind::Parameter).map(|(_, at)| at).collect()
     }
 }
 
@@ -488,20 +442,6 @@ impl Refusal {
     fn unprepared_part() -> Self {
         let message = "The statement could not be kept prepared for all of its shards: prepare it again";
         Self::new(ErrorKind::Internal, ErrorCode::UnknownStmtHandler, message)
-    }
-
-    fn bulk_of_sequence(column: &str) -> Self {
-        Self::sharding(&Reason::from(format!(
-            "A bulk execution draws no ids for `{column}`: name the column and give each row an id, or execute it once for each row \
-             (the drivers have an option: useBulkStmts=false, bulk=false)",
-        )))
-    }
-
-    fn bulk_of_shards() -> Self {
-        Self::sharding(&Reason::from(
-            "A bulk execution on several shards is for INSERT, REPLACE, UPDATE and DELETE of one row of values, without results \
-             for each row: execute it once for each row (the drivers have an option: useBulkStmts=false, bulk=false)",
-        ))
     }
 
     pub(in crate::session) fn oversized_of_shards() -> Self {

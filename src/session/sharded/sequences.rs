@@ -113,15 +113,16 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// Nothing is drawn beside those that are given.
-    pub(super) fn given(given: Vec<u64>) -> Self {
-        Self { rows: Vec::new(), given }
+    /// Behind these rows come others, of the same execution.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.rows.extend(others.rows);
+        self.given.extend(others.given);
     }
+}
 
-    /// The ids that are given, if no row draws one.
-    pub(super) fn without_drawing(self) -> Option<Vec<u64>> {
-        (!self.rows.contains(&true)).then_some(self.given)
-    }
+/// An id as its column takes it: that which was drawn for a row, or that which the statement gives.
+pub(super) fn id_text(drawn: Option<u64>, given: &Value) -> Option<String> {
+    drawn.map(|id| id.to_string()).or_else(|| whole(given).map(|id| id.to_string()))
 }
 
 /// The whole number that a value is.
