@@ -7,9 +7,10 @@ use crate::protocol::warnings::WarningList;
 use super::seen::Seen;
 use super::unread::Unread;
 
-/// Errors of a SELECT that a MariaDB has counted rows for: a subquery, or INTO, found more than one, or a value was out of
-/// range.
-const ERRORS_WITH_ROWS: [u16; 3] = [1172, 1242, 1690];
+/// A MariaDB has counted rows: INTO, or a subquery, found more than one.
+const MORE_THAN_ONE: [u16; 2] = [1172, 1242];
+/// It may have: a value was out of range.
+const OUT_OF_RANGE: u16 = 1690;
 
 /// The answers to ROW_COUNT(), FOUND_ROWS(), SHOW WARNINGS and their like.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ impl Before {
             unread.found_rows = true;
         } else if !failed {
             self.count_found_rows(facts, seen, unread, mariadb);
-        } else if (mariadb && seen.error.is_some_and(|code| ERRORS_WITH_ROWS.contains(&code)))
+        } else if (mariadb && seen.error.is_some_and(|code| has_counted(code, facts, seen)))
             || (seen.calls() && !seen.did_nothing(true))
         {
             unread.found_rows = true;
@@ -165,6 +166,18 @@ impl Before {
         self.found_rows = rows;
         unread.found_rows = false;
     }
+}
+
+/// Whether a MariaDB has counted rows for a statement that failed. Without a SELECT in it none does, and what the link has may be
+/// another session's.
+fn has_counted(code: u16, facts: Facts, seen: &Seen) -> bool {
+    use StatementKind as S;
+    let selects = match facts.kind {
+        S::Select | S::With => true,
+        S::Execute => seen.uses_table != Some(false),
+        _ => facts.hazards.contains(Hazards::SELECTS),
+    };
+    MORE_THAN_ONE.contains(&code) || (code == OUT_OF_RANGE && selects)
 }
 
 /// Whether it is GET DIAGNOSTICS, which adds to the list where it fails.

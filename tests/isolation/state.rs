@@ -290,6 +290,40 @@ fn counts_of_others_are_not_found_in_a_transaction() -> TestResult {
     })
 }
 
+/// Most statements that fail leave FOUND_ROWS() as it was, which is another session's on a link that had others.
+#[test]
+fn counts_of_others_are_not_found_behind_an_error() -> TestResult {
+    on_each_server("isolation_errors", 1, &[], |stage| {
+        stage
+            .server
+            .sql("CREATE TABLE test.t (a BIGINT UNSIGNED); INSERT INTO test.t VALUES (1), (2), (3)")?;
+        let (mut other, mut client) = (stage.connect()?, stage.connect()?);
+        let mut direct = stage.direct(&Login::app().database("test"))?;
+        for sql in [
+            "SET @a = CAST(1 AS UNSIGNED) - 2",
+            "SET @@sort_buffer_size = CAST(1 AS UNSIGNED) - 2",
+            "INSERT INTO t VALUES (CAST(1 AS UNSIGNED) - 2)",
+            "UPDATE t SET a = a - 3",
+            "DELETE FROM t WHERE a - 3 > 7",
+            "DELETE FROM t WHERE a = (SELECT 1 UNION SELECT 2)",
+            "SET @a = (SELECT a FROM t)",
+            "INSERT INTO t SELECT a - 3 FROM t",
+            "SELECT a - 3 FROM t",
+            "SELECT 1 UNION SELECT a - 3 FROM t",
+            "SELECT a FROM t INTO @a",
+        ] {
+            let [ours, theirs] = [&mut client, &mut direct].map(|side| -> TestResult<_> {
+                side.run("SELECT 7 UNION SELECT 8")?;
+                assert_eq!(other.query("SELECT a FROM t")?.rows()?.rows.len(), 3);
+                assert!(side.run(sql).is_err(), "{sql}");
+                Ok(side.scalar("SELECT FOUND_ROWS()")?)
+            });
+            assert_eq!(ours?, theirs?, "{sql}");
+        }
+        Ok(())
+    })
+}
+
 /// A statement that touches no table may leave the warnings of the one before, which was somebody else's.
 #[test]
 fn warnings_of_others_are_not_shown() -> TestResult {
