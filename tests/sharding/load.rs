@@ -36,17 +36,21 @@ fn both(stage: &Stage) -> TestResult<[Connection; 2]> {
 /// What a server says of a load: rows affected, warnings, and its text.
 type Told = (u64, u16, String);
 
-/// Gives the file in pieces, and its end.
-fn load(client: &mut Connection, sql: &str, pieces: &[&[u8]]) -> Result<std::result::Result<Told, u16>> {
+/// Gives the file in pieces, and its end. The last packet of the reply.
+pub(super) fn load_file(client: &mut Connection, sql: &str, pieces: &[&[u8]]) -> Result<Vec<u8>> {
     client.send(command::QUERY, sql.as_bytes())?;
     let first = client.stream().read_payload()?;
     if first.first() != Some(&0xfb) {
-        return told(&first);
+        return Ok(first);
     }
     for piece in pieces.iter().filter(|piece| !piece.is_empty()).chain(&[&b""[..]]) {
         client.stream().write_payload(piece)?;
     }
-    told(&client.stream().read_payload()?)
+    client.stream().read_payload()
+}
+
+fn load(client: &mut Connection, sql: &str, pieces: &[&[u8]]) -> Result<std::result::Result<Told, u16>> {
+    told(&load_file(client, sql, pieces)?)
 }
 
 fn told(payload: &[u8]) -> Result<std::result::Result<Told, u16>> {

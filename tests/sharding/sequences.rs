@@ -7,9 +7,10 @@ use athena_perf::proxy::{Athena, AthenaConfig};
 
 use super::SHARDED;
 use super::batches::{Bulk, bulk};
-use super::common::wire::{Connection, Login, Value, capability};
+use super::common::wire::{Connection, Login, OkPacket, Plugin, Value, capability};
 use super::common::{TestResult, join};
 use super::faults::code;
+use super::load::load_file;
 use super::servers::{Spread, assert_refused, on_each_spread, two_phase};
 use super::shows::column;
 
@@ -99,12 +100,8 @@ fn rows_without_an_id_get_one() -> TestResult {
         let plan = client.query("EXPLAIN ATHENA INSERT INTO events (what) VALUES ('v')")?.rows()?.rows;
         assert_eq!(plan.len(), 1);
         assert!(!client.query("EXPLAIN INSERT INTO events (what) VALUES ('v')")?.rows()?.rows.is_empty());
-        for sql in [
-            "INSERT INTO events (event_id, what) VALUES (1 + 1, 'x')",
-            "LOAD DATA LOCAL INFILE 'x' INTO TABLE events",
-        ] {
-            assert_refused(&client.query(sql), REFUSED, &[]);
-        }
+        let computed = client.query("INSERT INTO events (event_id, what) VALUES (1 + 1, 'x')");
+        assert_refused(&computed, REFUSED, &["event_id"]);
         Ok(())
     })
 }
@@ -254,6 +251,98 @@ fn bulk_executions_draw_ids() -> TestResult {
         assert_eq!((one.affected_rows, client.scalar(ids)?.as_str()), (2, "2,5,7,8"));
         let several = client.prepare("INSERT INTO notes (user_id) VALUES (?), (1)")?;
         assert_refused(&bulk(&mut client, &several, &[vec![int(1)]]), REFUSED, &["useBulkStmts"]);
+        Ok(())
+    })
+}
+
+/// LOAD DATA LOCAL, against a table with AUTO_INCREMENT. (For so many rows a server takes no ids in advance.)
+#[test]
+fn rows_of_files_draw_ids() -> TestResult {
+    let in_one_block = |config| on_one_core(config).set("sharding_defaults", "sequence_block", "200");
+    on_each_spread("sequences_load", in_one_block, |stage| {
+        drop(tables(stage)?);
+        for server in stage.shards.iter().chain([&stage.home]) {
+            server.sql("SET GLOBAL local_infile = 1")?;
+        }
+        stage.home.sql(
+            "CREATE DATABASE plain; CREATE TABLE plain.events (event_id BIGINT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(20) UNIQUE, n INT)",
+        )?;
+        let login =
+            |schema| Login::app().database(schema).with(capability::LOCAL_FILES).by(Plugin::CachingSha2Rsa);
+        let mut client = stage.login(&login(SHARDED))?;
+        let mut plain = Connection::login(stage.home.port(), &login("plain"))?;
+        let load = "LOAD DATA LOCAL INFILE 'f'";
+        let csv = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ', ' ENCLOSED BY '\"' LINES STARTING BY '> ' TERMINATED BY '\r\n' IGNORE 1 LINES";
+        let files = [
+            (format!("{load} INTO TABLE events (what, n)"), "a\t1\nb\t2\nc\t\\N"),
+            (format!("{load} INTO TABLE events (event_id, what)"), "\\N\td\n0\te\n\\N\tf\n"),
+            (format!("{load} INTO TABLE events (what, @a, event_id) SET n = @a + 1"), "g\t1\t0\tmore\n"),
+            (
+                format!("{load} INTO TABLE events {csv} (what, n)"),
+                "head\r\n> \"h, \"\"h\", 1\r\nno> i, 2\r\n> j\r\n> k\r\n> l\r\n> m, 3, 4\r\n> n, 7\r\nno",
+            ),
+            (format!("{load} INTO TABLE events"), "40\to\t1\n42\tp\t1\n"),
+            (format!("{load} INTO TABLE events (what)"), "q\nr\ns\n"),
+            (format!("{load} REPLACE INTO TABLE events (what, event_id)"), "t\t0\nu\t60\nv\t60\n"),
+            (format!("{load} IGNORE INTO TABLE events (what, event_id)"), "w\t2\n"),
+            (format!("{load} INTO TABLE events (what, n)"), ""),
+        ];
+        for (sql, file) in &files {
+            let [ours, theirs] = [&mut client, &mut plain].map(|side| -> TestResult<_> {
+                let packet = load_file(side, sql, &[file.as_bytes()])?;
+                assert_eq!(packet.first(), Some(&0), "{sql}: {}", String::from_utf8_lossy(&packet));
+                let ok = OkPacket::parse(&packet)?;
+                let rows = side.query("SELECT what, n FROM events ORDER BY event_id")?.rows()?.rows;
+                let last = side.scalar("SELECT LAST_INSERT_ID()")?;
+                Ok((ok.affected_rows, ok.last_insert_id, last, ok.warnings, rows))
+            });
+            assert_eq!(ours?, theirs?, "{sql}");
+        }
+        assert_eq!(client.scalar("SELECT COUNT(*) = COUNT(DISTINCT event_id) FROM events")?, "1");
+        let count = |client: &mut Connection| client.scalar("SELECT COUNT(*) FROM events");
+        let before = count(&mut client)?;
+        for (columns, file, reason) in [
+            (
+                "(what, event_id)",
+                "x\t1000\ny\n",
+                "row 2 of the file: it has no value for the sequence's column",
+            ),
+            (
+                "(event_id, what)",
+                "1001\tx\nseven\ty\n",
+                "row 2 of the file: the value of the sequence's column",
+            ),
+        ] {
+            let sql = format!("{load} INTO TABLE events {columns}");
+            let packet = load_file(&mut client, &sql, &[file.as_bytes()])?;
+            assert!(String::from_utf8_lossy(&packet).contains(reason), "{packet:?}");
+        }
+        let digits = client.query(&format!("{load} INTO TABLE events FIELDS TERMINATED BY '1' (what, n)"));
+        assert_refused(&digits, REFUSED, &["digit"]);
+        client.run("BEGIN")?;
+        let packet = load_file(
+            &mut client,
+            &format!("{load} INTO TABLE notes (note, user_id)"),
+            &[b"x\t1\ny\t2\nz\t1\n"],
+        )?;
+        assert_eq!(OkPacket::parse(&packet)?.affected_rows, 3);
+        let ids = "SELECT GROUP_CONCAT(id ORDER BY id) FROM notes WHERE user_id = 1";
+        assert_eq!(client.scalar(ids)?, "1,3");
+        client.run("ROLLBACK")?;
+        assert_eq!((client.scalar(ids)?.as_str(), count(&mut client)?), ("NULL", before));
+        // Beyond the block, and more rows than one has.
+        let many: String = (0..1000).map(|row| format!("many {row}\t{row}\n")).collect();
+        let given =
+            load_file(&mut client, &format!("{load} INTO TABLE events (event_id, what)"), &[b"5000\tfar\n"])?;
+        assert_eq!(given.first(), Some(&0));
+        let packet =
+            load_file(&mut client, &format!("{load} INTO TABLE events (what, n)"), &[many.as_bytes()])?;
+        assert_eq!(OkPacket::parse(&packet)?.affected_rows, 1000);
+        assert_eq!(
+            client.scalar("SELECT COUNT(DISTINCT event_id) FROM events WHERE what LIKE 'many%'")?,
+            "1000"
+        );
+        assert_eq!(client.scalar("SELECT MAX(event_id) > 5000 FROM events")?, "1");
         Ok(())
     })
 }

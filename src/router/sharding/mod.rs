@@ -21,7 +21,7 @@ mod value;
 
 pub use crate::config::sharding::{Algorithm, Key, KeyType, ShardingRule as Rule};
 pub use key::{KeyError, Reading, compared, stored};
-pub use load::{Field, FileFormat, FileRows, FormatError, is_of_bytes, keeps};
+pub use load::{Field, FileFormat, FileRow, FileRows, FormatError, RowShape, is_of_bytes, keeps};
 pub use mapping::{Values, evaluate, hash_of, place, shard_of};
 pub use merge::{
     Budget, Chunk, FULL_BYTES, Finisher, Flow, MergeError, Merged, MergedRows, Merger, Merging, Step, Stream,

@@ -126,7 +126,7 @@ pub struct Row {
     pub key: Operand,
 }
 
-/// What an INSERT does with the ids of a sequence.
+/// What an INSERT or LOAD DATA does with the ids of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
     /// The table that they are for, and what it is qualified with.
@@ -169,8 +169,10 @@ pub struct Load {
     pub skip: Option<u32>,
     /// How many values a row has.
     pub columns: usize,
-    /// Which of them is the sharding column's.
-    pub key: usize,
+    /// Which of them is the sharding column's, if the file has it: else a row's id is.
+    pub key: Option<usize>,
+    /// What its rows do with the ids of a sequence, and which value is one.
+    pub ids: Option<(Ids, Option<usize>)>,
 }
 
 /// A change of a text: tokens that give way (none where the range is empty: then it is put before `tokens.start`).

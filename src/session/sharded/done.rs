@@ -12,6 +12,8 @@ pub(super) struct Done {
     pub drawn: Option<u64>,
     /// There is one row, which may be an update of another one.
     pub is_upsert: bool,
+    /// They were a file's: LAST_INSERT_ID() is that id then, and no packet tells of it.
+    pub of_file: bool,
     pub affected_rows: u64,
     /// That of the first part that drew one.
     pub last_insert_id: u64,
@@ -23,7 +25,7 @@ pub(super) struct Done {
 impl Done {
     /// What the client is told of ids.
     pub fn told_id(&self) -> u64 {
-        self.drawn_id().unwrap_or(self.last_insert_id)
+        self.drawn_id().filter(|_| !self.of_file).unwrap_or(self.last_insert_id)
     }
 
     /// What LAST_INSERT_ID() may be now, where parts tell it.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::metrics::label::Sharded;
 use crate::net::Payload;
-use crate::parser::{Effect, Facts, Hazards, Sketch, SqlMode};
+use crate::parser::{Effect, Facts, Hazards, Ids, Sketch, SqlMode};
 use crate::pool::LinkError;
 use crate::protocol::capability::Capabilities;
 use crate::protocol::local_infile::LocalFile;
@@ -90,6 +90,10 @@ impl Session {
         if facts.hazards.intersects(OF_ONE_LINK - Hazards::USER_VARIABLE_WRITE) {
             return Err(Refusal::of_one_link().into());
         }
+        if splitting.ids.is_some() {
+            // An id that is told is one that was drawn.
+            facts.ids = Ids::NONE;
+        }
         let all = ShardSet::full(splitting.rule.shards);
         self.renames = words.renames(all);
         self.count_sharded(Sharded::Write);
@@ -148,7 +152,7 @@ impl Session {
         let seq = write_packet(&mut request, 1, &[&[LOCAL_INFILE], &name[..]].concat());
         let (mut request, mut file) = (Some(request.into()), LocalFile::of_client(seq));
         self.socket.file_begins();
-        let (mut done, mut lost) = (Done::default(), None);
+        let (mut done, mut lost) = (Done { of_file: true, ..Done::default() }, None);
         while !file.is_over() {
             self.entry.wait();
             let watched = loading.link.as_mut().filter(|_| lost.is_none());
@@ -296,8 +300,20 @@ impl Session {
         over: bool,
         (seen, done): (&mut Seen, &mut Done),
     ) -> Result<(), Stop> {
-        while let Some((range, key)) = splitting.rows.next(over) {
-            match splitting.take(range, &key) {
+        while let Some(row) = splitting.rows.next(over) {
+            let id = match &mut splitting.ids {
+                Some(ids) => self.id_of_row(ids, &row, splitting.count + 1).await,
+                None => Ok(None),
+            };
+            let taken = match id {
+                Ok(id) => {
+                    done.drawn = done.drawn.or(id);
+                    splitting.take(&row, id)
+                }
+                Err(Stop::Refuse(refusal)) if !refusal.fatal => Err(*refusal),
+                Err(stop) => return Err(stop),
+            };
+            match taken {
                 Ok(Some(shard)) => self.load_part(loading, words, splitting, shard, (seen, done)).await?,
                 Ok(None) => {}
                 Err(refusal) => seen.fail(&refusal),
@@ -377,6 +393,15 @@ impl Session {
         shard: u32,
         (seen, done): (&mut Seen, &mut Done),
     ) -> Result<(), Stop> {
+        if let Some(ids) = &mut splitting.ids {
+            match self.pass_ids_of_rows(ids).await {
+                Err(Stop::Refuse(refusal)) if !refusal.fatal => {
+                    seen.fail(&refusal);
+                    return Ok(());
+                }
+                passed => passed?,
+            }
+        }
         self.visit_for_load(loading, shard, seen).await?;
         let Some(link) = loading.link.as_mut().filter(|_| !seen.has_failed()) else { return Ok(()) };
         let mut bytes = Vec::new();

@@ -6,7 +6,7 @@
 //! adds up; `on_servers` has those of several servers, and `copies` what is the same on all of them. A read (`reads`) has other links `beside` that, on which parts run at the same time; what comes of them is a `gathering`,
 //! by the ways of `router::sharding`, and goes to the client by `outgoing` while more comes. `text` and `prepared` are the ways in, MariaDB's
 //! `bulk` executions another one.
-//! What parts warn of is `warnings`. `load` is LOAD DATA, with the `splitting` of its file by rows; `columns` asks for a table's columns, `sequences` for ids of rows.
+//! What parts warn of is `warnings`. `load` is LOAD DATA, with the `splitting` of its file by rows and their `file_ids`; `columns` asks for a table's columns, `sequences` for ids of rows.
 //! `finish` asks a server about what can't be merged.
 //! `show` is about what servers say of their tables, `schema` about what `information_schema` does, `explain` about what Athena says
 //! of statements.
@@ -18,6 +18,7 @@ mod columns;
 mod copies;
 mod done;
 mod explain;
+mod file_ids;
 mod finish;
 mod gathering;
 mod load;

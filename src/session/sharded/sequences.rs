@@ -113,6 +113,16 @@ impl Wanted {
         Ok(wanted)
     }
 
+    /// One row draws.
+    pub(super) fn one() -> Self {
+        Self { rows: vec![true], given: Vec::new() }
+    }
+
+    /// None does, and this one is given.
+    pub(super) fn given(id: u64) -> Self {
+        Self { rows: Vec::new(), given: vec![id] }
+    }
+
     /// Behind these rows come others, of the same execution.
     pub(super) fn extend(&mut self, others: Self) {
         self.rows.extend(others.rows);
@@ -126,7 +136,7 @@ pub(super) fn id_text(drawn: Option<u64>, given: &Value) -> Option<String> {
 }
 
 /// The whole number that a value is.
-fn whole(value: &Value) -> Option<i128> {
+pub(super) fn whole(value: &Value) -> Option<i128> {
     match value {
         Value::Integer(number) => Some(*number),
         // Beyond that there are gaps between doubles.
@@ -185,6 +195,13 @@ impl Session {
             })
         };
         Ok(Drawn { ids: wanted.rows.into_iter().map(id).collect(), has_waited })
+    }
+
+    /// An id that was given is not drawn by this core. Whether it may be in a block to come.
+    pub(super) fn pass_id(&self, ids: &Ids, given: u64) -> Result<bool, Refusal> {
+        let sequence = self.ctx.sequences.of(&self.place_of_sequence(ids)?.name);
+        sequence.pass(given);
+        Ok(given >= sequence.horizon.get())
     }
 
     /// Whether zero stands for an id that is drawn.

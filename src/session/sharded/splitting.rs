@@ -1,15 +1,14 @@
 //! The rows of a file that is loaded, by their shards.
 
-use std::ops::Range;
-
 use crate::router::sharding::{
-    Field, FileFormat, FileRows, KeyType, Load, Reading, Reason, Rule, Value, is_of_bytes, keeps, place,
-    stored,
+    Field, FileFormat, FileRow, FileRows, KeyType, Load, Reading, Reason, RowShape, Rule, Value, is_of_bytes,
+    keeps, place, stored,
 };
 
 use super::super::driver::Session;
 use super::super::failure::Refusal;
 use super::columns::TableColumn;
+use super::file_ids::FileIds;
 use super::load::Words;
 
 /// Rows of a shard that make a statement of their own.
@@ -29,6 +28,8 @@ const CHARSETS: [&str; 28] = [
 pub(super) struct Splitting {
     pub rows: FileRows,
     pub rule: Rule,
+    /// Where the table has a sequence.
+    pub ids: Option<FileIds>,
     reading: Reading,
     /// The sharding column's.
     kind: Box<str>,
@@ -77,20 +78,18 @@ impl Session {
             option(load.line_start)?.unwrap_or_default(),
             option(load.line_end)?,
         )
+        .and_then(|format| if load.ids.is_some() { format.takes_numbers() } else { Ok(format) })
         .map_err(|error| Refusal::loading(&error.to_string()))?;
         let skip = load.skip.map(|token| std::str::from_utf8(words.text(token)).unwrap_or_default().parse());
         let skip = skip.transpose().map_err(|_| Refusal::loading("IGNORE with no number of lines"))?;
         let is_key = |column: &&TableColumn| column.name.eq_ignore_ascii_case(&rule.column);
         let kind = columns.iter().find(is_key).map(|column| column.kind.clone());
         let kind = kind.ok_or_else(|| Refusal::loading("a table without its sharding column"))?;
+        let ids = load.ids.as_ref();
+        let shape = RowShape { columns: load.columns, key: load.key, id: ids.and_then(|(_, place)| *place) };
         Ok(Splitting {
-            rows: FileRows::new(
-                format,
-                load.columns,
-                load.key,
-                skip.unwrap_or(0),
-                charset.starts_with("utf8"),
-            ),
+            rows: FileRows::new(format, shape, skip.unwrap_or(0), charset.starts_with("utf8")),
+            ids: ids.map(|(ids, place)| FileIds::new(ids.clone(), place.is_some())),
             parts: vec![Vec::new(); rule.shards as usize],
             // What is in `binary` is taken as it is.
             reading: Reading { utf8: charset.starts_with("utf8") || charset == "binary" },
@@ -105,22 +104,32 @@ impl Session {
 }
 
 impl Splitting {
-    /// Takes a row in. A shard that is to get its rows now.
-    pub(super) fn take(&mut self, range: Range<usize>, key: &Field) -> Result<Option<u32>, Refusal> {
+    /// Takes a row in, for which an `id` may have been drawn. A shard that is to get its rows now.
+    pub(super) fn take(&mut self, row: &FileRow, id: Option<u64>) -> Result<Option<u32>, Refusal> {
         self.count += 1;
         if self.rows.is_broken() {
             return Err(self.broken());
         }
-        let shard = self
-            .shard_of(key)
-            .map_err(|why| Refusal::loading(&format!("row {} of the file: {why}", self.count)))?;
-        let bytes = self.rows.bytes(range);
-        if bytes.len() > self.row_max {
+        let is_key = self.ids.as_ref().is_some_and(FileIds::are_keys);
+        let shard = match id.filter(|_| is_key) {
+            Some(id) => {
+                let shard = place(&self.rule, &Value::Integer(id.into()), self.reading);
+                shard.map_err(|error| error.to_string())
+            }
+            None => self.shard_of(&row.key),
+        };
+        let shard =
+            shard.map_err(|why| Refusal::loading(&format!("row {} of the file: {why}", self.count)))?;
+        if row.range.len() > self.row_max {
             return Err(self.long_row());
         }
         let Some(part) = self.parts.get_mut(shard as usize) else { return Err(Refusal::malformed()) };
-        part.extend_from_slice(bytes);
-        self.kept += bytes.len();
+        let before = part.len();
+        match id {
+            Some(id) => self.rows.with_id(row, id, part),
+            None => part.extend_from_slice(self.rows.bytes(row.range.clone())),
+        }
+        self.kept += part.len() - before;
         if part.len() >= PART_BYTES {
             return Ok(Some(shard));
         }

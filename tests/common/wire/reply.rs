@@ -103,7 +103,7 @@ pub struct OkPacket {
 }
 
 impl OkPacket {
-    pub(super) fn parse(payload: &[u8]) -> Result<Self> {
+    pub fn parse(payload: &[u8]) -> Result<Self> {
         let mut bytes = Bytes(payload);
         bytes.u8()?; // header
         Ok(Self {

@@ -24,6 +24,8 @@ pub enum FormatError {
     NotAscii,
     #[error("ENCLOSED BY and ESCAPED BY are one character, or none")]
     NotOne,
+    #[error("ids of a sequence are put in, and fields or lines begin or end with a digit: use other texts")]
+    Digits,
 }
 
 impl FileFormat {
@@ -59,6 +61,16 @@ impl FileFormat {
                 Err(FormatError::NoLines)
             }
             _ => Ok(format),
+        }
+    }
+
+    /// # Errors
+    /// Where a number may be read as something else.
+    pub fn takes_numbers(self) -> Result<Self, FormatError> {
+        let texts = self.field_end.iter().chain(&self.line_start).chain(&self.line_end);
+        match texts.chain(&self.enclosed).chain(&self.escaped).any(u8::is_ascii_digit) {
+            true => Err(FormatError::Digits),
+            false => Ok(self),
         }
     }
 }

@@ -11,4 +11,4 @@ mod rows_tests;
 
 pub use format::{FileFormat, FormatError};
 pub use keeps::{is_of_bytes, keeps};
-pub use rows::{Field, FileRows};
+pub use rows::{Field, FileRow, FileRows, RowShape};

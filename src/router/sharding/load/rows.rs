@@ -14,14 +14,35 @@ pub enum Field {
     Text(Vec<u8>),
 }
 
+/// What is looked for in each row.
+#[derive(Debug, Clone, Copy)]
+pub struct RowShape {
+    /// Values that a row has; what is behind them on its line is left out.
+    pub columns: usize,
+    /// Which of them is the sharding column's.
+    pub key: Option<usize>,
+    /// And which is that of a sequence.
+    pub id: Option<usize>,
+}
+
+/// A row, by its places among the bytes that have come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    pub range: Range<usize>,
+    /// Where its first value begins.
+    pub first: usize,
+    /// Of the sharding column.
+    pub key: Field,
+    /// Of the sequence's column, and where that is.
+    pub id: Field,
+    pub id_place: Range<usize>,
+}
+
 /// A file while it comes.
 #[derive(Debug)]
 pub struct FileRows {
     format: FileFormat,
-    /// Values that a row has; what is behind them on its line is left out.
-    columns: usize,
-    /// Which of them is the sharding column's.
-    key: usize,
+    shape: RowShape,
     /// Lines that are still to be skipped.
     skip: u64,
     /// It is in UTF-8: of bytes that are none, servers may take the end of a line for a part.
@@ -47,8 +68,22 @@ enum End {
 struct Short;
 
 impl FileRows {
-    pub fn new(format: FileFormat, columns: usize, key: usize, skip: u64, utf8: bool) -> Self {
-        Self { format, columns, key, skip, utf8, is_broken: false, bytes: Vec::new(), at: 0, wanted: 0 }
+    pub fn new(format: FileFormat, shape: RowShape, skip: u64, utf8: bool) -> Self {
+        Self { format, shape, skip, utf8, is_broken: false, bytes: Vec::new(), at: 0, wanted: 0 }
+    }
+
+    /// Writes a row that has this number for its sequence's column: in place of its value, or in front of all others.
+    pub fn with_id(&self, row: &FileRow, id: u64, out: &mut Vec<u8>) {
+        let place = match self.shape.id {
+            Some(_) => row.id_place.clone(),
+            None => row.first..row.first,
+        };
+        out.extend_from_slice(self.bytes(row.range.start..place.start));
+        out.extend_from_slice(id.to_string().as_bytes());
+        if self.shape.id.is_none() {
+            out.extend_from_slice(&self.format.field_end);
+        }
+        out.extend_from_slice(self.bytes(place.end..row.range.end));
     }
 
     /// Whether what was read so far is no UTF-8, and should be: then servers may see other rows.
@@ -77,8 +112,8 @@ impl FileRows {
         self.bytes.len() - self.at
     }
 
-    /// The next row, and its sharding column; `None` until more of the file has come. `over`: that was all of it.
-    pub fn next(&mut self, over: bool) -> Option<(Range<usize>, Field)> {
+    /// The next row; `None` until more of the file has come. `over`: that was all of it.
+    pub fn next(&mut self, over: bool) -> Option<FileRow> {
         if !over && self.pending() < self.wanted {
             return None;
         }
@@ -103,12 +138,12 @@ impl FileRows {
                     Err(Short) => return self.wait(),
                 }
             }
-            return match cursor.row(self.columns, self.key) {
-                Ok(key) => {
-                    let range = self.at..self.at + cursor.at;
-                    self.pass(range.len());
+            return match cursor.row(self.shape) {
+                Ok(row) => {
+                    let (start, len) = (self.at, cursor.at);
+                    self.pass(len);
                     self.wanted = 0;
-                    key.map(|key| (range, key))
+                    row.map(|row| row.behind(start, len))
                 }
                 Err(Short) => self.wait(),
             };
@@ -116,7 +151,7 @@ impl FileRows {
     }
 
     /// Once twice as much is there: so a long row is not looked at for each piece of it.
-    fn wait(&mut self) -> Option<(Range<usize>, Field)> {
+    fn wait(&mut self) -> Option<FileRow> {
         self.wanted = 2 * self.pending();
         None
     }
@@ -128,6 +163,14 @@ impl FileRows {
 
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or_default()
+    }
+}
+
+impl FileRow {
+    /// The same of so many bytes, behind others.
+    fn behind(self, start: usize, len: usize) -> Self {
+        let id_place = self.id_place.start + start..self.id_place.end + start;
+        Self { range: start..start + len, first: self.first + start, id_place, ..self }
     }
 }
 
@@ -171,25 +214,41 @@ impl Cursor<'_> {
         if text.first() == Some(&byte) { self.ends(text) } else { Ok(false) }
     }
 
-    /// A row, and the field that is asked for; `None` where the file is over.
-    fn row(&mut self, columns: usize, key: usize) -> Result<Option<Field>, Short> {
+    /// A row that begins here; `None` where the file is over.
+    fn row(&mut self, shape: RowShape) -> Result<Option<FileRow>, Short> {
         if !self.format.line_start.is_empty() && !self.line_start()? {
             return Ok(None);
         }
-        let mut found = Field::Missing;
-        for column in 0..columns {
-            let Some((end, field)) = self.field(column == key)? else {
-                return Ok((column > 0).then_some(found));
+        let mut row =
+            FileRow { range: 0..0, first: self.at, key: Field::Missing, id: Field::Missing, id_place: 0..0 };
+        for column in 0..shape.columns {
+            let (is_key, is_id) = (shape.key == Some(column), shape.id == Some(column));
+            let start = self.at;
+            let Some((end, field)) = self.field(is_key || is_id)? else {
+                return Ok((column > 0).then_some(row));
             };
-            if column == key {
-                found = field;
+            if is_id {
+                row.id_place = start..self.at - self.len_of(end);
+                row.id.clone_from(&field);
+            }
+            if is_key {
+                row.key = field;
             }
             if end != End::Field {
-                return Ok(Some(found));
+                return Ok(Some(row));
             }
         }
         self.rest_of_line()?;
-        Ok(Some(found))
+        Ok(Some(row))
+    }
+
+    /// Of the text that a field has ended with.
+    fn len_of(&self, end: End) -> usize {
+        match end {
+            End::Field => self.format.field_end.len(),
+            End::Line => self.format.line_end.len(),
+            End::File => 0,
+        }
     }
 
     /// Passes all up to where a line begins.

@@ -9,19 +9,23 @@ fn read(
     file: &[u8],
     piece: usize,
 ) -> Vec<(Vec<u8>, Field)> {
-    let mut rows = FileRows::new(format.clone(), columns, key, skip, true);
+    let shape = RowShape { columns, key: Some(key), id: None };
+    let mut rows = FileRows::new(format.clone(), shape, skip, true);
     let mut found = Vec::new();
     for piece in file.chunks(piece) {
         rows.push(piece);
-        while let Some((range, key)) = rows.next(false) {
-            found.push((rows.bytes(range).to_vec(), key));
+        while let Some(row) = rows.next(false) {
+            found.push((rows.bytes(row.range).to_vec(), row.key));
         }
     }
-    while let Some((range, key)) = rows.next(true) {
-        found.push((rows.bytes(range).to_vec(), key));
+    while let Some(row) = rows.next(true) {
+        found.push((rows.bytes(row.range).to_vec(), row.key));
     }
     found
 }
+
+/// Two values, with the key in front.
+const PAIRS: RowShape = RowShape { columns: 2, key: Some(0), id: None };
 
 fn format(field_end: &str, enclosed: &str, escaped: &str, line_start: &str, line_end: &str) -> FileFormat {
     let text = |text: &str| text.as_bytes().to_vec();
@@ -162,9 +166,54 @@ fn what_is_no_utf_8() {
         (b"\xC3\n1\ta\n", 1, true, true),
         (b"\xC3\n", 1, true, true),
     ] {
-        let mut rows = FileRows::new(format("\t", "", "\\", "", "\n"), 2, 0, skip, utf8);
+        let mut rows = FileRows::new(format("\t", "", "\\", "", "\n"), PAIRS, skip, utf8);
         rows.push(file);
         while rows.next(true).is_some() {}
         assert_eq!(rows.is_broken(), is_broken, "{file:?}");
     }
+}
+
+/// Ids are put in where they belong, wherever the file is cut.
+#[test]
+fn ids_of_a_sequence() {
+    let ids = |format: &FileFormat, id: Option<usize>, skip: u64, file: &str| {
+        let shape = RowShape { columns: 3, key: None, id };
+        let mut all = Vec::new();
+        for piece in 1..=file.len() {
+            let mut rows = FileRows::new(format.clone(), shape, skip, true);
+            let (mut out, mut number) = (Vec::new(), 10);
+            for (at, bytes) in file.as_bytes().chunks(piece).enumerate() {
+                rows.push(bytes);
+                while let Some(row) = rows.next((at + 1) * piece >= file.len()) {
+                    number += 1;
+                    match &row.id {
+                        Field::Text(_) => out.extend_from_slice(rows.bytes(row.range.clone())),
+                        _ => rows.with_id(&row, number, &mut out),
+                    }
+                }
+            }
+            all.push(String::from_utf8(out).expect("a text"));
+        }
+        all.dedup();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    };
+    let plain = format("\t", "", "\\", "", "\n");
+    assert_eq!(ids(&plain, None, 0, "a\tb\n\nc"), "11\ta\tb\n12\t\n13\tc");
+    assert_eq!(ids(&plain, Some(0), 1, "x\n\\N\ta\tb\n7\tc\td\n"), "11\ta\tb\n7\tc\td\n");
+    assert_eq!(
+        ids(&plain, Some(2), 0, "a\tb\t\\N\na\tb\t\\N\tc\na\t\\N\t\\N"),
+        "a\tb\t11\na\tb\t12\tc\na\t\\N\t13"
+    );
+    let csv = format(", ", "\"", "", "> ", "\r\n");
+    assert_eq!(
+        ids(&csv, None, 0, "no> \"a, \"\"\", b\r\n> c\r\nno"),
+        "no> 11, \"a, \"\"\", b\r\n> 12, c\r\n"
+    );
+    assert_eq!(
+        ids(&csv, Some(1), 0, "> \"a\", NULL, \"c\"\r\n> a, \"5\"\r\n"),
+        "> \"a\", 11, \"c\"\r\n> a, \"5\"\r\n"
+    );
+    let digits = format("1", "", "", "", "\n");
+    assert_eq!(digits.takes_numbers(), Err(FormatError::Digits));
 }

@@ -177,7 +177,14 @@ impl Shown<'_> {
             load.skip,
         ];
         let options = options.map(token).join(" ");
-        format!("{} {options} [{} of {}]", token(Some(load.file)), load.key, load.columns)
+        let place = |place: Option<usize>| place.map_or("none".to_owned(), |place| place.to_string());
+        let ids = load.ids.as_ref().map(|(ids, at)| {
+            let key = if ids.is_key { " (the key)" } else { "" };
+            let schema = ids.schema.as_deref().unwrap_or("-");
+            format!(" ids of {schema}.{}.{}{key}: {}", ids.table, ids.column, place(*at))
+        });
+        let (file, key, ids) = (token(Some(load.file)), place(load.key), ids.unwrap_or_default());
+        format!("{file} {options} [{key} of {}]{ids}", load.columns)
     }
 
     fn text(&self, plan: &Plan, edits: &[Edit]) -> String {

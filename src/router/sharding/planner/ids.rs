@@ -17,6 +17,21 @@ pub(super) struct Drawing {
     pub(super) at: Option<usize>,
 }
 
+impl Ids {
+    /// Nothing is known but the column, and whether that is the sharding column.
+    pub(super) fn of_column(column: &str, is_key: bool) -> Self {
+        Self {
+            table: "".into(),
+            schema: None,
+            column: column.into(),
+            is_key,
+            updates: false,
+            rows: Vec::new(),
+            edits: Vec::new(),
+        }
+    }
+}
+
 /// The place of a column in a list.
 pub(super) fn place_of(columns: &[ObjectName], column: &str) -> Option<usize> {
     let is_it =
@@ -36,15 +51,8 @@ impl Drawing {
             [schema, _] => schema.as_ident().map(|schema| schema.value.as_str().into()),
             _ => None,
         };
-        let ids = Ids {
-            table: name.value.as_str().into(),
-            schema,
-            column: column.into(),
-            is_key: walk.is_key(0, &Ident::new(column)),
-            updates: false,
-            rows: Vec::new(),
-            edits: Vec::new(),
-        };
+        let ids = Ids::of_column(column, walk.is_key(0, &Ident::new(column)));
+        let ids = Ids { table: name.value.as_str().into(), schema, ..ids };
         Ok(Self { ids, at: place_of(columns, column) })
     }
 

@@ -1,7 +1,7 @@
 //! LOAD DATA.
 
-use super::super::plan::{Action, Edit, Load, Piece, Reason};
-use super::super::rules::GLOBAL;
+use super::super::plan::{Action, Edit, Ids, Load, Piece, Reason};
+use super::super::rules::{GLOBAL, quote};
 use super::text::Text;
 use super::write::folded;
 use super::{Tables, Use};
@@ -44,13 +44,9 @@ pub(super) fn load(text: &Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> 
              client"
             .into());
     }
-    if tables.sequence(rule).is_some() {
-        return Err("LOAD DATA draws no ids, and does not see which ones are taken: INSERT the rows of a table with a sequence"
-            .into());
-    }
     reader.at = table + 1;
     let mut load = Load { file, table, schema, ..Load::default() };
-    let mut edits = vec![Edit { tokens: table..table + 1, with: vec![Piece::Table(name.into())] }];
+    let mut edits = vec![Edit { tokens: table..table + 1, with: vec![Piece::Table(name.as_str().into())] }];
     reader.options(&mut load)?;
     let skips = reader.at;
     if reader.skip(&["IGNORE"]) {
@@ -64,12 +60,22 @@ pub(super) fn load(text: &Text<'_>, tables: &dyn Tables) -> Result<Use, Reason> 
         edits.push(Edit { tokens: skips..reader.at, with: Vec::new() });
     }
     let behind = reader.at - 1;
-    let key = tables.column(rule);
-    let is_listed = reader.list(key, &mut load)?;
-    reader.assignments(key, tables)?;
-    if !is_listed {
+    let (key, sequence) = (tables.column(rule), tables.sequence(rule));
+    let list = reader.list(key, sequence, &mut load)?;
+    let columns = [Some((key, "sharding")), sequence.map(|column| (column, "sequence's"))];
+    reader.assignments(&columns, tables)?;
+    let Some(open) = list else {
         let action = Action::Unlisted { table, schema, behind };
         return Ok(Use::Sharded { rule, action, edits: Vec::new(), beside: None, of_this_text: false });
+    };
+    if let Some((ids, at)) = &mut load.ids {
+        (ids.table, ids.schema) =
+            (name.into(), schema.and_then(|schema| text.name(schema)).map(|schema| (&*schema).into()));
+        if at.is_none() {
+            // Its values are put in front of the others.
+            let first = vec![Piece::Text(format!("{}, ", quote(&ids.column)).into())];
+            edits.push(Edit { tokens: open + 1..open + 1, with: first });
+        }
     }
     Ok(Use::Sharded { rule, action: Action::Load(Box::new(load)), edits, beside: None, of_this_text: false })
 }
@@ -157,20 +163,23 @@ impl Reader<'_> {
         if self.at == start { Err(UNREADABLE.into()) } else { Ok(()) }
     }
 
-    /// The list of columns and variables, if there is one.
-    fn list(&mut self, key: &str, load: &mut Load) -> Result<bool, Reason> {
-        if !self.text.is_byte(self.at, "(") {
-            return Ok(false);
+    /// The list of columns and variables, if there is one: where it begins.
+    fn list(&mut self, key: &str, sequence: Option<&str>, load: &mut Load) -> Result<Option<u32>, Reason> {
+        let open = self.at;
+        if !self.text.is_byte(open, "(") {
+            return Ok(None);
         }
-        let mut keys = Vec::new();
+        let (mut keys, mut ids) = (Vec::new(), Vec::new());
         loop {
             self.at += 1;
             let is_variable =
                 self.text.str(self.at).starts_with('@') && !self.text.str(self.at).starts_with("@@");
-            let name = self.text.name(self.at).filter(|_| !is_variable);
-            match name {
-                Some(name) if folded(&name) == folded(key) => keys.push(load.columns),
-                Some(_) => {}
+            match self.text.name(self.at).filter(|_| !is_variable) {
+                Some(name) => {
+                    let is = |column: &str| folded(&name) == folded(column);
+                    keys.extend(is(key).then_some(load.columns));
+                    ids.extend(sequence.is_some_and(is).then_some(load.columns));
+                }
                 None if is_variable => {}
                 None => return Err(UNREADABLE.into()),
             }
@@ -184,21 +193,27 @@ impl Reader<'_> {
             return Err(UNREADABLE.into());
         }
         self.at += 1;
-        match keys.as_slice() {
-            [one] => {
-                load.key = *one;
-                Ok(true)
+        let is_key = sequence.is_some_and(|sequence| folded(sequence) == folded(key));
+        load.key = match keys.as_slice() {
+            [one] => Some(*one),
+            [] if is_key => None,
+            _ => {
+                return Err(format!(
+                    "LOAD DATA into a sharded table must have the sharding column `{key}` among its columns, once, and not by a \
+                     variable"
+                )
+                .into());
             }
-            _ => Err(format!(
-                "LOAD DATA into a sharded table must have the sharding column `{key}` among its columns, once, and not by a \
-                 variable"
-            )
-            .into()),
+        };
+        if ids.len() > 1 {
+            return Err(UNREADABLE.into());
         }
+        load.ids = sequence.map(|column| (Ids::of_column(column, is_key), ids.first().copied()));
+        Ok(Some(open))
     }
 
-    /// `SET column = expression, ...` up to the end: not of the sharding column, and without sharded tables.
-    fn assignments(&mut self, key: &str, tables: &dyn Tables) -> Result<(), Reason> {
+    /// `SET column = expression, ...` up to the end: not of these columns, and without sharded tables.
+    fn assignments(&mut self, columns: &[Option<(&str, &str)>], tables: &dyn Tables) -> Result<(), Reason> {
         let end = self.text.end();
         if self.at >= end {
             return Ok(());
@@ -215,9 +230,11 @@ impl Reader<'_> {
             }
             if begins {
                 let column = if self.text.is_byte(token + 1, ".") { token + 2 } else { token };
-                if self.text.name(column).is_some_and(|name| folded(&name) == folded(key)) {
+                let name = self.text.name(column);
+                let is = |of: &str| name.as_ref().is_some_and(|name| folded(name) == folded(of));
+                if let Some((column, whose)) = columns.iter().flatten().find(|(column, _)| is(column)) {
                     return Err(format!(
-                        "the sharding column `{key}` must be as the file has it: name it among the columns, not in SET"
+                        "the {whose} column `{column}` must be as the file has it: name it among the columns, not in SET"
                     )
                     .into());
                 }

@@ -26,7 +26,10 @@ fn texts(shown: &Shown<'_>, plan: &Plan) -> Vec<String> {
     let mut all = Vec::new();
     let mut edited = |edits: &[Edit]| {
         let mut text = Vec::new();
-        plan.text(edits, sql, &shown.sketch, SHARD, &|_, out| out.push(b'7'), &mut text);
+        let fill = |piece: &Piece, out: &mut Vec<u8>| {
+            out.extend_from_slice(if matches!(piece, Piece::Groups) { b"(SELECT 7)" } else { b"7" });
+        };
+        plan.text(edits, sql, &shown.sketch, SHARD, &fill, &mut text);
         all.push(String::from_utf8(text).unwrap());
     };
     edited(&plan.edits);
