@@ -462,11 +462,11 @@ fn rows_beyond_the_bound() -> TestResult {
         let mut client = users(stage)?;
         let rows: Vec<_> = (4..40).map(|id| format!("({id}, 'x')")).collect();
         client.run(&format!("INSERT INTO users (user_id, name) VALUES {}", rows.join(", ")))?;
-        // Groups are kept; of rows, those of parts that can't run at the same time.
+        // Groups are kept; of rows, those of parts that can't run at the same time and that have an order.
         for (begin, sql) in [
             ("SELECT 1", "SELECT user_id * 2 AS n, COUNT(*) FROM users GROUP BY n"),
             ("BEGIN", "SELECT * FROM users ORDER BY name"),
-            ("BEGIN", "SELECT * FROM users"),
+            ("BEGIN", "SELECT * FROM users ORDER BY user_id DESC"),
         ] {
             let statement = client.prepare(sql)?;
             client.run(begin)?;
