@@ -347,6 +347,34 @@ fn rows_of_files_draw_ids() -> TestResult {
     })
 }
 
+/// Ids that rows of a file have of their own, in front of rows that draw some.
+#[test]
+fn a_file_draws_no_id_that_it_gives() -> TestResult {
+    let small = |config| on_one_core(config).set("sharding_defaults", "sequence_block", "3");
+    on_each_spread("sequences_given", small, |stage| {
+        drop(tables(stage)?);
+        for server in stage.shards.iter().chain([&stage.home]) {
+            server.sql("SET GLOBAL local_infile = 1")?;
+        }
+        let login = Login::app().database(SHARDED).with(capability::LOCAL_FILES).by(Plugin::CachingSha2Rsa);
+        let mut client = stage.login(&login)?;
+        let sql = "LOAD DATA LOCAL INFILE 'f' INTO TABLE events (event_id, what)";
+        let file = b"5\ta\n\\N\tb\n\\N\tc\n\\N\td\n\\N\te\n20\tf\n0\tg\n\\N\th\n\\N\ti\n";
+        assert_eq!(OkPacket::parse(&load_file(&mut client, sql, &[file])?)?.affected_rows, 9);
+        assert_eq!(events(&mut client)?, "5a 6b 7c 8d 9e 10g 11h 20f 21i");
+        // One that is too large for its column does not hide the other.
+        client.run("ALTER TABLE notes MODIFY id INT AUTO_INCREMENT")?;
+        let sql = "LOAD DATA LOCAL INFILE 'f' INTO TABLE notes (id, user_id)";
+        for file in [&b"500\t1\n99999999999\t2\n"[..], b"99999999998\t3\n600\t4\n"] {
+            assert_eq!(OkPacket::parse(&load_file(&mut client, sql, &[file])?)?.warnings, 1);
+        }
+        let insert = "INSERT IGNORE INTO notes (id, user_id) VALUES (700, 1), (99999999999, 5)";
+        assert_eq!(client.query(insert)?.ok()?.affected_rows, 2);
+        assert_eq!(client.query("INSERT INTO notes (user_id) VALUES (7)")?.ok()?.last_insert_id, 701);
+        Ok(())
+    })
+}
+
 /// Rows that were there before the table had a sequence, several proxies, several cores.
 #[test]
 fn no_id_is_given_twice() -> TestResult {

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use crate::protocol::execution::{BulkRow, BulkValue, bulk_of, bulk_rows, bulk_with_texts};
 use crate::protocol::row::RowEncoding;
-use crate::router::sharding::{Action, Reason, ShardSet, Value};
+use crate::router::sharding::{Action, Plan, Reason, ShardSet, Value};
 
 use super::super::driver::Session;
 use super::super::failure::{Refusal, Stop};
 use super::prepared::{Executed, Execution, meant, several};
 use super::sequences::id_text;
 use super::tables::{ShardedTables, Targets, Values};
-use super::text::{How, OF_ONE_LINK};
+use super::text::{How, OF_ONE_LINK, ignore};
 
 impl Session {
     /// A bulk execution: each shard gets its rows.
@@ -31,7 +31,7 @@ impl Session {
         let rows = bulk_rows(payload, header, types).map_err(|_| Refusal::malformed())?;
         let mut by_shard: BTreeMap<u32, Vec<Range<usize>>> = BTreeMap::new();
         let mut all = ShardSet::EMPTY;
-        for row in rows {
+        for row in &rows {
             let parameters: Vec<_> = row.values.iter().map(bulk_value).collect();
             let targets =
                 tables.targets(&sharded.plan, &sharded.values(&parameters), self.reading(), self.at)?;
@@ -53,7 +53,9 @@ impl Session {
             return Err(Refusal::of_one_link().into());
         }
         let values = sharded.values(&[]);
-        let how = super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(all))?;
+        let mut how =
+            super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(all))?;
+        of_rows(&mut how, &sharded.plan, &values, rows.len());
         self.renames = tables.renames(&sharded.plan, &values, all);
         let leg = |(shard, rows): (u32, Vec<Range<usize>>)| {
             let text = self.text_of_shard(tables, sharded, prepared, shard, false);
@@ -99,9 +101,7 @@ impl Session {
         let values = Values { ids: &[first], ..sharded.values(&[]) };
         let mut how =
             super::text::how(tables, &sharded.plan, &values, RowEncoding::Binary, self.first_of(all))?;
-        if let How::Write(done) = &mut how {
-            done.is_upsert &= rows.len() == 1;
-        }
+        of_rows(&mut how, &sharded.plan, &values, rows.len());
         self.renames = tables.renames(&sharded.plan, &values, all);
         // Where each parameter stands; the id is where the text has it, or is to get it.
         let stay = sharded.parameter_places().into_iter().zip(0..);
@@ -119,6 +119,15 @@ impl Session {
         };
         let legs = by_shard.into_iter().map(leg).collect::<Result<_, _>>()?;
         Ok(Execution::Several(several(prepared, legs, how)))
+    }
+}
+
+/// An INSERT in bulk is answered as one of so many rows.
+fn of_rows(how: &mut How, plan: &Plan, values: &Values<'_>, rows: usize) {
+    if let (How::Write(done), Action::Insert { .. }) = (how, &plan.action)
+        && rows > 1
+    {
+        (done.rows, done.is_upsert) = (Some(ignore(values)), false);
     }
 }
 

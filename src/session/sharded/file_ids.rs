@@ -61,13 +61,14 @@ impl Session {
             Some(given) => {
                 if let Ok(given) = u64::try_from(given)
                     && self.pass_id(&ids.ids, given)?
+                    && self.fits(&ids.ids, given).await?
                 {
                     ids.given = ids.given.max(Some(given));
                 }
                 return Ok(None);
             }
         }
-        let drawn = self.drawn(&ids.ids, Wanted::one()).await?;
+        let drawn = self.drawn(&ids.ids, Wanted::one_behind(ids.given.take())).await?;
         Ok(drawn.ids.into_iter().flatten().next())
     }
 

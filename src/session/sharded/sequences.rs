@@ -113,9 +113,9 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// One row draws.
-    pub(super) fn one() -> Self {
-        Self { rows: vec![true], given: Vec::new() }
+    /// One row draws, behind one that has this id.
+    pub(super) fn one_behind(given: Option<u64>) -> Self {
+        Self { rows: vec![true], given: given.into_iter().collect() }
     }
 
     /// None does, and this one is given.
@@ -145,7 +145,7 @@ pub(super) fn whole(value: &Value) -> Option<i128> {
             let text = number.normalized().to_plain_string();
             text.parse().ok()
         }
-        Value::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+        Value::Text(text) => std::str::from_utf8(text).ok()?.trim_ascii().parse().ok(),
         _ => None,
     }
 }
@@ -175,9 +175,17 @@ impl Session {
         let sequence = self.ctx.sequences.of(&place.name);
         wanted.given.iter().for_each(|given| sequence.pass(*given));
         let mut has_waited = false;
-        if let Some(greatest) = wanted.given.iter().max().filter(|given| **given >= sequence.horizon.get()) {
+        let beyond = |max: u64| {
+            let given = wanted.given.iter().copied().filter(|given| *given <= max).max();
+            given.filter(|given| *given >= sequence.horizon.get())
+        };
+        if let Some(greatest) = beyond(u64::MAX) {
             has_waited = true;
-            self.have_passed(ids, &place, &sequence, *greatest).await?;
+            let max = self.greatest_id(ids, &place, &sequence, greatest).await?;
+            // What the column has no room for its server refuses, or makes another value of.
+            if let Some(greatest) = beyond(max) {
+                self.have_passed(ids, &place, &sequence, greatest).await?;
+            }
         }
         let count = wanted.rows.iter().filter(|draws| **draws).count() as u64;
         let mut next = match sequence.take(count) {
@@ -283,10 +291,6 @@ impl Session {
         sequence: &Sequence,
         given: u64,
     ) -> Result<(), Stop> {
-        if !self.has_room(ids, place, sequence, given).await? {
-            // Its server refuses what the column has no room for.
-            return Ok(());
-        }
         let name = literal(&place.name);
         let behind = given.saturating_add(1);
         let questions = [
@@ -304,16 +308,16 @@ impl Session {
         self.ask_row(ids, place, &questions, pass).await
     }
 
-    /// Whether the column has room for an id.
-    async fn has_room(
+    /// The greatest number that the column has room for: at least `given`, where it is known to have room for that.
+    async fn greatest_id(
         &self,
         ids: &Ids,
         place: &Place,
         sequence: &Sequence,
         given: u64,
-    ) -> Result<bool, Stop> {
+    ) -> Result<u64, Stop> {
         if given <= sequence.max.get() {
-            return Ok(true);
+            return Ok(sequence.max.get());
         }
         let sql = format!(
             "SELECT COLUMN_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND COLUMN_NAME = {}",
@@ -325,7 +329,14 @@ impl Session {
         let kind = told.ok().and_then(|table| table.rows.into_iter().next()?.into_iter().next()?);
         let max = kind.map_or(u64::MAX, |kind| room_of(&String::from_utf8_lossy(&kind)));
         sequence.max.set(max);
-        Ok(given <= max)
+        Ok(max)
+    }
+
+    /// The same, asked for by a row of a file.
+    pub(super) async fn fits(&mut self, ids: &Ids, given: u64) -> Result<bool, Stop> {
+        let place = self.place_of_sequence(ids)?;
+        let sequence = self.ctx.sequences.of(&place.name);
+        Ok(given <= self.greatest_id(ids, &place, &sequence, given).await?)
     }
 
     /// What `[backend]` says to the last of these; `None` where the table of sequences had to be made first.

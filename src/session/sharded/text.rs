@@ -388,7 +388,7 @@ pub(super) fn how(
 }
 
 /// Whether an INSERT has IGNORE, which stands in front of its table.
-fn ignore(values: &Values<'_>) -> Ignore {
+pub(super) fn ignore(values: &Values<'_>) -> Ignore {
     let has = (1..4).any(|token| values.sketch.text(values.sql, token).eq_ignore_ascii_case(b"ignore"));
     if has { Ignore::Yes } else { Ignore::No }
 }
