@@ -51,6 +51,14 @@ fn tables(stage: &Spread) -> TestResult<Connection> {
     Ok(client)
 }
 
+/// Has all servers take files; who logs in so may give them.
+fn allow_files(stage: &Spread) -> TestResult<Login> {
+    for server in stage.shards.iter().chain([&stage.home]) {
+        server.sql("SET GLOBAL local_infile = 1")?;
+    }
+    Ok(Login::app().with(capability::LOCAL_FILES).by(Plugin::CachingSha2Rsa))
+}
+
 /// What an INSERT tells of: affected rows, the id, and LAST_INSERT_ID() behind it.
 fn told(client: &mut Connection, sql: &str) -> TestResult<(u64, u64, String)> {
     let ok = client.query(sql)?.ok()?;
@@ -261,16 +269,12 @@ fn rows_of_files_draw_ids() -> TestResult {
     let in_one_block = |config| on_one_core(config).set("sharding_defaults", "sequence_block", "200");
     on_each_spread("sequences_load", in_one_block, |stage| {
         drop(tables(stage)?);
-        for server in stage.shards.iter().chain([&stage.home]) {
-            server.sql("SET GLOBAL local_infile = 1")?;
-        }
         stage.home.sql(
             "CREATE DATABASE plain; CREATE TABLE plain.events (event_id BIGINT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(20) UNIQUE, n INT)",
         )?;
-        let login =
-            |schema| Login::app().database(schema).with(capability::LOCAL_FILES).by(Plugin::CachingSha2Rsa);
-        let mut client = stage.login(&login(SHARDED))?;
-        let mut plain = Connection::login(stage.home.port(), &login("plain"))?;
+        let login = allow_files(stage)?;
+        let mut client = stage.login(&login.clone().database(SHARDED))?;
+        let mut plain = Connection::login(stage.home.port(), &login.database("plain"))?;
         let load = "LOAD DATA LOCAL INFILE 'f'";
         let csv = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ', ' ENCLOSED BY '\"' LINES STARTING BY '> ' TERMINATED BY '\r\n' IGNORE 1 LINES";
         let files = [
@@ -353,11 +357,7 @@ fn a_file_draws_no_id_that_it_gives() -> TestResult {
     let small = |config| on_one_core(config).set("sharding_defaults", "sequence_block", "3");
     on_each_spread("sequences_given", small, |stage| {
         drop(tables(stage)?);
-        for server in stage.shards.iter().chain([&stage.home]) {
-            server.sql("SET GLOBAL local_infile = 1")?;
-        }
-        let login = Login::app().database(SHARDED).with(capability::LOCAL_FILES).by(Plugin::CachingSha2Rsa);
-        let mut client = stage.login(&login)?;
+        let mut client = stage.login(&allow_files(stage)?.database(SHARDED))?;
         let sql = "LOAD DATA LOCAL INFILE 'f' INTO TABLE events (event_id, what)";
         let file = b"5\ta\n\\N\tb\n\\N\tc\n\\N\td\n\\N\te\n20\tf\n0\tg\n\\N\th\n\\N\ti\n";
         assert_eq!(OkPacket::parse(&load_file(&mut client, sql, &[file])?)?.affected_rows, 9);

@@ -252,6 +252,12 @@ fn patient(config: AthenaConfig) -> AthenaConfig {
     four_shards(config).set("pool", "connect_timeout_ms", "20000").set("pool", "checkout_timeout_ms", "20000")
 }
 
+/// So many rows, each with a second value of this length.
+fn assert_long(rows: &ResultSet, count: usize, len: usize) {
+    let is_whole = |row: &Vec<Value>| matches!(&row[1], Value::Bytes(bytes) if bytes.len() == len);
+    assert!(rows.rows.len() == count && rows.rows.iter().all(is_whole), "{count} rows of {len} bytes");
+}
+
 /// Rows, and values, that take several packets.
 #[test]
 fn rows_of_several_packets() -> TestResult {
@@ -261,12 +267,8 @@ fn rows_of_several_packets() -> TestResult {
         for len in [1_000_000, 16_777_205, 16_777_210, 16_777_211, 16_777_216, 17_000_000] {
             let sql = format!("SELECT user_id, REPEAT('x', {len}) FROM users WHERE user_id IN (1, 2)");
             let statement = client.prepare(&sql)?;
-            for rows in [client.query(&sql)?.rows()?, client.execute(&statement, &[])?.rows()?] {
-                assert_eq!(rows.rows.len(), 2);
-                for row in rows.rows {
-                    assert!(matches!(&row[1], Value::Bytes(bytes) if bytes.len() == len), "{len}");
-                }
-            }
+            assert_long(&client.query(&sql)?.rows()?, 2, len);
+            assert_long(&client.execute(&statement, &[])?.rows()?, 2, len);
             client.close(&statement)?;
         }
         assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "4");
@@ -278,11 +280,6 @@ fn rows_of_several_packets() -> TestResult {
 /// Four rows that are together more than `[sharding_defaults] max_merge_bytes` lets be kept.
 const LARGE: &str = "SELECT user_id, REPEAT('x', 30000000) AS large";
 
-fn assert_large(rows: &ResultSet, expected: usize) {
-    let is_whole = |row: &Vec<Value>| matches!(&row[1], Value::Bytes(bytes) if bytes.len() == 30_000_000);
-    assert!(rows.rows.len() == expected && rows.rows.iter().all(is_whole));
-}
-
 /// In a transaction parts run one after the other: what has an order waits for all of them.
 #[test]
 fn rows_without_an_order_are_not_kept_beyond_the_budget() -> TestResult {
@@ -291,19 +288,19 @@ fn rows_without_an_order_are_not_kept_beyond_the_budget() -> TestResult {
         let mut client = users(stage)?;
         let (chained, sorted) =
             (format!("{LARGE} FROM users"), format!("{LARGE} FROM users ORDER BY user_id"));
-        assert_large(&client.query(&chained)?.rows()?, 4);
-        assert_large(&client.query(&sorted)?.rows()?, 4);
+        assert_long(&client.query(&chained)?.rows()?, 4, 30_000_000);
+        assert_long(&client.query(&sorted)?.rows()?, 4, 30_000_000);
         let statement = client.prepare(&chained)?;
         client.run("BEGIN")?;
-        assert_large(&client.query(&chained)?.rows()?, 4);
-        assert_large(&client.execute(&statement, &[])?.rows()?, 4);
+        assert_long(&client.query(&chained)?.rows()?, 4, 30_000_000);
+        assert_long(&client.execute(&statement, &[])?.rows()?, 4, 30_000_000);
         let message = client.query(&sorted).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.contains("max_merge_bytes"), "{message}");
         // What the client has of it does not make an error of the last part less of one.
         let late = client.query(&format!("{LARGE}, EXP(user_id * 300) FROM users"));
         assert_eq!(code(&late), Some(1690));
         client.run("UPDATE users SET name = 'changed' WHERE user_id = 3")?;
-        assert_large(&client.query(&chained)?.rows()?, 4);
+        assert_long(&client.query(&chained)?.rows()?, 4, 30_000_000);
         client.run("COMMIT")?;
         assert_eq!(client.scalar("SELECT name FROM users WHERE user_id = 3")?, "changed");
         Ok(())
@@ -323,10 +320,7 @@ fn large_reads_of_a_pool_with_one_connection() -> TestResult {
         }
         let sql = "SELECT user_id, REPEAT('x', 1000000) FROM users";
         for (sql, count) in [(sql.to_owned(), 100), (format!("{sql} LIMIT 90"), 90)] {
-            let rows = client.query(&sql)?.rows()?.rows;
-            let is_whole =
-                |row: &Vec<Value>| matches!(&row[1], Value::Bytes(bytes) if bytes.len() == 1_000_000);
-            assert!(rows.len() == count && rows.iter().all(is_whole), "{sql}");
+            assert_long(&client.query(&sql)?.rows()?, count, 1_000_000);
         }
         assert_eq!(client.scalar("SELECT COUNT(*) FROM users")?, "100");
         Ok(())
